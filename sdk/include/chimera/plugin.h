@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chimera/plugin.h - the plugin interface, version 0.1. Since 0.1 unless a line says otherwise.
+ *
+ * A plugin is a shared object that exports one function through CH_PLUGIN(). The daemon calls it with a table of host functions
+ * and gets back a descriptor: tables of options, metrics, hooks, routes, services and checks, and a few callbacks. The inline functions in
+ * this header are the only way to call the host.
+ *
+ * Threads. Work happens on loops. A ctx belongs to one loop, and everything that takes a ctx, a timer or a watch is called on that
+ * loop's thread. Functions marked [any] may be called from every thread; [start] only inside check and start. No function of
+ * the host blocks, and no callback may block: use ch_offload.
+ *
+ * Memory. What the host gives stays the host's; what you give stays yours. What belongs to a ctx dies with it. Text is UTF-8 or plain
+ * bytes, carries its length and may hold no final NUL unless it is a `const char *`.
+ */
+#ifndef CHIMERA_PLUGIN_H
+#define CHIMERA_PLUGIN_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Names that end in an underscore are this header's own: do not use them. */
+#ifdef __cplusplus
+#define CH_EXTERN_C_ extern "C"
+#define CH_LIT_(type) type
+#define CH_OFFSET_(conf, field, ctype) (offsetof(conf, field) + 0 * sizeof(1 ? &((conf *)0)->field : (ctype *)0))
+#else
+#define CH_EXTERN_C_
+#define CH_LIT_(type) (type)
+#define CH_OFFSET_(conf, field, ctype) \
+	(offsetof(conf, field) + 0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((conf *)0)->field), ctype) ? 1 : -1]))
+#endif
+#define CH_HIDDEN_ __attribute__((visibility("hidden")))
+#define CH_PRINTF_(f, a) __attribute__((format(printf, f, a)))
+#define CH_C_STR const char *
+#define CH_C_INT int64_t
+#define CH_C_BOOL bool
+#define CH_C_DURATION int64_t
+#define CH_C_SIZE int64_t
+#define CH_C_RATE double
+#define CH_C_SHARE double
+#define CH_C_DOUBLE double
+#define CH_C_ENUM int
+#define CH_C_LIST struct ch_list
+#define CH_C_PATH const char *
+#define CH_C_DATA const char *
+#define CH_C_SERVICE const struct ch_svc *
+#define CH_C_SERVICES struct ch_svcs
+#ifdef CHIMERA_PRELOADED /* linked into a program by libtool's -dlpreopen: the symbol carries the plugin's name */
+#define CH_ENTRY_(name) name##_LTX_ch_plugin_v1
+#else
+#define CH_ENTRY_(name) ch_plugin_v1
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CH_ABI_MAJOR 0 /* 0.x: host and plugin must agree exactly; from 1.0 on: the same major, minor <= the host's */
+#define CH_ABI_MINOR 1
+
+struct ch_host;                           /* the host's functions; reached through the wrappers below */
+struct ch_ctx;                            /* a piece of work: an HTTP request or a task */
+struct ch_loop;                           /* a thread with an event loop */
+struct ch_timer;                          /* a one-shot timer on a loop */
+struct ch_watch;                          /* interest in a file descriptor on a loop */
+typedef uint64_t ch_ticket;               /* names a suspension, never reused; 0 is none */
+
+struct ch_str {                           /* bytes that someone else owns; p may be NULL when n is 0 */
+	const char *p;
+	size_t n;
+};
+#define CH_STR(lit) (CH_LIT_(struct ch_str){ "" lit, sizeof(lit) - 1 })
+
+/* What hooks, handlers and resumed functions return. HTTP statuses are never among them. */
+enum ch_rc {
+	CH_OK = 0,                        /* go on with the next hook */
+	CH_DONE = 1,                      /* the request is answered (or the task is finished) */
+	CH_AGAIN = 2,                     /* suspended: a ticket is out that will be resumed */
+	CH_ERROR = -1                     /* this plugin is broken: 500, counted and logged against it */
+};
+
+/* ---- options: parsing, --check, --dump-config, man pages and environment names all come from this table ---- */
+
+enum ch_type {                            /* in the config struct: */
+	CH_T_STR = 1,                     /* const char *, never NULL */
+	CH_T_INT,                         /* int64_t */
+	CH_T_BOOL,                        /* bool: yes no true false on off 1 0 */
+	CH_T_DURATION,                    /* int64_t milliseconds: 250ms 5s 10m 2h 1d; -1 for "off" with CH_O_OFF */
+	CH_T_SIZE,                        /* int64_t bytes: 512 64k 10m 1g */
+	CH_T_RATE,                        /* double per second: 100/s 100/min 5/h; -1 for "unlimited" with CH_O_OFF */
+	CH_T_SHARE,                       /* double from 0 to 1: 5% */
+	CH_T_DOUBLE,                      /* double */
+	CH_T_ENUM,                        /* int: index into `values` */
+	CH_T_LIST,                        /* struct ch_list: by comma */
+	CH_T_PATH,                        /* const char *: relative to the file that names it */
+	CH_T_DATA,                        /* const char *: a path relative to state_dir */
+	CH_T_SERVICE,                     /* const struct ch_svc *: an instance id or "auto"; NULL only if not REQUIRED */
+	CH_T_SERVICES                     /* struct ch_svcs: instance ids by comma, or "*" */
+};
+
+struct ch_list { const struct ch_str *v; size_t n; }; /* each ends with a NUL that n does not count */
+struct ch_svcs { const struct ch_svc *const *v; size_t n; };
+
+#define CH_O_REQUIRED   1u                /* an empty value is an error */
+#define CH_O_SECRET     2u                /* never printed; kept out of dumps */
+#define CH_O_RELOAD     4u                /* may change without a new instance */
+#define CH_O_DEPRECATED 8u                /* works, and says so once */
+#define CH_O_OFF        16u               /* "off", "unlimited" (and "none") are values: -1 */
+
+struct ch_option {
+	const char *name;                 /* lower snake case */
+	int type;                         /* enum ch_type */
+	unsigned flags;                   /* CH_O_* */
+	size_t offset;                    /* into the config struct; CH_OPT fills and checks it */
+	const char *def;                  /* default in the option's own grammar; NULL: empty, 0 or no */
+	const char *dev_def;              /* the same in the profiles dev and ci; NULL: def */
+	const char *min, *max;            /* bounds in the option's own grammar; NULL: none */
+	const char *const *values;        /* ENUM: names, ended by NULL */
+	const char *iface;                /* SERVICE(S): "inference/1" */
+	const char *env;                  /* further environment names by comma; "LLM_TIMEOUT_MS:ms" gives the unit of bare numbers */
+	const char *help;                 /* one sentence, without a final stop */
+};
+
+/* CH_OPT(struct my_conf, field, DURATION, .def = "5s", .help = "…"): the field's C type is checked at compile time. */
+#define CH_OPT(conf, field, T, ...) { .name = #field, .type = CH_T_##T, .offset = CH_OFFSET_(conf, field, CH_C_##T), __VA_ARGS__ }
+/* The same for an option whose name is no C identifier of yours: CH_OPT_AS(struct my_conf, field, "name", …). */
+#define CH_OPT_AS(conf, field, as, T, ...) { .name = as, .type = CH_T_##T, .offset = CH_OFFSET_(conf, field, CH_C_##T), __VA_ARGS__ }
+
+/* ---- metrics ---- */
+
+enum ch_metric_kind { CH_COUNTER = 1, CH_GAUGE, CH_HISTOGRAM };
+
+/* Where a label's values come from. Never from a client: an unknown value counts as "other". */
+enum ch_label_set {
+	CH_L_FIXED = 1,                   /* the names in `values`, ended by NULL */
+	CH_L_CONFIG,                      /* whatever ch_series() is called with in start or loop_start */
+	CH_L_HOST                         /* the host's own sets: `values` NULL; names "endpoint", "method", "status", "plugin" */
+};
+struct ch_label { const char *name; int set; const char *const *values; };
+
+struct ch_metric {
+	const char *name;                 /* Prometheus rules: base units, _total on counters */
+	int kind;                         /* enum ch_metric_kind */
+	struct ch_label labels[4];        /* unused ones have no name */
+	unsigned max_series;              /* 0: 1,000. Past it a value counts as "other" in every label */
+	const double *buckets;            /* HISTOGRAM: upper bounds, ascending; NULL: powers of two by a base-2 exponential histogram */
+	size_t nbuckets;
+	const char *help;                 /* one sentence */
+};
+
+/* ---- hooks ---- */
+
+enum ch_phase {                           /* in this order; each runs once a request, END once whatever happened */
+	CH_P_HEADERS = 1,                 /* the head is parsed, no route yet */
+	CH_P_AUTH,                        /* who is it; the route is known */
+	CH_P_LIMIT,                       /* may they now */
+	CH_P_BODY,                        /* the buffered body is there */
+	CH_P_CONTENT,                     /* before the route's own handler; DONE answers in its place */
+	CH_P_RESPONSE,                    /* the answer's head is about to leave: ch_status, ch_header_set; OK only */
+	CH_P_END                          /* facts are final; OK only; also for tasks. Before the last bytes of the answer leave */
+};
+enum ch_band { CH_NORMAL = 0, CH_EARLY = -1, CH_LATE = 1 };
+
+/* A tap sees the bytes of an answer's body as they go, read-only; `n` 0 at the end, when `complete` tells if all was sent. */
+struct ch_self;
+struct ch_hook {
+	int phase;                        /* enum ch_phase */
+	int band;                         /* enum ch_band; inside a band `after`/`before`, then config order */
+	const char *after, *before;       /* plugin names by comma, or NULL */
+	int (*fn)(struct ch_self *, struct ch_ctx *);
+};
+struct ch_tap { void (*fn)(struct ch_self *, struct ch_ctx *, const void *p, size_t n, bool complete); };
+
+/* ---- routes: routing, 405, body limits and /openapi.json come from this table ---- */
+
+enum ch_route_class { CH_PUBLIC = 0, CH_OPS, CH_ADMIN }; /* OPS: status_listen, loopback peers, admin keys. ADMIN: admin keys only */
+enum ch_body_mode { CH_BODY_NONE = 0, CH_BODY_BUFFER };  /* NONE: a body is 413. BUFFER: read whole before BODY */
+
+struct ch_route {
+	const char *method;               /* "GET" also answers HEAD; "POST", … */
+	const char *pattern;              /* "/v1/models/{id}", "/files/{path...}": the last part may take slashes */
+	const char *pattern_option;       /* instead of pattern: the STR option that holds it */
+	int cls;                          /* enum ch_route_class */
+	int body;                         /* enum ch_body_mode */
+	size_t max_body;                  /* bytes; 0: the server's max_body_bytes */
+	const char *tier;                 /* the least tier; NULL: any */
+	bool idempotent;                  /* may be repeated */
+	int (*fn)(struct ch_self *, struct ch_ctx *);
+	const char *request_schema;       /* JSON Schema text, or NULL */
+	const char *response_schema;
+	const char *response_type;        /* media type; NULL: application/json */
+	const char *summary;              /* one line */
+};
+
+/* ---- services ---- */
+
+struct ch_svc {                           /* a bound service, as SERVICE options hold it; the host's, valid as long as the instance */
+	size_t size;
+	const void *vt;                   /* the interface's vtable, see its header */
+	struct ch_self *self;             /* the providing instance: its own business */
+	const char *id;                   /* the provider's instance id */
+};
+struct ch_provide {
+	const char *iface;                /* "inference/1" */
+	const void *vt;                   /* begins with size_t size; static storage */
+	int rank;                         /* `auto` takes the highest */
+};
+
+/* ---- health checks: run on the house loop, results cached ---- */
+
+enum ch_health { CH_HEALTHY = 0, CH_DEGRADED, CH_UNHEALTHY };
+struct ch_check_result { size_t size; int health; char message[160]; };
+struct ch_check {
+	const char *name;                 /* shown as instance.name, or instance alone if equal */
+	int critical;                     /* 1: unhealthy means not ready, if an enabled route needs this instance; 0: degraded */
+	int timeout_ms;                   /* 0: startup_check_timeout */
+	/* Fill *out and return OK, or AGAIN (suspended; the resumed function fills it). `out` lives as long as the ctx. */
+	int (*fn)(struct ch_self *, struct ch_ctx *, struct ch_check_result *out);
+};
+
+/* ---- the descriptor ---- */
+
+struct ch_table { const void *rows; size_t n; size_t row_size; };
+#define CH_TABLE(array) { (array), sizeof(array) / sizeof((array)[0]), sizeof((array)[0]) }
+
+struct ch_row { const char *name; const void *conf; }; /* [plugin.name] */
+
+struct ch_self {                          /* one instance in one config generation; the host's; read it, write only *state */
+	size_t size;
+	const char *id;                   /* "openai", "vllm" */
+	const void *conf;                 /* your config struct, filled */
+	void *state;                      /* state_size zeroed bytes of yours */
+	const struct ch_row *rows;        /* rows in config order */
+	size_t nrows;
+	const struct ch_plugin *plugin;
+};
+
+struct ch_plugin {
+	size_t size;                      /* sizeof(struct ch_plugin) */
+	unsigned abi_major, abi_minor;    /* CH_ABI_MAJOR, CH_ABI_MINOR */
+	const char *name;                 /* lower snake case: folder, .so, config section */
+	const char *version;
+	const char *summary;              /* one line */
+	size_t conf_size, row_conf_size, state_size;
+	struct ch_table options, row_options, metrics, hooks, taps, routes, provides, checks;
+	/* All optional; NULL: nothing to do. On the boot thread unless said otherwise. */
+	int (*check)(struct ch_self *);   /* pure; report with ch_config_error and return CH_ERROR */
+	int (*start)(struct ch_self *);   /* CH_OK or CH_ERROR after ch_log. A dependency that is down is degraded, not an error */
+	void (*stop)(struct ch_self *);   /* no ctx, timer or watch of this instance is left */
+	int (*loop_start)(struct ch_self *, struct ch_loop *); /* once a loop, on its thread, after start */
+	void (*loop_stop)(struct ch_self *, struct ch_loop *); /* the same, before stop: free timers and watches here */
+};
+
+/* What every plugin's source has once: CH_PLUGIN(name, descriptor). */
+#define CH_PLUGIN(name, desc) \
+	CH_HIDDEN_ const struct ch_host *ch_host_; \
+	CH_EXTERN_C_ __attribute__((visibility("default"))) const struct ch_plugin *CH_ENTRY_(name)(const struct ch_host *host); \
+	const struct ch_plugin *CH_ENTRY_(name)(const struct ch_host *host) { ch_host_ = host; return &(desc); }
+typedef const struct ch_plugin *(*ch_plugin_entry)(const struct ch_host *);
+
+/* ---- facts: everybody reads; the named owner writes ---- */
+
+enum ch_role { CH_ROLE_NONE = 0, CH_ROLE_USER, CH_ROLE_ADMIN };
+struct ch_facts {
+	size_t size;
+	const char *client;               /* core: the client's address as text, behind trusted proxies */
+	const char *method;               /* core: "GET", or "other" */
+	const char *endpoint;             /* core: the route's pattern; "" before routing; "none" for no route */
+	int status;                       /* core: the answer's status; 0 before; 499 for a client that left before the head */
+	const char *code;                 /* core: the error code of ch_refuse, or NULL */
+	uint64_t bytes_in, bytes_out;     /* core: body bytes */
+	int64_t started;                  /* core: ch_now at the request's first byte, microseconds */
+	int64_t first_byte;               /* core: the same at the answer's head; 0 before */
+	bool aborted;                     /* core: the answer was cut */
+	const char *req_id;               /* trace */
+	char trace_id[33], span_id[17];   /* trace: lower hex; empty without a trace */
+	bool sampled;                     /* trace */
+	const char *owner, *tier;         /* auth: NULL before */
+	int role;                         /* auth: enum ch_role */
+	const char *backend, *model;      /* the content handler or router: what really answered */
+	uint64_t tokens_in, tokens_out;   /* the content handler or router */
+	char parent_id[17];               /* trace: the caller's span, lower hex; empty when the trace began here */
+	const char *tracestate;           /* trace: the caller's, to be passed on with trace_id; NULL: none */
+};
+
+/* ---- errors to clients ---- */
+
+enum ch_code {                            /* one table in the core gives status, type, title; only ever appended to */
+	CH_E_BAD_REQUEST = 1, CH_E_UNAUTHORIZED, CH_E_FORBIDDEN, CH_E_NOT_FOUND, CH_E_METHOD_NOT_ALLOWED, CH_E_REQUEST_TIMEOUT,
+	CH_E_CONFLICT, CH_E_TOO_LARGE, CH_E_URI_TOO_LONG, CH_E_UNSUPPORTED_MEDIA, CH_E_EXPECTATION, CH_E_UNPROCESSABLE,
+	CH_E_RATE_LIMITED, CH_E_HEADERS_TOO_LARGE, CH_E_INTERNAL, CH_E_NOT_IMPLEMENTED, CH_E_VERSION, CH_E_OVERLOADED,
+	CH_E_DRAINING, CH_E_UNAVAILABLE, CH_E_UPSTREAM_AUTH, CH_E_UPSTREAM_RATE_LIMITED, CH_E_UPSTREAM_ERROR,
+	CH_E_UPSTREAM_INVALID, CH_E_UPSTREAM_TIMEOUT, CH_E_UPSTREAM_UNAVAILABLE, CH_E_UPSTREAM_BUSY, CH_E_MODEL_NOT_FOUND
+};
+
+struct ch_code_info {                     /* a row of that table; static storage */
+	size_t size;
+	int status;                       /* 503 */
+	const char *name;                 /* `code` in an answer: "upstream_timeout" */
+	const char *type;                 /* OpenAI's `type`: "server_error" */
+};
+
+/* ---- callbacks ---- */
+
+enum ch_why { CH_READY = 1, CH_TIMEOUT, CH_GONE };
+typedef int (*ch_resumed)(struct ch_ctx *, void *data, int why, void *result);
+typedef void (*ch_fn)(void *data);                       /* timers, posts, releases, drops */
+typedef void (*ch_watch_fn)(void *data, int events);
+typedef int (*ch_task_fn)(struct ch_ctx *, void *data);
+enum { CH_READ = 1, CH_WRITE = 2 };
+enum ch_level { CH_DEBUG = 0, CH_INFO, CH_WARN, CH_ERR };
+
+/* ---- what the host tells about itself ---- */
+
+struct ch_server {                        /* [any] a snapshot */
+	size_t size;
+	const char *version, *profile, *state_dir;
+	int64_t started_wall;             /* seconds since the epoch */
+	double uptime;                    /* seconds */
+	bool ready;                       /* boot is complete */
+	bool draining;
+	unsigned workers, stalled;        /* stalled: loops whose heartbeat is late */
+	double loop_lag;                  /* seconds, the worst loop's last value */
+	uint64_t connections, requests;
+	uint64_t generation;              /* of the config */
+};
+struct ch_check_state {                   /* one check's cached result; valid during the callback */
+	size_t size;
+	const char *name;                 /* "dryrun", "storage_sqlite.disk" */
+	int health;                       /* enum ch_health */
+	int critical;
+	const char *message;
+	double duration_ms;
+	double age;                       /* seconds; negative: never run */
+};
+struct ch_sample {                        /* one series of one metric family; valid during the callback */
+	size_t size;
+	const struct ch_metric *family;
+	bool first;                       /* the first series of its family */
+	const char *const *labels;        /* values, in the order of family->labels */
+	double value;                     /* COUNTER, GAUGE */
+	const double *bounds;             /* HISTOGRAM: nbounds upper bounds and … */
+	const uint64_t *counts;           /* … nbounds + 1 counts, not cumulative; the last is +Inf */
+	size_t nbounds;
+	uint64_t count;
+	double sum;
+};
+
+/* ---- the host's functions: append-only; call them by the wrappers below, which say what each does ---- */
+
+struct ch_host {
+	size_t size;
+	unsigned abi_major, abi_minor;
+	void *(*alloc)(struct ch_ctx *, size_t);
+	char *(*vprint)(struct ch_ctx *, const char *, va_list);
+	struct ch_facts *(*facts)(struct ch_ctx *);
+	void **(*slot)(struct ch_self *, struct ch_ctx *);
+	struct ch_loop *(*loop)(struct ch_ctx *);
+	int64_t (*deadline)(struct ch_ctx *);
+	void (*deadline_set)(struct ch_ctx *, int64_t);
+	ch_ticket (*suspend)(struct ch_ctx *, int64_t, ch_resumed, void *);
+	void (*unsuspend)(ch_ticket);
+	bool (*resume)(ch_ticket, void *, ch_fn);
+	bool (*is_http)(struct ch_ctx *);
+	struct ch_str (*path)(struct ch_ctx *);
+	struct ch_str (*query)(struct ch_ctx *);
+	struct ch_str (*param)(struct ch_ctx *, const char *);
+	struct ch_str (*header)(struct ch_ctx *, const char *, size_t);
+	bool (*header_at)(struct ch_ctx *, size_t, struct ch_str *, struct ch_str *);
+	struct ch_str (*body)(struct ch_ctx *);
+	bool (*peer_trusted)(struct ch_ctx *);
+	int (*status)(struct ch_ctx *);
+	int (*header_set)(struct ch_ctx *, const char *, size_t, const char *, size_t);
+	int (*length)(struct ch_ctx *, uint64_t);
+	int (*begin)(struct ch_ctx *, int);
+	int (*write)(struct ch_ctx *, const void *, size_t, ch_fn, void *);
+	int (*end)(struct ch_ctx *);
+	void (*abort_)(struct ch_ctx *);
+	void (*on_writable)(struct ch_ctx *, ch_fn, void *);
+	int (*respond)(struct ch_ctx *, int, const char *, const void *, size_t);
+	int (*vrefuse)(struct ch_ctx *, int, int64_t, const char *, const char *, va_list);
+	struct ch_watch *(*watch)(struct ch_loop *, int, int, ch_watch_fn, void *);
+	void (*watch_set)(struct ch_watch *, int);
+	void (*watch_free)(struct ch_watch *);
+	struct ch_timer *(*timer)(struct ch_loop *, ch_fn, void *);
+	void (*timer_set)(struct ch_timer *, int64_t);
+	void (*timer_free)(struct ch_timer *);
+	bool (*post)(struct ch_loop *, ch_fn, void *);
+	void (*turn_end)(struct ch_loop *, ch_fn, void *);
+	int64_t (*now)(void);
+	int64_t (*wall)(void);
+	uint64_t (*random)(void);
+	struct ch_loop *(*loop_at)(unsigned);
+	unsigned (*loop_index)(struct ch_loop *);
+	void **(*loop_state)(struct ch_self *, struct ch_loop *);
+	bool (*offload)(struct ch_self *, void *(*)(void *), void *, ch_ticket, ch_fn);
+	bool (*task)(struct ch_self *, struct ch_loop *, int64_t, ch_task_fn, void *);
+	unsigned (*series)(struct ch_self *, unsigned, const char *const *);
+	void (*add)(unsigned, double);
+	void (*set)(unsigned, double);
+	void (*observe)(unsigned, double);
+	void (*metrics_walk)(void (*)(void *, const struct ch_sample *), void *);
+	void (*vlog)(struct ch_self *, struct ch_ctx *, int, const char *, va_list);
+	void (*vconfig_error)(struct ch_self *, const char *, const char *, va_list);
+	void (*server)(struct ch_server *);
+	void (*checks_walk)(void (*)(void *, const struct ch_check_state *), void *);
+	const struct ch_code_info *(*code_info)(int);
+	void (*checks_interval)(int64_t);
+};
+extern CH_HIDDEN_ const struct ch_host *ch_host_; /* one in each plugin, defined by CH_PLUGIN */
+
+/* ---- a ctx ---- */
+
+/* Memory that dies with the ctx, zeroed, aligned for any type. NULL past the arena's limit (4 MiB beside the body). */
+static inline void *ch_alloc(struct ch_ctx *c, size_t n) { return ch_host_->alloc(c, n); }
+/* A copy in the arena with a final NUL behind the n bytes, or NULL. */
+static inline char *ch_dup(struct ch_ctx *c, const char *p, size_t n)
+{
+	char *d = (char *)ch_host_->alloc(c, n + 1);
+	if (d && n)
+		memcpy(d, p, n);
+	return d;
+}
+/* printf into the arena; NULL past its limit. */
+CH_PRINTF_(2, 3) static inline char *ch_print(struct ch_ctx *c, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	char *s = ch_host_->vprint(c, fmt, ap);
+	va_end(ap);
+	return s;
+}
+/* The facts. Read all; write only the fields whose owner you are. Text must live as long as the ctx. */
+static inline struct ch_facts *ch_facts(struct ch_ctx *c) { return ch_host_->facts(c); }
+/* This instance's own pointer in the ctx, NULL at first. */
+static inline void **ch_slot(struct ch_self *s, struct ch_ctx *c) { return ch_host_->slot(s, c); }
+static inline struct ch_loop *ch_loop(struct ch_ctx *c) { return ch_host_->loop(c); }
+/* The ctx's deadline on the clock of ch_now, microseconds; 0: none. Setting it only brings it nearer. */
+static inline int64_t ch_deadline(struct ch_ctx *c) { return ch_host_->deadline(c); }
+static inline void ch_deadline_set(struct ch_ctx *c, int64_t at) { ch_host_->deadline_set(c, at); }
+
+/* ---- waiting ---- */
+
+/*
+ * Makes a ticket for something that will happen later; then return CH_AGAIN. `fn` runs once, on the ctx's loop, never inside ch_resume:
+ * READY with the result; TIMEOUT after timeout_ms (0: only the ctx's deadline); GONE when the client left. What fn returns continues the hook that
+ * returned AGAIN: OK, DONE or ERROR ends its suspension, AGAIN goes on waiting for another ticket.
+ *
+ * After READY the ticket is spent. After TIMEOUT and GONE the operation may still be running: tell it to stop (a service's `cancel`), and
+ * the arena is kept until its holder confirms with ch_resume (which returns false then) or ch_unsuspend. So the rule for whoever
+ * was handed a ticket is simple: call ch_resume exactly once, whatever happened. Returns 0 when no ticket can be had.
+ */
+static inline ch_ticket ch_suspend(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, void *data) { return ch_host_->suspend(c, timeout_ms, fn, data); }
+/* Takes a ticket back that nobody will resume: a service that answered at once, an operation confirmed as cancelled. Loop thread; 0 is ignored. */
+static inline void ch_unsuspend(ch_ticket t) { ch_host_->unsuspend(t); }
+/* [any] Resumes. True: fn will see `result`. False: too late; drop(result) was called (drop may be NULL). */
+static inline bool ch_resume(ch_ticket t, void *result, ch_fn drop) { return ch_host_->resume(t, result, drop); }
+
+/* ---- the request; on a ctx that is a task all of these give nothing ---- */
+
+static inline bool ch_is_http(struct ch_ctx *c) { return ch_host_->is_http(c); }
+/* The path, decoded and normalised once, and the raw query without '?'. */
+static inline struct ch_str ch_path(struct ch_ctx *c) { return ch_host_->path(c); }
+static inline struct ch_str ch_query(struct ch_ctx *c) { return ch_host_->query(c); }
+/* The value of {name} in the route's pattern; p NULL: no such part. */
+static inline struct ch_str ch_param(struct ch_ctx *c, const char *name) { return ch_host_->param(c, name); }
+/* The first header field of that name (any letter case); p NULL: absent. */
+static inline struct ch_str ch_header(struct ch_ctx *c, const char *name) { return ch_host_->header(c, name, strlen(name)); }
+/* The i-th header field; false past the last. */
+static inline bool ch_header_at(struct ch_ctx *c, size_t i, struct ch_str *name, struct ch_str *value) { return ch_host_->header_at(c, i, name, value); }
+/* The buffered body, from BODY on. */
+static inline struct ch_str ch_body(struct ch_ctx *c) { return ch_host_->body(c); }
+/* Is the peer itself one of trusted_proxies? */
+static inline bool ch_peer_trusted(struct ch_ctx *c) { return ch_host_->peer_trusted(c); }
+
+/* ---- the answer ---- */
+
+/* The answer's status; 0 before it is known. */
+static inline int ch_status(struct ch_ctx *c) { return ch_host_->status(c); }
+/*
+ * Sets a header field of the answer, replacing one of that name; an empty value takes it away. Both are copied. Until the head has left, in
+ * RESPONSE too. CH_ERROR: too late, or a byte that would split the answer, or a field that the core owns (Connection, Content-Length,
+ * Transfer-Encoding, Date).
+ */
+static inline int ch_header_set(struct ch_ctx *c, const char *name, const char *value)
+{
+	return ch_host_->header_set(c, name, strlen(name), value, strlen(value));
+}
+/* A whole answer: head, body (copied) and end. Returns CH_DONE. type NULL: no Content-Type. */
+static inline int ch_respond(struct ch_ctx *c, int status, const char *type, const void *body, size_t n) { return ch_host_->respond(c, status, type, body, n); }
+/* An error answer of the one shape (RFC 9457); the format is its `detail`: say what to do. retry_after_ms 0: no Retry-After. Returns CH_DONE. */
+CH_PRINTF_(4, 5) static inline int ch_refuse(struct ch_ctx *c, enum ch_code code, int64_t retry_after_ms, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	int rc = ch_host_->vrefuse(c, code, retry_after_ms, NULL, fmt, ap);
+	va_end(ap);
+	return rc;
+}
+/* The same for a member of the request that is wrong: "messages[2].role" stands in `param`. */
+CH_PRINTF_(4, 5) static inline int ch_refuse_param(struct ch_ctx *c, enum ch_code code, const char *param, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	int rc = ch_host_->vrefuse(c, code, 0, param, fmt, ap);
+	va_end(ap);
+	return rc;
+}
+/*
+ * A streamed answer: ch_begin once, ch_write any number of times, ch_end or ch_abort once; from the handler or, while it is suspended, from
+ * any callback on its loop. A length known before may be set by ch_length before ch_begin; otherwise the body is chunked.
+ * ch_write takes the bytes in every case but GONE: copied if `release` is NULL, else used in place until release(arg), which is called exactly once,
+ * also after GONE. CH_AGAIN: taken, but more than stream_high bytes wait: go on when on_writable calls. CH_ERROR: not begun, or ended.
+ * CH_DONE: the client is gone, nothing was taken. ch_abort cuts the connection so that the client sees an incomplete answer.
+ */
+static inline int ch_length(struct ch_ctx *c, uint64_t n) { return ch_host_->length(c, n); }
+static inline int ch_begin(struct ch_ctx *c, int status) { return ch_host_->begin(c, status); }
+static inline int ch_write(struct ch_ctx *c, const void *p, size_t n, ch_fn release, void *arg) { return ch_host_->write(c, p, n, release, arg); }
+static inline int ch_end(struct ch_ctx *c) { return ch_host_->end(c); }
+static inline void ch_abort(struct ch_ctx *c) { ch_host_->abort_(c); }
+/* fn(data) each time the waiting bytes fall to stream_low; one function a ctx, NULL takes it away. */
+static inline void ch_on_writable(struct ch_ctx *c, ch_fn fn, void *data) { ch_host_->on_writable(c, fn, data); }
+
+/* ---- loops ---- */
+
+/* Watches fd for READ | WRITE. Loop thread. The fd stays yours and must outlive the watch. NULL: no memory. */
+static inline struct ch_watch *ch_watch(struct ch_loop *l, int fd, int events, ch_watch_fn fn, void *data) { return ch_host_->watch(l, fd, events, fn, data); }
+static inline void ch_watch_set(struct ch_watch *w, int events) { ch_host_->watch_set(w, events); }
+static inline void ch_watch_free(struct ch_watch *w) { ch_host_->watch_free(w); }
+/* A timer, not started. ch_timer_set starts it anew (ms from now; < 0 stops it). It fires once a start; free it inside its function if you like. */
+static inline struct ch_timer *ch_timer(struct ch_loop *l, ch_fn fn, void *data) { return ch_host_->timer(l, fn, data); }
+static inline void ch_timer_set(struct ch_timer *t, int64_t ms) { ch_host_->timer_set(t, ms); }
+static inline void ch_timer_free(struct ch_timer *t) { ch_host_->timer_free(t); }
+/* [any] Runs fn(data) on the loop, in the order posted. False: no memory, or the loop has ended. */
+static inline bool ch_post(struct ch_loop *l, ch_fn fn, void *data) { return ch_host_->post(l, fn, data); }
+/* Runs fn(data) once at the end of this turn of the loop. Loop thread. */
+static inline void ch_turn_end(struct ch_loop *l, ch_fn fn, void *data) { ch_host_->turn_end(l, fn, data); }
+/* [any] Monotonic and wall clock (since the epoch), microseconds. On a loop ch_now is read once a turn. */
+static inline int64_t ch_now(void) { return ch_host_->now(); }
+static inline int64_t ch_wall(void) { return ch_host_->wall(); }
+/* [any] 64 random bits from a fast generator seeded by the system: for ids, never for secrets. */
+static inline uint64_t ch_random(void) { return ch_host_->random(); }
+/* [any] The i-th loop, NULL past the last: workers first, the house loop last. */
+static inline struct ch_loop *ch_loop_at(unsigned i) { return ch_host_->loop_at(i); }
+static inline unsigned ch_loop_index(struct ch_loop *l) { return ch_host_->loop_index(l); }
+/* This instance's own pointer on the loop, NULL at first. Loop thread. */
+static inline void **ch_loop_state(struct ch_self *s, struct ch_loop *l) { return ch_host_->loop_state(s, l); }
+/*
+ * [any] Runs work(data) on a pool thread, then ch_resume(ticket, its result, drop). work may block and may use memory of the suspended ctx; it calls
+ * only functions marked [any]. False: the pool's queue is full; nothing was or will be called, take the ticket back.
+ */
+static inline bool ch_offload(struct ch_self *s, void *(*work)(void *), void *data, ch_ticket t, ch_fn drop) { return ch_host_->offload(s, work, data, t, drop); }
+/* [any] Starts a task: a ctx without HTTP on the loop (NULL: the house loop), gone at the deadline (timeout_ms, 0: none). fn returns like a hook. */
+static inline bool ch_task(struct ch_self *s, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data) { return ch_host_->task(s, l, timeout_ms, fn, data); }
+
+/* ---- metrics ---- */
+
+/*
+ * [any] The series of metric `index` (row of your table) with these label values, in order; NULL when it has no labels. Finds or makes it: do it
+ * once, in start or loop_start, and keep the number. The number stays valid for the life of the process; a metric of the same name keeps its count over reloads.
+ */
+static inline unsigned ch_series(struct ch_self *s, unsigned index, const char *const *values) { return ch_host_->series(s, index, values); }
+/* [any] Counter: += v >= 0. Gauge: += v. */
+static inline void ch_add(unsigned series, double v) { ch_host_->add(series, v); }
+/* [any] Gauge: = v. Use either set or add on a gauge, not both. */
+static inline void ch_set(unsigned series, double v) { ch_host_->set(series, v); }
+static inline void ch_observe(unsigned series, double v) { ch_host_->observe(series, v); }
+/* All series of the process, family by family. Takes its time: offload it. */
+static inline void ch_metrics_walk(void (*fn)(void *, const struct ch_sample *), void *data) { ch_host_->metrics_walk(fn, data); }
+
+/* ---- telling ---- */
+
+/* [any] One log line. The ctx (or NULL) gives it req_id and trace_id. Never blocks; lines that do not fit are dropped and counted. */
+CH_PRINTF_(4, 5) static inline void ch_log(struct ch_self *s, struct ch_ctx *c, enum ch_level level, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	ch_host_->vlog(s, c, level, fmt, ap);
+	va_end(ap);
+}
+/* [start] An error about one of this instance's keys, shown with file and line. Say what was found and what is allowed. */
+CH_PRINTF_(3, 4) static inline void ch_config_error(struct ch_self *s, const char *key, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	ch_host_->vconfig_error(s, key, fmt, ap);
+	va_end(ap);
+}
+/* [any] The server and its checks, as health shows them. Set out->size before the call. */
+static inline void ch_server(struct ch_server *out) { ch_host_->server(out); }
+static inline void ch_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *data) { ch_host_->checks_walk(fn, data); }
+/* [any] What the core's table says of a code: for error frames in a stream, where ch_refuse comes too late. An unknown code gives CH_E_INTERNAL's row. */
+static inline const struct ch_code_info *ch_code_info(enum ch_code code) { return ch_host_->code_info(code); }
+
+/* [any] How often checks run, milliseconds; the host's own choice is 5 s. */
+static inline void ch_checks_interval(int64_t ms) { ch_host_->checks_interval(ms); }
+
+#ifdef __cplusplus
+}
+#endif
+#endif
