@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/daemon/daemon.h"
+
+#include "core/log/log.h"
+#include "core/metrics/metrics.h"
+#include "core/plugin/host.h"
+#include "core/plugin/loader.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#ifndef CHIMERA_VERSION
+#define CHIMERA_VERSION "0"
+#endif
+#ifndef CHIMERA_COMMIT
+#define CHIMERA_COMMIT "unknown"
+#endif
+
+extern char **environ;
+struct chi_daemon chi_daemon = { .wake = -1 };
+
+/* ---- config ---- */
+
+static void on_server(void *arg, const struct chi_server_conf *s)
+{
+	(void)arg;
+	chi_loader_folder(s->plugin_dir, s->profile == CHI_PROFILE_PROD);
+}
+
+static const struct ch_plugin *find_plugin(void *arg, const char *name, char *why, size_t cap)
+{
+	(void)arg;
+	return chi_loader_find(name, why, cap);
+}
+
+static void list_plugins(void *arg, void (*fn)(void *, const char *), void *fn_arg)
+{
+	(void)arg;
+	chi_loader_list(fn, fn_arg);
+}
+
+struct chi_conf *chi_config_load(struct chi_report *report)
+{
+	return chi_conf_load(&(struct chi_conf_args){ .file = chi_daemon.file, .overrides = chi_daemon.overrides, .env = environ,
+	                                              .on_server = on_server, .find_plugin = find_plugin, .list_plugins = list_plugins }, report);
+}
+
+struct chi_gen *chi_config_build(struct chi_report *report)
+{
+	struct chi_conf *conf = chi_config_load(report);
+	struct chi_gen *g = conf ? chi_gen_build(conf, report) : NULL;
+	if (!g)
+		return NULL;
+	chi_protect(g, report);
+	chi_gen_check(g, report);
+	if (!chi_report_errors(report))
+		return g;
+	chi_gen_free(g);
+	return NULL;
+}
+
+/* ---- steps ---- */
+
+void chi_step(const char *name)
+{
+	static char text[80];
+	int64_t now = chi_clock();
+	const char *was = atomic_load(&chi_daemon.step);
+	if (was) {
+		struct chi_log_kv kv[] = {
+			{ .key = "step", .type = CHI_LOG_STR, .s = { was, strlen(was) } },
+			{ .key = "duration_s", .type = CHI_LOG_DOUBLE, .d = (double)(now - atomic_load(&chi_daemon.step_since)) / 1e6 },
+		};
+		chi_log(CH_DEBUG, &(struct chi_log_fields){ .kv = kv, .nkv = 2 }, "startup step done");
+	}
+	atomic_store(&chi_daemon.step, NULL);
+	if (name)
+		snprintf(text, sizeof text, "%s", name);
+	atomic_store(&chi_daemon.step_since, now);
+	atomic_store(&chi_daemon.step, name ? text : NULL);
+}
+
+/* ---- what health sees ---- */
+
+static void server_info(struct ch_server *s)
+{
+	s->version = CHIMERA_VERSION;
+	s->profile = chi_profile_name(chi_daemon.profile);
+	s->state_dir = chi_daemon.state_dir;
+	s->started_wall = chi_daemon.started_wall;
+	s->uptime = (double)(chi_clock() - chi_daemon.started) / 1e6;
+	s->ready = atomic_load(&chi_daemon.ready);
+	s->draining = atomic_load(&chi_daemon.draining);
+	s->workers = chi_daemon.nworkers;
+	s->stalled = chi_loops_stalled();
+	s->loop_lag = chi_loops_lag();
+	s->connections = (uint64_t)atomic_load(&chi_daemon.shared.connections);
+	s->requests = atomic_load(&chi_daemon.shared.requests);
+	s->generation = atomic_load(&chi_daemon.generation);
+}
+
+/* ---- generations ---- */
+
+static unsigned reload_failed, reloads_ok, reloads_bad, reload_time;
+
+static void config_metrics(void)
+{
+	static const char *const results[] = { "ok", "failed", NULL };
+	static const struct ch_metric table[] = {
+		{ .name = "chimera_config_reload_failed", .kind = CH_GAUGE, .help = "1 when the last reload was refused and the old config goes on" },
+		{ .name = "chimera_config_reloads_total", .kind = CH_COUNTER, .labels = { { "result", CH_L_FIXED, results } }, .help = "Reloads, by result" },
+		{ .name = "chimera_config_loaded_timestamp_seconds", .kind = CH_GAUGE, .help = "When the running config was loaded" },
+	};
+	char err[200];
+	const struct chi_family *total = chi_metrics_family(&table[1], err, sizeof err);
+	reload_failed = chi_metrics_series(chi_metrics_family(&table[0], err, sizeof err), NULL);
+	reloads_ok = chi_metrics_series(total, &results[0]);
+	reloads_bad = chi_metrics_series(total, &results[1]);
+	reload_time = chi_metrics_series(chi_metrics_family(&table[2], err, sizeof err), NULL);
+}
+
+static pthread_mutex_t retire_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct chi_gen *retired[16];
+static unsigned nretired, living;
+
+static void on_retired(struct chi_gen *g)
+{
+	pthread_mutex_lock(&retire_lock);
+	if (nretired < 16)
+		retired[nretired++] = g; /* reloads wait while 8 live, so there is room */
+	pthread_mutex_unlock(&retire_lock);
+	if (eventfd_write(chi_daemon.wake, 1))
+		return; /* main looks again anyway */
+}
+
+bool chi_reap(void)
+{
+	pthread_mutex_lock(&retire_lock);
+	for (unsigned i = 0; i < nretired;) {
+		struct chi_gen *g = retired[i];
+		if (atomic_load(&g->tasks)) { /* a task on its way to a loop looks at it once more */
+			i++;
+			continue;
+		}
+		retired[i] = retired[--nretired];
+		living--;
+		pthread_mutex_unlock(&retire_lock);
+		chi_gen_stop(g);
+		chi_gen_free(g);
+		pthread_mutex_lock(&retire_lock);
+		i = 0;
+	}
+	bool none = !living;
+	pthread_mutex_unlock(&retire_lock);
+	return none;
+}
+
+static unsigned count_living(int delta)
+{
+	pthread_mutex_lock(&retire_lock);
+	living += (unsigned)delta;
+	unsigned n = living;
+	pthread_mutex_unlock(&retire_lock);
+	return n;
+}
+
+static void take(struct chi_gen *g)
+{
+	count_living(1);
+	atomic_store(&chi_daemon.generation, g->id);
+	chi_daemon.gen = g;
+	chi_loops_enter(g);
+	chi_metrics_set(reload_time, (double)chi_wall() / 1e6);
+}
+
+static void log_report(const struct chi_report *r)
+{
+	char line[2048];
+	for (const struct chi_problem *p = chi_report_first(r); p; p = p->next) {
+		chi_report_format(p, line, sizeof line);
+		chi_log(p->level == CHI_R_ERROR ? CH_ERR : p->level == CHI_R_WARNING ? CH_WARN : CH_INFO, NULL, "%s", line);
+	}
+}
+
+static bool same_list(const struct ch_list *a, const struct ch_list *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(a->v[i].p, b->v[i].p))
+			return false;
+	return true;
+}
+
+/* Keys that a running process cannot change. NULL: none has changed. */
+static const char *needs_restart(const struct chi_conf *old, const struct chi_conf *fresh)
+{
+	const struct chi_server_conf *a = old->server, *b = fresh->server;
+	return !same_list(&a->listen, &b->listen) ? "listen" : !same_list(&a->status_listen, &b->status_listen) ? "status_listen" :
+	       !same_list(&a->admin_listen, &b->admin_listen) ? "admin_listen" : strcmp(a->control, b->control) ? "control" :
+	       a->workers != b->workers ? "workers" : a->profile != b->profile ? "profile" : strcmp(a->state_dir, b->state_dir) ? "state_dir" :
+	       strcmp(a->plugin_dir, b->plugin_dir) ? "plugin_dir" : strcmp(a->user, b->user) ? "user" :
+	       a->offload_threads != b->offload_threads ? "offload_threads" : NULL;
+}
+
+static void no_step(const char *name)
+{
+	(void)name;
+}
+
+static struct chi_gen *fresh_generation(struct chi_report *report)
+{
+	char why[512];
+	struct chi_gen *g = chi_config_build(report);
+	const char *key = g ? needs_restart(chi_daemon.gen->conf, g->conf) : NULL;
+	if (key)
+		chi_report_key(report, CHI_R_ERROR, g->conf->nfiles ? g->conf->files[0] : NULL, 0, "server", key, NULL,
+		               "this key was changed and takes a restart: put it back, or restart the server");
+	else if (g && !chi_gen_start(g, no_step, why, sizeof why))
+		chi_report_add(report, CHI_R_ERROR, NULL, 0, "%s", why);
+	else
+		return g;
+	if (g)
+		chi_gen_free(g);
+	return NULL;
+}
+
+bool chi_reload(void)
+{
+	struct chi_report *report = chi_report_new();
+	struct chi_gen *g = fresh_generation(report);
+	log_report(report);
+	chi_report_free(report);
+	chi_metrics_set(reload_failed, g ? 0 : 1);
+	chi_metrics_add(g ? reloads_ok : reloads_bad, 1);
+	if (!g) {
+		chi_log(CH_ERR, NULL, "reload refused: the old config goes on unchanged");
+		return false;
+	}
+	if (g->conf->log->level != chi_daemon.gen->conf->log->level)
+		chi_log_level_set(g->conf->log->level);
+	take(g);
+	chi_log(CH_INFO, NULL, "config reloaded: generation %llu", (unsigned long long)g->id);
+	return true;
+}
+
+/* ---- the start ---- */
+
+static int fail(int code, const char *why)
+{
+	chi_log(CH_ERR, NULL, "%s", why);
+	return code;
+}
+
+static int start_loops(struct chi_gen *g, char *why, size_t cap)
+{
+	const struct chi_conf *conf = g->conf;
+	chi_step("loops");
+	chi_raise_descriptors(conf->server->max_connections * 2 + 256);
+	if (!chi_stats_init(why, cap) || !chi_offload_start((unsigned)conf->server->offload_threads) || !chi_loops_start(conf, why, cap))
+		return CHI_EXIT_OSERR;
+	chi_step("plugins");
+	if (!chi_gen_start(g, chi_step, why, cap))
+		return CHI_EXIT_UNAVAILABLE;
+	take(g);
+	chi_step("listen");
+	if (!chi_listeners_open(conf, why, cap) || !chi_become(conf->server->user, why, cap))
+		return CHI_EXIT_UNAVAILABLE;
+	if (chi_inherited_left())
+		chi_log(CH_WARN, NULL, "%u inherited sockets are named by no listen key: they stay unused", chi_inherited_left());
+	return 0;
+}
+
+int chi_boot(void)
+{
+	char why[512] = "";
+	chi_daemon.started = chi_clock();
+	chi_daemon.started_wall = chi_wall() / 1000000;
+	chi_gen_retired = on_retired;
+	chi_around.offload = chi_offload;
+	chi_around.server = server_info;
+	chi_around.checks_walk = chi_checks_walk;
+	chi_around.checks_interval = chi_checks_interval;
+	chi_metrics_process(CHIMERA_VERSION, CHIMERA_COMMIT);
+	config_metrics();
+	chi_step("config");
+	struct chi_report *report = chi_report_new();
+	struct chi_gen *g = chi_config_build(report);
+	if (!g) {
+		chi_report_print(report, stderr, false);
+		chi_report_free(report);
+		return CHI_EXIT_CONFIG;
+	}
+	const struct chi_conf *conf = g->conf;
+	chi_daemon.profile = conf->server->profile;
+	chi_daemon.state_dir = strdup(conf->server->state_dir);
+	chi_daemon.step_timeout = conf->server->startup_step_timeout;
+	struct chi_log_setup log = { .level = conf->log->level, .format = conf->log->format, .target = conf->log->target };
+	if (!chi_log_start(&log, why, sizeof why))
+		return fail(CHI_EXIT_UNAVAILABLE, why);
+	log_report(report);
+	chi_report_free(report);
+	if (getuid() == 0 && conf->server->profile == CHI_PROFILE_PROD && !*conf->server->user)
+		chi_log(CH_WARN, NULL, "running as root: set [server] user, so that a fault in a plugin is not root's");
+	int code = start_loops(g, why, sizeof why);
+	if (code)
+		return fail(code, why);
+	chi_step(NULL);
+	atomic_store(&chi_daemon.ready, true);
+	chi_notify("READY=1\nSTATUS=serving");
+	struct chi_log_kv kv[] = {
+		{ .key = "version", .type = CHI_LOG_STR, .s = { CHIMERA_VERSION, strlen(CHIMERA_VERSION) } },
+		{ .key = "workers", .type = CHI_LOG_INT, .i = chi_daemon.nworkers },
+		{ .key = "startup_s", .type = CHI_LOG_DOUBLE, .d = (double)(chi_clock() - chi_daemon.started) / 1e6 },
+	};
+	chi_log(CH_INFO, &(struct chi_log_fields){ .kv = kv, .nkv = 3 }, "ready");
+	return 0;
+}

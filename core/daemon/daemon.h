@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core/daemon/daemon.h - the process: what main starts, watches, reloads and drains.
+ *
+ *   main.c     arguments, signals: the main thread does nothing else
+ *   boot.c     named steps on the boot thread, from config to ready; and reload, which is the second half of it again
+ *   loops.c    workers and the house loop: threads, heartbeats, who takes a generation when
+ *   offload.c  the pool for work that blocks
+ *   checks.c   health checks on the house loop, their results cached
+ *   notify.c   service manager: readiness, watchdog, inherited sockets
+ *   limits.c   cores, users, descriptors
+ */
+#ifndef CHI_DAEMON_H
+#define CHI_DAEMON_H
+
+#include "core/conf/conf.h"
+#include "core/http/http.h"
+#include "core/plugin/gen.h"
+
+enum { CHI_EXIT_OK = 0, CHI_EXIT_USAGE = 64, CHI_EXIT_UNAVAILABLE = 69, CHI_EXIT_SOFTWARE = 70, CHI_EXIT_OSERR = 71, CHI_EXIT_NOPERM = 77,
+       CHI_EXIT_CONFIG = 78 };
+
+struct chi_daemon {
+	const char *file;               /* -c */
+	const char *const *overrides;   /* -o, NULL-ended */
+	struct chi_http_shared shared;
+	struct chi_gen *gen;            /* current; main and boot thread */
+	int64_t started;                /* chi_clock */
+	int64_t started_wall;
+	unsigned nworkers;
+	int profile;                    /* enum chi_profile */
+	char *state_dir;
+	_Atomic int64_t step_timeout;   /* milliseconds; 0: not known yet */
+	atomic_bool ready, draining;
+	atomic_uint loops_alive;
+	_Atomic(const char *) step;     /* the startup step that runs; NULL when there is none */
+	_Atomic int64_t step_since;
+	_Atomic uint64_t generation;
+	int wake;                       /* eventfd: something for the main thread to look at */
+};
+extern struct chi_daemon chi_daemon;
+
+/* boot.c */
+/* Loads, builds and checks. NULL: errors are in the report. */
+struct chi_gen *chi_config_build(struct chi_report *report);
+struct chi_conf *chi_config_load(struct chi_report *report);
+/* The whole start, on the boot thread. An exit code; 0 when ready. */
+int chi_boot(void);
+/* A new config for the running server: whole or not at all. */
+bool chi_reload(void);
+/* Stops and frees generations that no loop holds any more; main thread. True: none is left. */
+bool chi_reap(void);
+void chi_step(const char *name);
+
+/* loops.c */
+bool chi_loops_start(const struct chi_conf *conf, char *why, size_t cap);
+void chi_loops_enter(struct chi_gen *g); /* every loop takes it; returns when all have */
+void chi_loops_listen_stop(void);        /* listeners close, idle connections too; returns when done */
+size_t chi_loops_busy(void);             /* connections that are still open */
+void chi_loops_stop(bool at_once);       /* ends the loops and joins their threads */
+void chi_loops_free(void);               /* after stop */
+unsigned chi_loops_stalled(void);
+double chi_loops_lag(void);
+bool chi_loops_add_listener(int fd, unsigned loop, int cls, bool is_unix);
+
+/* listen: opens what the config names, or takes what was inherited. False: sentence in why. */
+bool chi_listeners_open(const struct chi_conf *conf, char *why, size_t cap);
+void chi_listeners_unlink(void); /* removes unix socket files that we made */
+
+/* offload.c */
+bool chi_offload_start(unsigned threads);
+bool chi_offload(struct chi_inst *i, void *(*work)(void *), void *data, ch_ticket t, ch_fn drop);
+void chi_offload_stop(void);
+
+/* checks.c */
+void chi_checks_start(struct ch_loop *house);
+void chi_checks_interval(int64_t ms);
+void chi_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *data);
+void chi_checks_generation(struct chi_gen *g); /* house loop: a new generation is there */
+bool chi_checks_done_once(void);
+void chi_checks_stop(void);
+
+/* notify.c */
+void chi_notify(const char *text);                    /* "READY=1"; nothing without NOTIFY_SOCKET */
+int64_t chi_watchdog_interval(void);                  /* microseconds between signs of life; 0: none wanted */
+int chi_inherited_take(const struct chi_listen_addr *a); /* the inherited fd of that address, or -1 */
+void chi_inherited_init(void);
+unsigned chi_inherited_left(void);                    /* inherited sockets that no key names */
+
+/* limits.c */
+unsigned chi_cores(void); /* least of affinity and cgroup quota, at least 1 */
+bool chi_become(const char *user, char *why, size_t cap);
+void chi_raise_descriptors(int64_t want);
+
+/* protect.c */
+void chi_protect(const struct chi_gen *g, struct chi_report *report); /* protected mode */
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/daemon/daemon.h"
+
+#include "core/log/log.h"
+#include "core/metrics/metrics.h"
+#include "core/plugin/host.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PING_MS 500
+#define STALL_US 1000000 /* a turn that takes longer is a stall, named in the log */
+
+static pthread_t threads[CHI_MAX_LOOPS];
+static struct beat {
+	struct chi_msg msg;
+	_Atomic int64_t sent;     /* 0: none is out */
+	bool told;                /* the stall was logged */
+	unsigned lag_series;
+} beats[CHI_MAX_LOOPS];
+static struct ch_timer ping_timer;
+static unsigned stalled_series;
+static int64_t watchdog_at;
+static atomic_uint stalled;
+
+/* ---- heartbeats, on the house loop ---- */
+
+static void on_ping(struct ch_loop *l, struct chi_msg *m)
+{
+	struct beat *b = (struct beat *)m;
+	atomic_store_explicit(&l->lag, chi_clock() - atomic_load(&b->sent), memory_order_relaxed);
+	atomic_store(&b->sent, 0);
+}
+
+static void look_at(struct ch_loop *l, struct beat *b, int64_t now)
+{
+	int64_t sent = atomic_load(&b->sent), since = atomic_load_explicit(&l->busy_since, memory_order_relaxed);
+	if (sent && now - sent > atomic_load_explicit(&l->lag, memory_order_relaxed))
+		atomic_store_explicit(&l->lag, now - sent, memory_order_relaxed);
+	chi_metrics_set(b->lag_series, (double)atomic_load_explicit(&l->lag, memory_order_relaxed) / 1e6);
+	bool late = since && now - since > STALL_US;
+	if (late && !b->told) {
+		const char *plugin = atomic_load_explicit(&l->busy_plugin, memory_order_relaxed);
+		const char *hook = atomic_load_explicit(&l->busy_hook, memory_order_relaxed);
+		chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = plugin }, "%s has been blocked for %.1f s by %s%s%s: its requests wait; no hook may block, use ch_offload",
+		        l->name, (double)(now - since) / 1e6, plugin ? plugin : "the core", plugin ? "'s hook " : "", plugin && hook ? hook : "");
+	}
+	b->told = late;
+	atomic_fetch_add(&stalled, late);
+	if (!sent) {
+		atomic_store(&b->sent, now);
+		chi_loop_send(l, &b->msg);
+	}
+}
+
+static void on_beat(void *data)
+{
+	(void)data;
+	int64_t now = chi_clock(), interval = chi_watchdog_interval();
+	atomic_store(&stalled, 0);
+	for (unsigned i = 0; i + 1 < chi_around.nloops; i++)
+		look_at(chi_around.loops[i], &beats[i], now);
+	chi_metrics_set(stalled_series, atomic_load(&stalled));
+	if (interval && now >= watchdog_at && !atomic_load(&stalled)) {
+		watchdog_at = now + interval;
+		chi_notify("WATCHDOG=1"); /* not while a worker is stalled: the manager restarts us then */
+	}
+	chi_timer_set(&ping_timer, interval && interval / 1000 < PING_MS ? interval / 1000 : PING_MS);
+}
+
+unsigned chi_loops_stalled(void)
+{
+	return atomic_load(&stalled);
+}
+
+double chi_loops_lag(void)
+{
+	int64_t worst = 0;
+	for (unsigned i = 0; i + 1 < chi_around.nloops; i++) {
+		int64_t lag = atomic_load_explicit(&chi_around.loops[i]->lag, memory_order_relaxed);
+		worst = lag > worst ? lag : worst;
+	}
+	return (double)worst / 1e6;
+}
+
+static void beats_init(void)
+{
+	static const struct ch_metric table[] = {
+		{ .name = "chimera_loop_lag_seconds", .kind = CH_GAUGE, .labels = { { "loop", CH_L_CONFIG, NULL } },
+		  .help = "How long the loop's last heartbeat waited" },
+		{ .name = "chimera_loops_stalled", .kind = CH_GAUGE, .help = "Worker loops that are blocked for more than a second" },
+	};
+	char err[200];
+	const struct chi_family *lag = chi_metrics_family(&table[0], err, sizeof err);
+	stalled_series = chi_metrics_series(chi_metrics_family(&table[1], err, sizeof err), NULL);
+	for (unsigned i = 0; i < chi_around.nloops; i++) {
+		beats[i].msg.fn = on_ping;
+		beats[i].lag_series = chi_metrics_series(lag, (const char *const[]){ chi_around.loops[i]->name });
+	}
+}
+
+static void house_begins(void *data)
+{
+	struct ch_loop *house = data;
+	chi_timer_init(&ping_timer, house, on_beat, NULL);
+	chi_timer_set(&ping_timer, 0);
+	chi_checks_start(house);
+}
+
+/* ---- threads ---- */
+
+static void *run(void *arg)
+{
+	struct ch_loop *l = arg;
+	char name[16];
+	snprintf(name, sizeof name, "%.15s", l->name);
+	pthread_setname_np(pthread_self(), name);
+	chi_loop_run(l);
+	atomic_fetch_sub(&chi_daemon.loops_alive, 1);
+	return NULL;
+}
+
+bool chi_loops_start(const struct chi_conf *conf, char *why, size_t cap)
+{
+	unsigned n = conf->server->workers > 0 ? (unsigned)conf->server->workers : chi_cores();
+	chi_daemon.nworkers = n;
+	for (unsigned i = 0; i <= n; i++) {
+		char name[16];
+		snprintf(name, sizeof name, i < n ? "worker-%u" : "house", i % 100);
+		struct ch_loop *l = chi_loop_new(i, name);
+		if (!l || !chi_slots_new(l) || !chi_http_new(l, &chi_daemon.shared)) {
+			snprintf(why, cap, "no memory for loop %s", name);
+			return false;
+		}
+		chi_around.loops[chi_around.nloops++] = l;
+	}
+	beats_init();
+	chi_loop_post(chi_around.loops[n], house_begins, chi_around.loops[n]);
+	for (unsigned i = 0; i <= n; i++) {
+		int rc = pthread_create(&threads[i], NULL, run, chi_around.loops[i]);
+		if (rc) {
+			snprintf(why, cap, "no thread for %s: %s", chi_around.loops[i]->name, strerror(rc));
+			return false;
+		}
+		atomic_fetch_add(&chi_daemon.loops_alive, 1);
+	}
+	return true;
+}
+
+/* ---- the same thing on every loop, and wait ---- */
+
+struct everywhere {
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	unsigned left;
+	void (*fn)(struct ch_loop *, void *);
+	void *arg;
+};
+
+struct errand {
+	struct everywhere *e;
+	struct ch_loop *loop;
+};
+
+static void on_errand(void *data)
+{
+	struct errand *r = data;
+	struct everywhere *e = r->e;
+	e->fn(r->loop, e->arg);
+	pthread_mutex_lock(&e->lock);
+	if (--e->left == 0)
+		pthread_cond_signal(&e->done);
+	pthread_mutex_unlock(&e->lock);
+}
+
+static void everywhere(void (*fn)(struct ch_loop *, void *), void *arg)
+{
+	struct everywhere e = { .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .left = chi_around.nloops, .fn = fn, .arg = arg };
+	struct errand v[CHI_MAX_LOOPS];
+	for (unsigned i = 0; i < chi_around.nloops; i++) {
+		v[i] = (struct errand){ &e, chi_around.loops[i] };
+		if (!chi_loop_post(chi_around.loops[i], on_errand, &v[i]))
+			abort();
+	}
+	pthread_mutex_lock(&e.lock);
+	while (e.left)
+		pthread_cond_wait(&e.done, &e.lock);
+	pthread_mutex_unlock(&e.lock);
+	pthread_mutex_destroy(&e.lock);
+	pthread_cond_destroy(&e.done);
+}
+
+static void enter(struct ch_loop *l, void *arg)
+{
+	struct chi_gen *g = arg;
+	chi_http_configure(l->http, g);
+	if (l->index + 1 == chi_around.nloops)
+		chi_checks_generation(g); /* before the old one may go */
+	chi_gen_enter(l, g);
+}
+
+void chi_loops_enter(struct chi_gen *g)
+{
+	atomic_store(&g->loops_left, chi_around.nloops);
+	everywhere(enter, g);
+}
+
+struct new_listener {
+	int fd, cls;
+	unsigned loop;
+	bool is_unix, ok;
+};
+
+static void listen_here(struct ch_loop *l, void *arg)
+{
+	struct new_listener *n = arg;
+	if (l->index == n->loop)
+		n->ok = chi_http_listen(l->http, n->fd, n->cls, n->is_unix);
+}
+
+bool chi_loops_add_listener(int fd, unsigned loop, int cls, bool is_unix)
+{
+	struct new_listener n = { fd, cls, loop, is_unix, false };
+	everywhere(listen_here, &n);
+	return n.ok;
+}
+
+static void stop_listening(struct ch_loop *l, void *arg)
+{
+	(void)arg;
+	if (l->index + 1 == chi_around.nloops)
+		return; /* probes and the control socket answer to the end */
+	chi_http_close_listeners(l->http);
+	chi_http_close_idle(l->http);
+}
+
+void chi_loops_listen_stop(void)
+{
+	everywhere(stop_listening, NULL);
+}
+
+size_t chi_loops_busy(void)
+{
+	size_t n = 0;
+	for (unsigned i = 0; i + 1 < chi_around.nloops; i++)
+		n += atomic_load(&((struct chi_http *)chi_around.loops[i]->http)->nconns);
+	return n;
+}
+
+static void close_all(struct ch_loop *l, void *arg)
+{
+	(void)arg;
+	chi_http_close_listeners(l->http);
+	chi_http_close_all(l->http);
+	if (l->index + 1 == chi_around.nloops) {
+		chi_timer_set(&ping_timer, -1);
+		chi_checks_stop();
+	}
+}
+
+static void let_go(struct ch_loop *l, void *arg)
+{
+	(void)arg;
+	chi_gen_leave(l);
+}
+
+void chi_loops_stop(bool at_once)
+{
+	if (!chi_around.nloops || at_once)
+		return;
+	everywhere(close_all, NULL);
+	everywhere(let_go, NULL); /* a turn later: requests that lost their client have heard so */
+	for (unsigned i = 0; i < chi_around.nloops; i++)
+		chi_loop_stop(chi_around.loops[i]);
+	for (unsigned i = 0; i < chi_around.nloops; i++)
+		pthread_join(threads[i], NULL);
+}
+
+void chi_loops_free(void)
+{
+	for (unsigned i = 0; i < chi_around.nloops; i++) {
+		struct ch_loop *l = chi_around.loops[i];
+		chi_http_free(l->http);
+		chi_arena_pool_free(l);
+		chi_slots_free(l);
+		chi_loop_free(l);
+	}
+	chi_around.nloops = 0;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* chimerad: arguments, then signals. All work is done by the boot thread, the loops and the pools. */
+#include "core/daemon/daemon.h"
+
+#include "core/log/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#ifndef CHIMERA_VERSION
+#define CHIMERA_VERSION "0"
+#endif
+#ifndef CHIMERA_CONF_DIR
+#define CHIMERA_CONF_DIR "/etc/chimera"
+#endif
+#define DEFAULT_CONF CHIMERA_CONF_DIR "/chimera.ini"
+#define STEP_DEFAULT_MS 10000
+
+static const char *overrides[256];
+
+static void usage(FILE *out)
+{
+	fputs("usage: chimerad [-c FILE] [-o SECTION.KEY=VALUE]... [-t | -T] [-V]\n"
+	      "  -c, --config FILE   read FILE (default: " DEFAULT_CONF ")\n"
+	      "  -o, --option S.K=V  set a key; stronger than environment and file\n"
+	      "  -t, --check         check the config, tell all its errors, exit (78 if there are any)\n"
+	      "  -T, --dump-config   print the effective config with the origin of each value, exit\n"
+	      "  -V, --version       print the version, exit\n"
+	      "  -h, --help          this text\n", out);
+}
+
+/* Descriptors 0 to 2 must be somebody's, or the first socket becomes stdout. */
+static void sane_descriptors(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+			_exit(CHI_EXIT_OSERR);
+}
+
+static int check_only(bool dump)
+{
+	struct chi_report *report = chi_report_new();
+	struct chi_gen *g = chi_config_build(report);
+	chi_report_print(report, stderr, false);
+	if (g && dump)
+		chi_conf_dump(g->conf, stdout, false);
+	else if (g)
+		fprintf(stderr, "%s: ok\n", chi_daemon.file ? chi_daemon.file : "environment");
+	int code = g ? 0 : CHI_EXIT_CONFIG;
+	chi_gen_free(g);
+	chi_report_free(report);
+	return code;
+}
+
+/* ---- work beside the main thread ---- */
+
+enum job { JOB_NONE, JOB_BOOT, JOB_RELOAD, JOB_DRAIN };
+
+static struct {
+	pthread_t thread;
+	enum job job;
+	atomic_bool done;
+	int code;
+} worker;
+
+static int64_t drain_deadline;
+
+static void pause_ms(int ms)
+{
+	poll(NULL, 0, ms);
+}
+
+/* Not ready any more, still serving; then no new connections; then the last ones end; then everything. */
+static void drain(void)
+{
+	const struct chi_server_conf *s = chi_daemon.gen->conf->server;
+	int64_t begin = chi_clock();
+	pause_ms((int)s->drain_delay);
+	chi_log(CH_INFO, NULL, "draining: no new connections, %zu are open", chi_loops_busy());
+	chi_loops_listen_stop();
+	while (chi_loops_busy() && chi_clock() < begin + s->drain_timeout * 1000)
+		pause_ms(10);
+	size_t left = chi_loops_busy();
+	if (left)
+		chi_log(CH_WARN, NULL, "drain_timeout is over: %zu connections are cut", left);
+	chi_offload_stop();
+	chi_loops_stop(false);
+	while (!chi_reap() && chi_clock() < begin + s->drain_timeout * 1000 + 1000000)
+		pause_ms(5);
+	chi_listeners_unlink();
+}
+
+static void *run_job(void *arg)
+{
+	(void)arg;
+	if (worker.job == JOB_BOOT)
+		worker.code = chi_boot();
+	else if (worker.job == JOB_RELOAD)
+		worker.code = !chi_reload();
+	else
+		drain();
+	atomic_store(&worker.done, true);
+	if (eventfd_write(chi_daemon.wake, 1))
+		abort();
+	return NULL;
+}
+
+static void begin_job(enum job job)
+{
+	worker.job = job;
+	atomic_store(&worker.done, false);
+	int rc = pthread_create(&worker.thread, NULL, run_job, NULL);
+	if (rc) {
+		chi_log(CH_ERR, NULL, "no thread for start, reload or drain: %s", strerror(rc));
+		_exit(CHI_EXIT_OSERR);
+	}
+}
+
+/* A step that hangs cannot be ended, so the process is. */
+static void check_step(void)
+{
+	const char *step = atomic_load(&chi_daemon.step);
+	int64_t limit = atomic_load(&chi_daemon.step_timeout);
+	limit = limit ? limit : STEP_DEFAULT_MS;
+	if (worker.job != JOB_BOOT || !step || chi_clock() - atomic_load(&chi_daemon.step_since) < limit * 1000)
+		return;
+	fprintf(stderr, "chimerad: the startup step '%s' is not done after %lld ms: see [server] startup_step_timeout\n", step, (long long)limit);
+	_exit(CHI_EXIT_UNAVAILABLE);
+}
+
+static void begin_drain(void)
+{
+	const struct chi_server_conf *s = chi_daemon.gen->conf->server;
+	drain_deadline = chi_clock() + s->drain_timeout * 1000 + 2000000;
+	atomic_store(&chi_daemon.draining, true);
+	atomic_store(&chi_daemon.shared.draining, 1);
+	chi_notify("STOPPING=1\nSTATUS=draining");
+	chi_log(CH_INFO, NULL, "stopping: not ready any more, serving on for drain_delay");
+	begin_job(JOB_DRAIN);
+}
+
+struct pending {
+	bool stop, reload;
+};
+
+static void on_signal(int sig, struct pending *p)
+{
+	if (sig == SIGHUP) {
+		p->reload = true;
+		return;
+	}
+	if (p->stop || !atomic_load(&chi_daemon.ready)) { /* the second time, or during the start: at once */
+		chi_log_flush(200);
+		chi_listeners_unlink();
+		_exit(0);
+	}
+	p->stop = true;
+}
+
+/* Returns the exit code when there is one, else -1. */
+static int after_job(struct pending *p)
+{
+	enum job job = worker.job;
+	if (job != JOB_NONE && !atomic_load(&worker.done))
+		return -1;
+	if (job != JOB_NONE) {
+		pthread_join(worker.thread, NULL);
+		worker.job = JOB_NONE;
+	}
+	if (job == JOB_DRAIN)
+		return 0;
+	if (job == JOB_BOOT && worker.code)
+		return worker.code;
+	if (job == JOB_RELOAD)
+		chi_notify("READY=1\nSTATUS=serving");
+	if (p->stop) {
+		begin_drain();
+	} else if (p->reload) {
+		p->reload = false; /* however many SIGHUPs came meanwhile, they are one reload */
+		chi_log_reopen();
+		chi_notify("RELOADING=1");
+		begin_job(JOB_RELOAD);
+	}
+	return -1;
+}
+
+static int serve(int signals)
+{
+	struct pending p = { false, false };
+	begin_job(JOB_BOOT);
+	for (;;) {
+		struct pollfd v[2] = { { signals, POLLIN, 0 }, { chi_daemon.wake, POLLIN, 0 } };
+		poll(v, 2, worker.job == JOB_NONE ? 1000 : 50);
+		struct signalfd_siginfo si;
+		eventfd_t n;
+		while (read(signals, &si, sizeof si) == (ssize_t)sizeof si)
+			on_signal((int)si.ssi_signo, &p);
+		while (!eventfd_read(chi_daemon.wake, &n))
+			;
+		int code = after_job(&p);
+		if (code >= 0)
+			return code;
+		if (worker.job != JOB_DRAIN)
+			chi_reap();
+		check_step();
+		if (drain_deadline && chi_clock() > drain_deadline) {
+			chi_log(CH_WARN, NULL, "the drain does not end: something blocks; exiting");
+			chi_log_flush(200);
+			_exit(0);
+		}
+	}
+}
+
+static int parse(int argc, char **argv, char *mode)
+{
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' }, { "option", required_argument, NULL, 'o' }, { "check", no_argument, NULL, 't' },
+		{ "dump-config", no_argument, NULL, 'T' }, { "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { 0 },
+	};
+	int opt, n = 0;
+	while ((opt = getopt_long(argc, argv, "c:o:tTVh", longs, NULL)) != -1) {
+		if (opt == 'c')
+			chi_daemon.file = optarg;
+		else if (opt == 'o' && n < 255)
+			overrides[n++] = optarg;
+		else if (opt == 't' || opt == 'T')
+			*mode = (char)opt;
+		else if (opt == 'V' || opt == 'h')
+			*mode = (char)opt;
+		else
+			return CHI_EXIT_USAGE;
+	}
+	if (optind < argc) {
+		fprintf(stderr, "chimerad: '%s' is no option\n", argv[optind]);
+		return CHI_EXIT_USAGE;
+	}
+	chi_daemon.overrides = overrides;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	char mode = 0;
+	sane_descriptors();
+	int code = parse(argc, argv, &mode);
+	if (code || mode == 'h') {
+		usage(code ? stderr : stdout);
+		return code;
+	}
+	if (mode == 'V') {
+		puts("chimerad " CHIMERA_VERSION);
+		return 0;
+	}
+	if (!chi_daemon.file) {
+		chi_daemon.file = DEFAULT_CONF;
+		if (access(chi_daemon.file, F_OK)) {
+			fprintf(stderr, "chimerad: there is no %s: name a config file with -c FILE\n", DEFAULT_CONF);
+			return CHI_EXIT_CONFIG;
+		}
+	}
+	if (mode)
+		return check_only(mode == 'T');
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	int signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	chi_daemon.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (signals < 0 || chi_daemon.wake < 0) {
+		fprintf(stderr, "chimerad: no descriptors: %s\n", strerror(errno));
+		return CHI_EXIT_OSERR;
+	}
+	chi_inherited_init();
+	code = serve(signals);
+	if (!code)
+		chi_log(CH_INFO, NULL, "stopped");
+	chi_log_stop(1000);
+	return code;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/http/http.h"
+
+#include "core/log/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ACCEPTS 64     /* connections taken in one go */
+#define PAUSE_MS 100   /* without descriptors */
+#define BACKLOG 4096
+
+/* ---- addresses ---- */
+
+static bool parse_unix(const char *path, struct chi_listen_addr *a, char *why, size_t cap)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)(void *)&a->sa;
+	if (!*path || strlen(path) >= sizeof un->sun_path) {
+		snprintf(why, cap, "a unix socket's path must have 1 to %zu bytes", sizeof un->sun_path - 1);
+		return false;
+	}
+	un->sun_family = AF_UNIX;
+	strcpy(un->sun_path, path);
+	a->len = sizeof *un;
+	snprintf(a->text, sizeof a->text, "unix:%s", path);
+	return true;
+}
+
+static void name_address(struct chi_listen_addr *a)
+{
+	char ip[INET6_ADDRSTRLEN];
+	if (a->sa.ss_family == AF_INET) {
+		struct sockaddr_in *in = (struct sockaddr_in *)(void *)&a->sa;
+		inet_ntop(AF_INET, &in->sin_addr, ip, sizeof ip);
+		snprintf(a->text, sizeof a->text, "%s:%u", ip, ntohs(in->sin_port));
+	} else if (a->sa.ss_family == AF_INET6) {
+		struct sockaddr_in6 *in = (struct sockaddr_in6 *)(void *)&a->sa;
+		inet_ntop(AF_INET6, &in->sin6_addr, ip, sizeof ip);
+		snprintf(a->text, sizeof a->text, "[%s]:%u", ip, ntohs(in->sin6_port));
+	}
+}
+
+bool chi_listen_parse(const char *text, struct chi_listen_addr *a, char *why, size_t cap)
+{
+	memset(&a->sa, 0, sizeof a->sa);
+	if (!strncmp(text, "unix:", 5))
+		return parse_unix(text + 5, a, why, cap);
+	const char *colon = strrchr(text, ':');
+	char host[INET6_ADDRSTRLEN + 2], *end;
+	size_t n = colon ? (size_t)(colon - text) : 0;
+	unsigned long port = colon && colon[1] >= '0' && colon[1] <= '9' ? strtoul(colon + 1, &end, 10) : 65536;
+	if (!colon || n >= sizeof host || port > 65535 || *end) {
+		snprintf(why, cap, "an address is IP:PORT, [IPv6]:PORT, :PORT or unix:/path, with a port from 0 to 65535");
+		return false;
+	}
+	memcpy(host, text, n);
+	host[n] = 0;
+	struct sockaddr_in *in = (struct sockaddr_in *)(void *)&a->sa;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&a->sa;
+	if (n > 2 && host[0] == '[' && host[n - 1] == ']') {
+		host[n - 1] = 0;
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons((uint16_t)port);
+		a->len = sizeof *in6;
+		if (inet_pton(AF_INET6, host + 1, &in6->sin6_addr) != 1)
+			n = (size_t)-1;
+	} else {
+		in->sin_family = AF_INET;
+		in->sin_port = htons((uint16_t)port);
+		a->len = sizeof *in;
+		if (!strcmp(host, "localhost"))
+			strcpy(host, "127.0.0.1");
+		if (n && inet_pton(AF_INET, host, &in->sin_addr) != 1)
+			n = (size_t)-1;
+	}
+	if (n == (size_t)-1) {
+		snprintf(why, cap, "the host part must be a numeric address (names are not looked up here), or empty for all addresses");
+		return false;
+	}
+	name_address(a);
+	return true;
+}
+
+/* A socket file that nobody answers on is a leftover of a crash. */
+static void remove_stale(const struct chi_listen_addr *a)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&a->sa;
+	struct stat st;
+	if (lstat(un->sun_path, &st) || !S_ISSOCK(st.st_mode))
+		return;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&a->sa, a->len) && errno == ECONNREFUSED)
+		unlink(un->sun_path);
+	if (fd >= 0)
+		close(fd);
+}
+
+int chi_listen_open(struct chi_listen_addr *a, bool reuse, char *why, size_t cap)
+{
+	int one = 1, family = a->sa.ss_family;
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) {
+		snprintf(why, cap, "no socket for %s: %s", a->text, strerror(errno));
+		return -1;
+	}
+	if (family == AF_UNIX)
+		remove_stale(a);
+	else
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (reuse && family != AF_UNIX)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+	mode_t old = umask(family == AF_UNIX && a->cls == CHI_L_CONTROL ? 0177 : 0111);
+	int rc = bind(fd, (struct sockaddr *)&a->sa, a->len);
+	int err = errno;
+	umask(old);
+	if (rc || listen(fd, BACKLOG)) {
+		err = rc ? err : errno;
+		snprintf(why, cap, "%s cannot be listened on: %s%s", a->text, strerror(err),
+		         err == EADDRINUSE ? "; another process uses it: stop that one or choose another address" :
+		         err == EACCES ? "; ports below 1024 and other users' folders need more rights" : "");
+		close(fd);
+		return -1;
+	}
+	socklen_t len = sizeof a->sa;
+	if (family != AF_UNIX && !getsockname(fd, (struct sockaddr *)&a->sa, &len))
+		name_address(a);
+	return fd;
+}
+
+/* ---- accepting ---- */
+
+static void say_full(int fd)
+{
+	static const char answer[] =
+		"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nConnection: close\r\nRetry-After: 1\r\n"
+		"Content-Length: 165\r\n\r\n"
+		"{\"type\":\"urn:chimera:problem:overloaded\",\"title\":\"Service Unavailable\",\"status\":503,"
+		"\"detail\":\"the server has no room for connections; try again\",\"code\":\"overloaded\"}";
+	if (send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return; /* it was a courtesy */
+	shutdown(fd, SHUT_WR);
+}
+
+static void unpause(void *data)
+{
+	struct chi_listener *ls = data;
+	if (ls->http->spare_fd < 0)
+		ls->http->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	chi_watch_set(&ls->watch, CH_READ);
+}
+
+/* No descriptors: the spare one is given up to tell one client so, then accepting rests a little instead of spinning. */
+static void no_descriptors(struct chi_listener *ls)
+{
+	struct chi_http *h = ls->http;
+	chi_stats_reject(h, CH_E_OVERLOADED, "no file descriptors are left: raise LimitNOFILE or lower max_connections", "");
+	if (h->spare_fd >= 0) {
+		close(h->spare_fd);
+		h->spare_fd = -1;
+		int fd = accept4(ls->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			say_full(fd);
+			close(fd);
+		}
+		h->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	}
+	chi_watch_set(&ls->watch, 0);
+	chi_timer_set(&ls->pause, PAUSE_MS);
+}
+
+static bool too_many(struct chi_http *h, const struct chi_conn *fresh)
+{
+	const struct chi_server_conf *s = h->conf;
+	if (s->max_connections_per_ip <= 0 || fresh->is_unix)
+		return false;
+	int64_t n = 0;
+	for (const struct chi_conn *c = h->conns; c; c = c->next)
+		n += !c->is_unix && !memcmp(&c->addr, &fresh->addr, sizeof c->addr);
+	return n > s->max_connections_per_ip;
+}
+
+static void take(struct chi_listener *ls, int fd, const struct sockaddr_storage *sa, socklen_t len)
+{
+	struct chi_http *h = ls->http;
+	const struct chi_server_conf *s = h->conf;
+	int64_t now = atomic_load_explicit(&h->shared->connections, memory_order_relaxed);
+	if (now >= s->max_connections * 9 / 10 && h->waits[CHI_W_IDLE].first)
+		chi_conn_lost(h->waits[CHI_W_IDLE].first); /* the oldest idle one makes room */
+	if (now >= s->max_connections) {
+		chi_stats_reject(h, CH_E_OVERLOADED, "max_connections are open", "");
+		say_full(fd);
+		close(fd);
+		return;
+	}
+	if (!ls->is_unix)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	struct chi_conn *c = chi_conn_new(h, &chi_plain, fd, ls->cls, ls->is_unix ? NULL : (const struct sockaddr *)sa, len);
+	if (!c) {
+		close(fd);
+		return;
+	}
+	if (too_many(h, c)) {
+		chi_stats_reject(h, CH_E_OVERLOADED, "max_connections_per_ip are open from one address", c->peer);
+		say_full(fd);
+		chi_conn_lost(c);
+	}
+}
+
+static void on_accept(void *data, int events)
+{
+	(void)events;
+	struct chi_listener *ls = data;
+	for (int i = 0; i < ACCEPTS; i++) {
+		struct sockaddr_storage sa;
+		socklen_t len = sizeof sa;
+		int fd = accept4(ls->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			take(ls, fd, &sa, len);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			no_descriptors(ls);
+		if (errno != ECONNABORTED && errno != EINTR)
+			return;
+	}
+}
+
+bool chi_http_listen(struct chi_http *h, int fd, int cls, bool is_unix)
+{
+	struct chi_listener *ls = calloc(1, sizeof *ls);
+	if (!ls)
+		return false;
+	ls->http = h;
+	ls->fd = fd;
+	ls->cls = cls;
+	ls->is_unix = is_unix;
+	ls->next = h->listeners;
+	h->listeners = ls;
+	if (h->spare_fd < 0)
+		h->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	chi_timer_init(&ls->pause, h->loop, unpause, ls);
+	chi_watch_init(&ls->watch, h->loop, fd, CH_READ, on_accept, ls);
+	return true;
+}
+
+void chi_http_close_listeners(struct chi_http *h)
+{
+	while (h->listeners) {
+		struct chi_listener *ls = h->listeners;
+		h->listeners = ls->next;
+		on_accept(ls, CH_READ); /* who is in the queue already is served: closing would reset them */
+		chi_timer_set(&ls->pause, -1);
+		chi_watch_set(&ls->watch, 0);
+		close(ls->fd);
+		free(ls);
+	}
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/http/http.h"
+
+#include <arpa/inet.h>
+#include <strings.h>
+
+bool chi_addr_parse(const char *p, size_t n, struct in6_addr *a)
+{
+	char text[INET6_ADDRSTRLEN];
+	if (n >= sizeof text)
+		return false;
+	memcpy(text, p, n);
+	text[n] = 0;
+	struct in_addr four;
+	if (inet_pton(AF_INET, text, &four) == 1) {
+		memset(a, 0, sizeof *a);
+		a->s6_addr[10] = a->s6_addr[11] = 0xff;
+		memcpy(a->s6_addr + 12, &four, 4);
+		return true;
+	}
+	return inet_pton(AF_INET6, text, a) == 1;
+}
+
+void chi_addr_text(const struct in6_addr *a, char *out)
+{
+	if (IN6_IS_ADDR_V4MAPPED(a))
+		inet_ntop(AF_INET, a->s6_addr + 12, out, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, a, out, INET6_ADDRSTRLEN);
+}
+
+/* "10.0.0.0/8", "::1", "192.168.1.7" */
+bool chi_net_parse(const char *text, size_t n, struct chi_net *net)
+{
+	const char *slash = memchr(text, '/', n);
+	size_t host = slash ? (size_t)(slash - text) : n;
+	if (!chi_addr_parse(text, host, &net->addr))
+		return false;
+	bool four = IN6_IS_ADDR_V4MAPPED(&net->addr);
+	net->bits = 128;
+	if (!slash)
+		return true;
+	unsigned bits = 0;
+	if (host + 1 == n || n - host > 4)
+		return false;
+	for (size_t i = host + 1; i < n; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		bits = bits * 10 + (unsigned)(text[i] - '0');
+	}
+	if (bits > (four ? 32u : 128u))
+		return false;
+	net->bits = bits + (four ? 96 : 0);
+	return true;
+}
+
+bool chi_net_has(const struct chi_net *v, size_t n, const struct in6_addr *a)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned bytes = v[i].bits / 8, rest = v[i].bits % 8;
+		unsigned char mask = (unsigned char)(0xff00 >> rest);
+		if (!memcmp(v[i].addr.s6_addr, a->s6_addr, bytes) &&
+		    (!rest || !((v[i].addr.s6_addr[bytes] ^ a->s6_addr[bytes]) & mask)))
+			return true;
+	}
+	return false;
+}
+
+bool chi_proxy_trusted(const struct chi_conn *c)
+{
+	return !c->is_unix && c->http->ntrusted && chi_net_has(c->http->trusted, c->http->ntrusted, &c->addr);
+}
+
+/* One member of X-Forwarded-For: blanks, brackets and a port taken off. */
+static bool hop(const char *p, size_t n, struct in6_addr *a)
+{
+	while (n && (*p == ' ' || *p == '\t'))
+		p++, n--;
+	while (n && (p[n - 1] == ' ' || p[n - 1] == '\t'))
+		n--;
+	if (n && *p == '[') {
+		const char *end = memchr(p, ']', n);
+		return end && chi_addr_parse(p + 1, (size_t)(end - p) - 1, a);
+	}
+	const char *colon = memchr(p, ':', n);
+	if (colon && !memchr(colon + 1, ':', n - (size_t)(colon - p) - 1))
+		n = (size_t)(colon - p); /* 10.1.2.3:4711 */
+	return chi_addr_parse(p, n, a);
+}
+
+/*
+ * The client: the peer itself, or, where the peer is a trusted proxy, the rightmost address of X-Forwarded-For that is none. What
+ * stands left of that was written by the client and proves nothing.
+ */
+const char *chi_proxy_client(struct chi_req *r)
+{
+	const struct chi_conn *c = r->conn;
+	if (!chi_proxy_trusted(c))
+		return chi_text_copy(&r->ctx->arena, c->peer);
+	struct in6_addr best = c->addr;
+	for (uint32_t i = r->head.nfields; i-- > 0;) {
+		const struct ch_h1_field *f = &r->head.fields[i];
+		const char *v = r->raw + f->value.off;
+		if (f->name.len != 15 || strncasecmp(r->raw + f->name.off, "x-forwarded-for", 15))
+			continue;
+		for (size_t end = f->value.len; end;) {
+			size_t at = end;
+			while (at && v[at - 1] != ',')
+				at--;
+			struct in6_addr a;
+			if (!hop(v + at, end - at, &a))
+				goto out; /* nonsense: trust no further */
+			best = a;
+			if (!chi_net_has(c->http->trusted, c->http->ntrusted, &a))
+				goto out;
+			end = at ? at - 1 : 0;
+		}
+	}
+out:;
+	char *text = chi_arena_raw(&r->ctx->arena, INET6_ADDRSTRLEN);
+	if (text)
+		chi_addr_text(&best, text);
+	return text ? text : "";
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/http/http.h"
+
+#include "core/log/log.h"
+#include "core/plugin/account.h"
+#include "core/plugin/gen.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <time.h>
+
+#define ONE_SEND (32u << 10) /* head and body up to this size leave in one contiguous piece */
+
+/* ---- header fields ---- */
+
+static bool token(const char *p, size_t n)
+{
+	static const char specials[] = "!#$%&'*+-.^_`|~";
+	for (size_t i = 0; i < n; i++) {
+		char ch = p[i];
+		bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '-';
+		if (!plain && (!ch || !strchr(specials, ch)))
+			return false;
+	}
+	return n > 0;
+}
+
+/* The one place where a value could split an answer in two (FAULTS H28). */
+static bool safe_value(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (((unsigned char)p[i] < 0x20 && p[i] != '\t') || p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static bool core_owned(const char *name, size_t n)
+{
+	return (n == 10 && !strncasecmp(name, "connection", n)) || (n == 14 && !strncasecmp(name, "content-length", n)) ||
+	       (n == 17 && !strncasecmp(name, "transfer-encoding", n)) || (n == 4 && !strncasecmp(name, "date", n));
+}
+
+int chi_resp_header(struct chi_req *r, const char *name, size_t nn, const char *value, size_t vn)
+{
+	if (r->head_sent || r->pending || !token(name, nn) || !safe_value(value, vn) || core_owned(name, nn))
+		return CH_ERROR;
+	uint32_t i = 0;
+	while (i < r->nheaders && (r->headers[i].name_len != nn || strncasecmp(r->headers[i].name, name, nn)))
+		i++;
+	if (!vn) {
+		if (i < r->nheaders)
+			r->headers[i] = r->headers[--r->nheaders];
+		return CH_OK;
+	}
+	char *copy = i < CHI_HEADERS ? chi_arena_raw(&r->ctx->arena, nn + vn) : NULL;
+	if (!copy)
+		return CH_ERROR;
+	memcpy(copy, name, nn);
+	memcpy(copy + nn, value, vn);
+	r->headers[i] = (struct chi_header){ copy, copy + nn, (uint32_t)nn, (uint32_t)vn };
+	if (i == r->nheaders)
+		r->nheaders++;
+	return CH_OK;
+}
+
+static char *put(char *at, const char *p, size_t n)
+{
+	memcpy(at, p, n);
+	return at + n;
+}
+
+static char *put_number(char *at, uint64_t v, unsigned base)
+{
+	char tmp[24];
+	size_t n = 0;
+	do
+		tmp[n++] = "0123456789abcdef"[v % base];
+	while (v /= base);
+	while (n)
+		*at++ = tmp[--n];
+	return at;
+}
+
+/* "Date: …\r\n", made once a second and loop. */
+static const char *date_line(struct ch_loop *l)
+{
+	int64_t second = l->now / 1000000;
+	if (l->date_at != second || !l->date[0]) {
+		static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+		time_t t = (time_t)(chi_wall() / 1000000);
+		struct tm tm;
+		gmtime_r(&t, &tm);
+		snprintf(l->date, sizeof l->date, "Date: %.3s, %02u %.3s %04u %02u:%02u:%02u GMT\r\n", days + 3 * tm.tm_wday, tm.tm_mday % 100u,
+		         months + 3 * tm.tm_mon, (tm.tm_year + 1900) % 10000u, tm.tm_hour % 100u, tm.tm_min % 100u, tm.tm_sec % 100u);
+		l->date_at = second;
+	}
+	return l->date;
+}
+
+#define DATE_LEN 37 /* "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" */
+
+/* Decides how the body is delimited and whether the connection survives; RFC 9112, sections 6.3 and 9.3. */
+static void decide(struct chi_req *r)
+{
+	struct chi_conn *c = r->conn;
+	r->no_body = r->head.method == CH_H1_HEAD || r->status == 204 || r->status == 304;
+	r->keep = r->head.keep_alive && !atomic_load_explicit(&r->http->shared->draining, memory_order_relaxed);
+	if (c && c->framing != CH_H1_BODY_NONE) {
+		/* An unread body: dropped if it is short, else the connection ends. One that waits for "100 Continue" may never come. */
+		bool drop_it = c->framing == CH_H1_BODY_CHUNKED || c->body_left <= CHI_DISCARD;
+		if (!drop_it || (r->head.expect_continue && !r->continued))
+			r->keep = false;
+	}
+	if (!r->answered && !r->has_length && !r->no_body) {
+		r->chunked_out = r->head.minor == 1;
+		if (!r->chunked_out)
+			r->keep = false; /* HTTP/1.0: the end of the connection is the end of the body */
+	}
+}
+
+/* The head's bytes at `at`; at least head_room(r) are there. */
+static char *put_head(struct chi_req *r, char *at)
+{
+	const char *text = chi_status_text(r->status);
+	at = put(at, "HTTP/1.1 ", 9);
+	at = put_number(at, (uint64_t)r->status, 10);
+	*at++ = ' ';
+	at = put(at, text, strlen(text));
+	at = put(at, "\r\n", 2);
+	at = put(at, date_line(r->ctx->loop), DATE_LEN);
+	if (r->type) {
+		at = put(at, "Content-Type: ", 14);
+		at = put(at, r->type, strlen(r->type));
+		at = put(at, "\r\n", 2);
+	}
+	if (r->chunked_out) {
+		at = put(at, "Transfer-Encoding: chunked\r\n", 28);
+	} else if ((r->answered || r->has_length) && r->status != 204) {
+		at = put(at, "Content-Length: ", 16);
+		at = put_number(at, r->answered ? r->whole_len : r->length, 10);
+		at = put(at, "\r\n", 2);
+	}
+	if (!r->keep)
+		at = put(at, "Connection: close\r\n", 19);
+	else if (r->head.minor == 0)
+		at = put(at, "Connection: keep-alive\r\n", 24);
+	for (uint32_t i = 0; i < r->nheaders; i++) {
+		const struct chi_header *h = &r->headers[i];
+		at = put(at, h->name, h->name_len);
+		at = put(at, ": ", 2);
+		at = put(at, h->value, h->value_len);
+		at = put(at, "\r\n", 2);
+	}
+	return put(at, "\r\n", 2);
+}
+
+static size_t head_room(const struct chi_req *r)
+{
+	size_t n = 256 + (r->type ? strlen(r->type) : 0);
+	for (uint32_t i = 0; i < r->nheaders; i++)
+		n += r->headers[i].name_len + r->headers[i].value_len + 4;
+	return n;
+}
+
+/* RESPONSE hooks, once, when the head is about to leave. */
+static void run_response_hooks(struct chi_req *r)
+{
+	struct ch_ctx *c = r->ctx;
+	const struct chi_chain *chain = &c->gen->phases[CH_P_RESPONSE];
+	const struct chi_hook *hook = c->hook, *end = c->hook_end;
+	bool busy = c->busy;
+	if (!chain->n)
+		return;
+	if (busy)
+		chi_account_leave(c);
+	for (size_t i = 0; i < chain->n; i++) {
+		c->hook = &chain->hooks[i];
+		chi_ctx_enter(c);
+		if (c->hook->fn(&c->hook->inst->self, c) != CH_OK)
+			chi_account_error(c->hook);
+		chi_ctx_leave(c);
+	}
+	c->hook = hook;
+	c->hook_end = end;
+	c->busy = busy;
+	if (busy)
+		chi_account_enter(c);
+}
+
+static void tap(struct chi_req *r, const void *p, size_t n, bool complete)
+{
+	const struct chi_gen *g = r->ctx->gen;
+	for (size_t i = 0; i < g->ntaps; i++)
+		g->taps[i].fn(&g->taps[i].inst->self, r->ctx, p, n, complete);
+}
+
+/* ---- a whole answer ---- */
+
+int chi_resp_whole(struct chi_req *r, int status, const char *type, const void *body, size_t n)
+{
+	if (r->begun || r->answered || r->stage >= CHI_S_ANSWERED)
+		return CH_ERROR;
+	char *copy = n ? chi_arena_raw(&r->ctx->arena, n) : NULL;
+	if (n && !copy) {
+		r->aborted = true; /* no room for the answer: an incomplete one is better than a wrong one */
+		return CH_DONE;
+	}
+	if (n)
+		memcpy(copy, body, n);
+	r->answered = true;
+	r->status = status;
+	r->type = type ? chi_text_copy(&r->ctx->arena, type) : NULL;
+	r->whole = copy;
+	r->whole_len = n;
+	return CH_DONE;
+}
+
+static void send_whole(struct chi_req *r)
+{
+	struct chi_conn *c = r->conn;
+	size_t body = r->no_body ? 0 : r->whole_len, room = head_room(r);
+	bool one = body <= ONE_SEND;
+	char *buf = chi_arena_raw(&r->ctx->arena, room + (one ? body : 0));
+	if (!buf) {
+		chi_conn_lost(c);
+		return;
+	}
+	char *at = put_head(r, buf);
+	if (one)
+		at = put(at, r->whole, body);
+	struct iovec v[2] = { { buf, (size_t)(at - buf) }, { (char *)r->whole, body } };
+	r->head_sent = true;
+	chi_conn_send(c, v, one ? 1 : 2, NULL, NULL);
+}
+
+/* ---- a streamed answer ---- */
+
+int chi_resp_length(struct chi_req *r, uint64_t n)
+{
+	if (r->begun || r->answered)
+		return CH_ERROR;
+	r->has_length = true;
+	r->length = n;
+	return CH_OK;
+}
+
+int chi_resp_begin(struct chi_req *r, int status)
+{
+	if (r->begun || r->answered || r->stage >= CHI_S_ANSWERED || status < 200 || status > 599)
+		return CH_ERROR;
+	r->begun = true;
+	r->status = r->ctx->facts.status = status;
+	run_response_hooks(r);
+	r->ctx->facts.first_byte = chi_clock();
+	if (!r->conn)
+		return CH_DONE;
+	decide(r);
+	r->pending = chi_arena_raw(&r->ctx->arena, head_room(r));
+	if (!r->pending) {
+		chi_conn_lost(r->conn);
+		return CH_DONE;
+	}
+	r->pending_len = (size_t)(put_head(r, r->pending) - r->pending);
+	if (r->conn->fin)
+		chi_conn_lost(r->conn);
+	return r->conn ? CH_OK : CH_DONE;
+}
+
+static void release_copy(void *arg)
+{
+	free(arg);
+}
+
+/* Sends head (if it is still here) and body bytes; chunked framing around them. */
+static void stream_out(struct chi_req *r, const void *p, size_t n, ch_fn release, void *arg, bool last)
+{
+	struct iovec v[4];
+	char size[24];
+	int k = 0;
+	if (r->pending) {
+		v[k++] = (struct iovec){ r->pending, r->pending_len };
+		r->pending = NULL;
+		r->head_sent = true;
+	}
+	if (n && r->chunked_out) {
+		char *end = put(put_number(size, n, 16), "\r\n", 2);
+		v[k++] = (struct iovec){ size, (size_t)(end - size) };
+	}
+	if (n)
+		v[k++] = (struct iovec){ (void *)p, n };
+	if (r->chunked_out && (n || last)) {
+		const char *tail = last ? (n ? "\r\n0\r\n\r\n" : "0\r\n\r\n") : "\r\n";
+		if (n && release) { /* what is released must be the last part of its send */
+			chi_conn_send(r->conn, v, k, release, arg);
+			release = NULL;
+			k = 0;
+			if (!r->conn)
+				return;
+		}
+		v[k++] = (struct iovec){ (void *)tail, strlen(tail) };
+	}
+	if (k)
+		chi_conn_send(r->conn, v, k, release, arg);
+	else if (release)
+		release(arg);
+}
+
+static void held_free(struct chi_req *r)
+{
+	if (r->held && r->held->release)
+		r->held->release(r->held->arg);
+	free(r->held);
+	r->held = NULL;
+}
+
+/* The last bytes of a body of known length wait for END. */
+static bool hold(struct chi_req *r, const void *p, size_t n, ch_fn release, void *arg)
+{
+	struct chi_out *o = malloc(sizeof *o + (release ? 0 : n));
+	if (!o)
+		return false;
+	*o = (struct chi_out){ .p = p, .n = n, .release = release, .arg = arg };
+	if (!release) {
+		o->p = (char *)(o + 1);
+		memcpy(o + 1, p, n);
+	}
+	r->held = o;
+	return true;
+}
+
+int chi_resp_write(struct chi_req *r, const void *p, size_t n, ch_fn release, void *arg)
+{
+	if (!r->begun || r->ended || r->aborted || (r->has_length && n > r->length - r->sent)) {
+		if (release)
+			release(arg);
+		return CH_ERROR;
+	}
+	if (!r->conn) {
+		if (release)
+			release(arg);
+		return CH_DONE;
+	}
+	r->sent += n;
+	r->ctx->facts.bytes_out += n;
+	if (n)
+		tap(r, p, n, false);
+	if (r->no_body || !n) {
+		if (release)
+			release(arg);
+	} else if (r->has_length && r->sent == r->length) {
+		if (!hold(r, p, n, release, arg)) {
+			if (release)
+				release(arg);
+			chi_conn_lost(r->conn);
+		}
+	} else {
+		stream_out(r, p, n, release, arg, false);
+	}
+	if (!r->conn)
+		return CH_DONE;
+	if (r->conn->out_bytes > (size_t)r->http->conf->stream_high) {
+		r->conn->want_drain = true;
+		return CH_AGAIN;
+	}
+	return CH_OK;
+}
+
+int chi_resp_end(struct chi_req *r)
+{
+	if (!r->begun || r->ended || r->aborted)
+		return CH_ERROR;
+	if (r->has_length && r->sent != r->length) {
+		chi_resp_abort(r); /* a body shorter than was said can only be told by cutting the connection */
+		return CH_ERROR;
+	}
+	r->ended = true;
+	return r->conn ? CH_OK : CH_DONE;
+}
+
+void chi_resp_abort(struct chi_req *r)
+{
+	if (!r->ended)
+		r->aborted = true;
+}
+
+void chi_resp_drop(struct chi_req *r)
+{
+	held_free(r);
+}
+
+/* ---- the end ---- */
+
+static void finish_stream(struct chi_req *r)
+{
+	struct chi_conn *c = r->conn;
+	if (!r->ended) { /* aborted, or a handler that was done without an end */
+		r->ctx->facts.aborted = true;
+		tap(r, NULL, 0, false);
+		chi_req_end(r);
+		if (r->conn && r->pending)
+			stream_out(r, NULL, 0, NULL, NULL, false);
+		if (r->conn)
+			chi_conn_lost(r->conn);
+		return;
+	}
+	tap(r, NULL, 0, true);
+	chi_req_end(r);
+	if (r->held) {
+		struct chi_out o = *r->held;
+		o.p = o.release ? o.p : (char *)(r->held + 1);
+		struct chi_out *box = r->held;
+		r->held = NULL;
+		stream_out(r, o.p, o.n, o.release, o.arg, true);
+		release_copy(box);
+	} else {
+		stream_out(r, NULL, 0, NULL, NULL, !r->no_body);
+	}
+	if (r->conn)
+		chi_conn_next(c, r->keep);
+}
+
+void chi_resp_finish(struct chi_req *r)
+{
+	struct ch_facts *f = &r->ctx->facts;
+	if (r->begun) {
+		if (r->conn)
+			finish_stream(r);
+		return;
+	}
+	f->status = r->status;
+	run_response_hooks(r);
+	if (!r->conn)
+		return;
+	decide(r);
+	f->first_byte = chi_clock();
+	if (!r->no_body) {
+		f->bytes_out = r->whole_len;
+		if (r->whole_len)
+			tap(r, r->whole, r->whole_len, false);
+	}
+	tap(r, NULL, 0, true);
+	chi_req_end(r);
+	struct chi_conn *c = r->conn;
+	if (c)
+		send_whole(r);
+	if (r->conn)
+		chi_conn_next(c, r->keep);
+}

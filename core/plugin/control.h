@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core/plugin/control.h - the core's own routes, as an instance "core" that every generation has: GET /openapi.json for everybody, and
+ * on the control socket alone GET /control/status, GET /control/plugins, GET and POST /control/log-level. chimeractl is their client.
+ */
+#ifndef CHI_CONTROL_H
+#define CHI_CONTROL_H
+
+#include "core/conf/conf.h"
+#include "core/plugin/gen.h"
+
+#include <chimera/kit/json.h>
+
+extern struct chi_conf_inst chi_control_inst;
+
+/* What `chimeractl plugins` shows, with or without a running server: instances with version, hooks in chain order, services, routes. */
+void chi_plugins_json(const struct chi_gen *g, struct ch_jw *w);
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/plugin/host.h"
+
+#include "core/http/http.h"
+#include "core/log/log.h"
+#include "core/metrics/metrics.h"
+
+#include <stdio.h>
+
+struct chi_surroundings chi_around;
+
+/* ---- ctx ---- */
+
+static void *host_alloc(struct ch_ctx *c, size_t n)
+{
+	return chi_arena_alloc(&c->arena, n);
+}
+
+static char *host_vprint(struct ch_ctx *c, const char *fmt, va_list ap)
+{
+	va_list again;
+	va_copy(again, ap);
+	int n = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	char *p = n < 0 ? NULL : chi_arena_raw(&c->arena, (size_t)n + 1);
+	if (p)
+		vsnprintf(p, (size_t)n + 1, fmt, ap);
+	return p;
+}
+
+static struct ch_facts *host_facts(struct ch_ctx *c)
+{
+	return &c->facts;
+}
+
+static void **host_slot(struct ch_self *s, struct ch_ctx *c)
+{
+	return &c->slots[chi_inst_of(s)->index];
+}
+
+static struct ch_loop *host_loop(struct ch_ctx *c)
+{
+	return c->loop;
+}
+
+static int64_t host_deadline(struct ch_ctx *c)
+{
+	return c->deadline;
+}
+
+static void host_deadline_set(struct ch_ctx *c, int64_t at)
+{
+	if (at > 0 && (!c->deadline || at < c->deadline))
+		c->deadline = at;
+}
+
+/* ---- request ---- */
+
+static const struct ch_str nothing = { NULL, 0 };
+
+static bool host_is_http(struct ch_ctx *c)
+{
+	return c->req != NULL;
+}
+
+static struct ch_str host_path(struct ch_ctx *c)
+{
+	return c->req ? (struct ch_str){ c->req->path, c->req->path_len } : nothing;
+}
+
+static struct ch_str host_query(struct ch_ctx *c)
+{
+	return c->req ? c->req->query : nothing;
+}
+
+static struct ch_str host_param(struct ch_ctx *c, const char *name)
+{
+	return c->req ? chi_req_param(c->req, name) : nothing;
+}
+
+static struct ch_str host_header(struct ch_ctx *c, const char *name, size_t n)
+{
+	if (!c->req)
+		return nothing;
+	const struct ch_h1_field *f = ch_h1_find(&c->req->head, c->req->raw, name, n);
+	return f ? (struct ch_str){ c->req->raw + f->value.off, f->value.len } : nothing;
+}
+
+static bool host_header_at(struct ch_ctx *c, size_t i, struct ch_str *name, struct ch_str *value)
+{
+	if (!c->req || i >= c->req->head.nfields)
+		return false;
+	const struct ch_h1_field *f = &c->req->head.fields[i];
+	*name = (struct ch_str){ c->req->raw + f->name.off, f->name.len };
+	*value = (struct ch_str){ c->req->raw + f->value.off, f->value.len };
+	return true;
+}
+
+static struct ch_str host_body(struct ch_ctx *c)
+{
+	return c->req ? (struct ch_str){ c->req->body, c->req->body_len } : nothing;
+}
+
+static bool host_peer_trusted(struct ch_ctx *c)
+{
+	return c->req && c->req->conn && chi_proxy_trusted(c->req->conn);
+}
+
+/* ---- answer ---- */
+
+static int host_status(struct ch_ctx *c)
+{
+	return c->req ? c->req->status : 0;
+}
+
+static int host_header_set(struct ch_ctx *c, const char *name, size_t nn, const char *value, size_t vn)
+{
+	return c->req ? chi_resp_header(c->req, name, nn, value, vn) : CH_ERROR;
+}
+
+static int host_length(struct ch_ctx *c, uint64_t n)
+{
+	return c->req ? chi_resp_length(c->req, n) : CH_ERROR;
+}
+
+static int host_begin(struct ch_ctx *c, int status)
+{
+	return c->req ? chi_resp_begin(c->req, status) : CH_ERROR;
+}
+
+static int host_write(struct ch_ctx *c, const void *p, size_t n, ch_fn release, void *arg)
+{
+	if (c->req)
+		return chi_resp_write(c->req, p, n, release, arg);
+	if (release)
+		release(arg);
+	return CH_ERROR;
+}
+
+static int host_end(struct ch_ctx *c)
+{
+	return c->req ? chi_resp_end(c->req) : CH_ERROR;
+}
+
+static void host_abort(struct ch_ctx *c)
+{
+	if (c->req)
+		chi_resp_abort(c->req);
+}
+
+static void host_on_writable(struct ch_ctx *c, ch_fn fn, void *data)
+{
+	if (c->req) {
+		c->req->on_writable = fn;
+		c->req->on_writable_data = data;
+	}
+}
+
+static int host_respond(struct ch_ctx *c, int status, const char *type, const void *body, size_t n)
+{
+	return c->req ? chi_resp_whole(c->req, status, type, body, n) : CH_DONE;
+}
+
+static int host_vrefuse(struct ch_ctx *c, int code, int64_t retry_after_ms, const char *param, const char *fmt, va_list ap)
+{
+	char detail[1024];
+	vsnprintf(detail, sizeof detail, fmt, ap);
+	c->facts.code = chi_problem_name(code);
+	return c->req ? chi_problem(c->req, code, retry_after_ms, param, detail) : CH_DONE;
+}
+
+/* ---- loops ---- */
+
+static struct ch_loop *host_loop_at(unsigned i)
+{
+	return i < chi_around.nloops ? chi_around.loops[i] : NULL;
+}
+
+static unsigned host_loop_index(struct ch_loop *l)
+{
+	return l->index;
+}
+
+static void **host_loop_state(struct ch_self *s, struct ch_loop *l)
+{
+	return &chi_inst_of(s)->loop_state[l->index];
+}
+
+static bool host_offload(struct ch_self *s, void *(*work)(void *), void *data, ch_ticket t, ch_fn drop)
+{
+	return chi_around.offload(chi_inst_of(s), work, data, t, drop);
+}
+
+static bool host_task(struct ch_self *s, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data)
+{
+	return chi_task_start(chi_inst_of(s), l ? l : chi_around.loops[chi_around.nloops - 1], timeout_ms, fn, data);
+}
+
+/* ---- metrics, log, server ---- */
+
+static unsigned host_series(struct ch_self *s, unsigned index, const char *const *values)
+{
+	return index < s->plugin->metrics.n ? chi_metrics_series(chi_inst_of(s)->families[index], values) : 0;
+}
+
+static void host_add(unsigned series, double v)
+{
+	chi_metrics_add(series, v);
+}
+
+static void host_vlog(struct ch_self *s, struct ch_ctx *c, int level, const char *fmt, va_list ap)
+{
+	if (!chi_log_on(level))
+		return;
+	chi_vlog(level, &(struct chi_log_fields){ .plugin = s ? s->id : NULL, .req_id = c ? c->facts.req_id : NULL,
+	                                          .trace_id = c ? c->facts.trace_id : NULL }, fmt, ap);
+}
+
+static void host_vconfig_error(struct ch_self *s, const char *key, const char *fmt, va_list ap)
+{
+	if (chi_checking.report)
+		chi_conf_problem(chi_inst_of(s)->conf, NULL, key, chi_checking.report, CHI_R_ERROR, fmt, ap);
+	else
+		host_vlog(s, NULL, CH_ERR, fmt, ap);
+}
+
+static void host_server(struct ch_server *out)
+{
+	struct ch_server full = { .size = sizeof full };
+	size_t n = out->size < sizeof full ? out->size : sizeof full;
+	chi_around.server(&full);
+	memcpy(out, &full, n);
+	out->size = n;
+}
+
+static void host_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *data)
+{
+	chi_around.checks_walk(fn, data);
+}
+
+static void host_checks_interval(int64_t ms)
+{
+	chi_around.checks_interval(ms);
+}
+
+const struct ch_host chi_host = {
+	.size = sizeof(struct ch_host),
+	.abi_major = CH_ABI_MAJOR,
+	.abi_minor = CH_ABI_MINOR,
+	.alloc = host_alloc,
+	.vprint = host_vprint,
+	.facts = host_facts,
+	.slot = host_slot,
+	.loop = host_loop,
+	.deadline = host_deadline,
+	.deadline_set = host_deadline_set,
+	.suspend = chi_ticket_new,
+	.unsuspend = chi_ticket_take_back,
+	.resume = chi_ticket_resume,
+	.is_http = host_is_http,
+	.path = host_path,
+	.query = host_query,
+	.param = host_param,
+	.header = host_header,
+	.header_at = host_header_at,
+	.body = host_body,
+	.peer_trusted = host_peer_trusted,
+	.status = host_status,
+	.header_set = host_header_set,
+	.length = host_length,
+	.begin = host_begin,
+	.write = host_write,
+	.end = host_end,
+	.abort_ = host_abort,
+	.on_writable = host_on_writable,
+	.respond = host_respond,
+	.vrefuse = host_vrefuse,
+	.watch = chi_watch_new,
+	.watch_set = chi_watch_set,
+	.watch_free = chi_watch_free,
+	.timer = chi_timer_new,
+	.timer_set = chi_timer_set,
+	.timer_free = chi_timer_free,
+	.post = chi_loop_post,
+	.turn_end = chi_loop_turn_end,
+	.now = chi_now,
+	.wall = chi_wall,
+	.random = chi_random,
+	.loop_at = host_loop_at,
+	.loop_index = host_loop_index,
+	.loop_state = host_loop_state,
+	.offload = host_offload,
+	.task = host_task,
+	.series = host_series,
+	.add = host_add,
+	.set = chi_metrics_set,
+	.observe = chi_metrics_observe,
+	.metrics_walk = chi_metrics_walk,
+	.vlog = host_vlog,
+	.vconfig_error = host_vconfig_error,
+	.server = host_server,
+	.checks_walk = host_checks_walk,
+	.code_info = chi_problem_info,
+	.checks_interval = host_checks_interval,
+};

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* core/plugin/host.h - the table behind every wrapper of chimera/plugin.h, and what of it the daemon or the harness must provide. */
+#ifndef CHI_HOST_H
+#define CHI_HOST_H
+
+#include "core/conf/report.h"
+#include "core/plugin/gen.h"
+
+extern const struct ch_host chi_host;
+
+/* The report that ch_config_error writes to while a check runs. */
+extern struct chi_checking {
+	struct chi_report *report;
+} chi_checking;
+
+/* What the host table asks of its surroundings: the daemon sets it at boot, the harness sets its own. */
+struct chi_surroundings {
+	struct ch_loop *loops[CHI_MAX_LOOPS + 1]; /* workers, then the house loop, then NULL */
+	unsigned nloops;
+	bool (*offload)(struct chi_inst *, void *(*work)(void *), void *data, ch_ticket, ch_fn drop); /* [any] */
+	void (*server)(struct ch_server *);                                                         /* [any] */
+	void (*checks_walk)(void (*)(void *, const struct ch_check_state *), void *);                /* [any] */
+	void (*checks_interval)(int64_t ms);                                                        /* [any] */
+};
+extern struct chi_surroundings chi_around;
+
+#endif

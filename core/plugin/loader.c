@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/plugin/loader.h"
+
+#include "core/plugin/host.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <ltdl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+struct loaded {
+	struct loaded *next;
+	const struct ch_plugin *plugin;
+	char name[];
+};
+
+static struct loaded *all;
+static char *folder;
+static bool strict;
+
+void chi_loader_folder(const char *path, bool strict_)
+{
+	free(folder);
+	folder = strdup(path);
+	strict = strict_;
+}
+
+static bool writable_by_others(const char *path, char *why, size_t cap)
+{
+	struct stat st;
+	if (stat(path, &st)) {
+		snprintf(why, cap, "%s cannot be read: %s", path, strerror(errno));
+		return true;
+	}
+	if (st.st_mode & (strict ? 022 : 002)) {
+		snprintf(why, cap, "%s may be written by %s, who could run code in the server: chmod go-w %s", path,
+		         st.st_mode & 002 ? "everybody" : "its group", path);
+		return true;
+	}
+	return false;
+}
+
+static const struct ch_plugin *checked(const struct ch_plugin *p, const char *name, const char *path, char *why, size_t cap)
+{
+	if (!p)
+		snprintf(why, cap, "%s returned no descriptor", path);
+	else if (p->size < offsetof(struct ch_plugin, name))
+		snprintf(why, cap, "the descriptor of %s is too short (%zu bytes): rebuild it with this chimera's headers", path, p->size);
+	else if (p->abi_major != CH_ABI_MAJOR || p->abi_minor != CH_ABI_MINOR)
+		snprintf(why, cap, "%s is built for plugin interface %u.%u and this server has %u.%u: rebuild it with this chimera's headers", path,
+		         p->abi_major, p->abi_minor, CH_ABI_MAJOR, CH_ABI_MINOR);
+	else if (p->size < sizeof *p)
+		snprintf(why, cap, "the descriptor of %s has %zu bytes and interface %u.%u has %zu: rebuild it with this chimera's headers", path,
+		         p->size, CH_ABI_MAJOR, CH_ABI_MINOR, sizeof *p);
+	else if (!p->name || strcmp(p->name, name))
+		snprintf(why, cap, "%s calls itself '%s': file and plugin must have one name", path, p->name ? p->name : "");
+	else
+		return p;
+	return NULL;
+}
+
+static const struct ch_plugin *load(const char *name, char *why, size_t cap)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	snprintf(path, sizeof path, "%s/%s.so", folder ? folder : "", name);
+	if (stat(path, &st) && errno == ENOENT) {
+		snprintf(why, cap, "there is no plugin %s in %s", name, folder ? folder : "(no plugin_dir)");
+		return NULL;
+	}
+	if (writable_by_others(folder, why, cap) || writable_by_others(path, why, cap))
+		return NULL;
+	static bool ready;
+	if (!ready && lt_dlinit()) {
+		snprintf(why, cap, "libltdl does not start: %s", lt_dlerror());
+		return NULL;
+	}
+	ready = true;
+	lt_dladvise advise;
+	if (lt_dladvise_init(&advise) || lt_dladvise_local(&advise) || lt_dladvise_resident(&advise)) {
+		snprintf(why, cap, "libltdl takes no advice: %s", lt_dlerror());
+		return NULL;
+	}
+	lt_dlhandle h = lt_dlopenadvise(path, advise);
+	lt_dladvise_destroy(&advise);
+	if (!h) {
+		snprintf(why, cap, "%s cannot be loaded: %s", path, lt_dlerror());
+		return NULL;
+	}
+	ch_plugin_entry entry;
+	*(void **)&entry = lt_dlsym(h, "ch_plugin_v1");
+	if (!entry) {
+		snprintf(why, cap, "%s is no chimera plugin: it has no symbol ch_plugin_v1 (see CH_PLUGIN in chimera/plugin.h)", path);
+		return NULL;
+	}
+	return checked(entry(&chi_host), name, path, why, cap);
+}
+
+const struct ch_plugin *chi_loader_find(const char *name, char *why, size_t cap)
+{
+	for (struct loaded *l = all; l; l = l->next)
+		if (!strcmp(l->name, name))
+			return l->plugin;
+	const struct ch_plugin *p = load(name, why, cap);
+	struct loaded *l = p ? malloc(sizeof *l + strlen(name) + 1) : NULL;
+	if (l) {
+		strcpy(l->name, name);
+		l->plugin = p;
+		l->next = all;
+		all = l;
+	}
+	return p;
+}
+
+static int is_module(const struct dirent *d)
+{
+	size_t n = strlen(d->d_name);
+	return n > 3 && !strcmp(d->d_name + n - 3, ".so");
+}
+
+void chi_loader_list(void (*fn)(void *arg, const char *name), void *arg)
+{
+	struct dirent **v;
+	int n = folder ? scandir(folder, &v, is_module, alphasort) : -1;
+	for (int i = 0; i < n; i++) {
+		v[i]->d_name[strlen(v[i]->d_name) - 3] = 0;
+		fn(arg, v[i]->d_name);
+		free(v[i]);
+	}
+	if (n >= 0)
+		free(v);
+}

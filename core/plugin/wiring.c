@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Services: which instance uses which, in which order they start, and what can be wrong about it. */
+#include "core/plugin/build.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct ch_svc *provides(const struct chi_inst *i, const char *iface, int *rank)
+{
+	const struct ch_provide *p;
+	for (size_t k = 0; k < i->self.plugin->provides.n; k++)
+		if ((p = chi_row(&i->self.plugin->provides, k)) && !strcmp(p->iface, iface)) {
+			*rank = p->rank;
+			return &i->provides[k];
+		}
+	return NULL;
+}
+
+/* The provider of highest rank that is not the asking instance itself. A tie is the operator's to decide. */
+static const struct ch_svc *choose(const struct chi_build *b, const struct chi_inst *self, const char *row, const struct ch_option *o)
+{
+	const struct ch_svc *best = NULL, *tie = NULL;
+	int best_rank = 0, rank;
+	for (size_t k = 0; k < b->gen->ninsts; k++) {
+		const struct ch_svc *s = b->gen->insts[k] == self ? NULL : provides(b->gen->insts[k], o->iface, &rank);
+		if (!s)
+			continue;
+		if (!best || rank > best_rank) {
+			best = s;
+			best_rank = rank;
+			tie = NULL;
+		} else if (rank == best_rank) {
+			tie = s;
+		}
+	}
+	if (tie)
+		chi_build_error(b, self, row, o->name, "both [%s] and [%s] provide %s: set %s = %s or %s = %s", best->id, tie->id, o->iface, o->name,
+		                best->id, o->name, tie->id);
+	else if (!best && (o->flags & CH_O_REQUIRED))
+		chi_build_error(b, self, row, o->name, "nothing that is enabled provides %s: add the section of a plugin that does", o->iface);
+	return best;
+}
+
+static const struct ch_svc *named(const struct chi_build *b, const struct chi_inst *self, const char *row, const struct ch_option *o, const char *id)
+{
+	struct chi_inst *i = chi_gen_find(b->gen, id);
+	int rank;
+	const struct ch_svc *s = i ? provides(i, o->iface, &rank) : NULL;
+	if (!i)
+		chi_build_error(b, self, row, o->name, "no enabled section has the id '%s'", id);
+	else if (!s)
+		chi_build_error(b, self, row, o->name, "[%s] provides no %s", id, o->iface);
+	else if (i == self)
+		chi_build_error(b, self, row, o->name, "[%s] cannot use itself", id);
+	else
+		return s;
+	return NULL;
+}
+
+static void depend(struct chi_build *b, struct chi_inst *self, const struct ch_svc *s)
+{
+	struct chi_inst *p = chi_inst_of(s->self);
+	p->used = true;
+	b->edges[self->index * b->gen->ninsts + p->index] = true;
+}
+
+static void bind_one(struct chi_build *b, struct chi_inst *i, const char *row, const struct ch_option *o, char *conf, const char *text)
+{
+	const struct ch_svc *s;
+	if (!text || !*text || !strcmp(text, "auto"))
+		s = choose(b, i, row, o);
+	else
+		s = named(b, i, row, o, text);
+	*(const struct ch_svc **)(void *)(conf + o->offset) = s;
+	if (s)
+		depend(b, i, s);
+}
+
+static void bind_many(struct chi_build *b, struct chi_inst *i, const char *row, const struct ch_option *o, char *conf, const char *text)
+{
+	const struct ch_svc **v = calloc(b->gen->ninsts, sizeof *v);
+	size_t n = 0;
+	int rank;
+	if (!v)
+		return;
+	chi_build_keep(b, v);
+	if (text && !strcmp(text, "*")) {
+		for (size_t k = 0; k < b->gen->ninsts; k++)
+			if (b->gen->insts[k] != i && (v[n] = provides(b->gen->insts[k], o->iface, &rank)))
+				depend(b, i, v[n++]);
+	} else if (text) {
+		char *copy = strdup(text), *save = NULL;
+		for (char *id = copy ? strtok_r(copy, ", ", &save) : NULL; id && n < b->gen->ninsts; id = strtok_r(NULL, ", ", &save))
+			if ((v[n] = named(b, i, row, o, id)))
+				depend(b, i, v[n++]);
+		free(copy);
+	}
+	if (!n && (o->flags & CH_O_REQUIRED))
+		chi_build_error(b, i, row, o->name, "at least one provider of %s is needed: name instances, or * for all", o->iface);
+	*(struct ch_svcs *)(void *)(conf + o->offset) = (struct ch_svcs){ v, n };
+}
+
+static void bind_table(struct chi_build *b, struct chi_inst *i, const char *row, const struct ch_table *options, const void *conf)
+{
+	for (size_t k = 0; k < options->n; k++) {
+		const struct ch_option *o = chi_row(options, k);
+		if (o->type != CH_T_SERVICE && o->type != CH_T_SERVICES)
+			continue;
+		const char *text = row ? chi_conf_row_text(i->conf, row, o->name) : chi_conf_text(i->conf, o->name);
+		/* The config's memory is the core's to finish; plugins see it const. */
+		(o->type == CH_T_SERVICE ? bind_one : bind_many)(b, i, row, o, (char *)conf, text);
+	}
+}
+
+/* Depth first, providers before their users. A way back to an instance that is still open is a cycle. */
+static bool visit(struct chi_build *b, size_t at, uint8_t *mark, size_t *n)
+{
+	size_t all = b->gen->ninsts;
+	mark[at] = 1;
+	for (size_t k = 0; k < all; k++) {
+		if (!b->edges[at * all + k] || mark[k] == 2)
+			continue;
+		if (mark[k] == 1) {
+			chi_build_error(b, b->gen->insts[at], NULL, NULL, "[%s] and [%s] use each other, directly or by others: break the circle",
+			                b->gen->insts[at]->self.id, b->gen->insts[k]->self.id);
+			return false;
+		}
+		if (!visit(b, k, mark, n))
+			return false;
+	}
+	mark[at] = 2;
+	b->order[(*n)++] = b->gen->insts[at];
+	return true;
+}
+
+void chi_wire(struct chi_build *b)
+{
+	struct chi_gen *g = b->gen;
+	for (size_t k = 0; k < g->ninsts; k++) {
+		struct chi_inst *i = g->insts[k];
+		bind_table(b, i, NULL, &i->self.plugin->options, i->self.conf);
+		for (size_t r = 0; r < i->self.nrows; r++)
+			bind_table(b, i, i->self.rows[r].name, &i->self.plugin->row_options, i->self.rows[r].conf);
+	}
+	uint8_t *mark = calloc(g->ninsts + 1, 1);
+	size_t n = 0;
+	for (size_t k = 0; mark && k < g->ninsts; k++)
+		if (!mark[k] && !visit(b, k, mark, &n))
+			break;
+	free(mark);
+	for (size_t k = 0; k < g->ninsts; k++)
+		if (!g->insts[k]->used)
+			chi_build_warn(b, g->insts[k], "nothing uses [%s]: bind it to an option or take the section away", g->insts[k]->self.id);
+}

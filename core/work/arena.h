@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core/work/arena.h - memory that dies at once. Blocks come from a pool of the loop; what is larger than a quarter block gets memory of its own.
+ * The loop's thread only.
+ */
+#ifndef CHI_ARENA_H
+#define CHI_ARENA_H
+
+#include "core/loop/loop.h"
+
+#define CHI_BLOCK 8192               /* bytes of a pooled block */
+#define CHI_POOL_MAX 256             /* free blocks a loop keeps */
+#define CHI_ARENA_LIMIT (4u << 20)   /* bytes an arena may hold */
+
+struct chi_arena {
+	struct ch_loop *loop;
+	char *at, *end;      /* free room of the newest block */
+	void *blocks, *big;  /* chains: the first word of each is the next */
+	size_t used;         /* bytes asked for, the limit's measure */
+};
+
+/* Makes an arena inside a fresh block of its own and room of `first` zeroed bytes right behind it: one allocation for an object and its arena.
+ * `first` must be well below CHI_BLOCK and the object must begin with the arena. NULL: no memory. */
+void *chi_arena_object(struct ch_loop *l, size_t first);
+/* Zeroed, aligned to 16. NULL: no memory or past the limit. */
+void *chi_arena_alloc(struct chi_arena *a, size_t n);
+/* The same, not zeroed. */
+void *chi_arena_raw(struct chi_arena *a, size_t n);
+/* A copy of the text; "" without memory. */
+char *chi_text_copy(struct chi_arena *a, const char *s);
+/* Frees everything, the object too. */
+void chi_arena_free(struct chi_arena *a);
+/* Gives the loop's pooled blocks back. */
+void chi_arena_pool_free(struct ch_loop *l);
+
+#endif

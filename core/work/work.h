@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core/work/work.h - the unit of work: a ctx on its loop, its phases, its suspensions.
+ *
+ * A ctx is driven by its owner (an HTTP request or a task): the owner asks for a phase or a single function, and is told by
+ * `owner->came(ctx, rc)` what came of it - at once or after any number of suspensions. rc is CH_OK, CH_DONE or CH_ERROR, never CH_AGAIN.
+ * chi_ctx_end runs END once and frees the ctx when its last ticket is confirmed.
+ *
+ * The loop's thread only, but for chi_ticket_resume.
+ */
+#ifndef CHI_WORK_H
+#define CHI_WORK_H
+
+#include "core/work/arena.h"
+
+struct chi_inst;
+struct chi_gen;
+struct chi_slot;
+
+/* One hook in a packed chain. */
+struct chi_hook {
+	int (*fn)(struct ch_self *, struct ch_ctx *);
+	struct chi_inst *inst;
+	const char *phase;                         /* "auth", for logs and the heartbeat */
+	unsigned calls, errors, seconds, bytes;    /* metric series, see plugin/account.c */
+};
+
+struct chi_chain {
+	struct chi_hook *hooks;
+	size_t n;
+};
+
+struct chi_owner {
+	void (*came)(struct ch_ctx *, int rc);      /* the asked phase or function has ended */
+	void (*freed)(struct ch_ctx *);             /* the ctx's memory is about to go; may be NULL */
+};
+
+struct ch_ctx {
+	struct chi_arena arena; /* first: the ctx lies in it */
+	struct ch_loop *loop;
+	struct chi_gen *gen;
+	const struct chi_owner *owner;
+	struct chi_req *req;    /* HTTP, or NULL */
+	void **slots;           /* one pointer per instance */
+	int64_t deadline;       /* 0: none */
+	struct chi_slot *tickets; /* out, newest first */
+	struct chi_slot *oldest;
+	unsigned pins;          /* tickets out, confirmed or not: the arena waits for them */
+	const struct chi_hook *hook; /* running or suspended */
+	const struct chi_hook *hook_end; /* behind the last of the chain */
+	unsigned armed;         /* tickets that can still resume this ctx */
+	bool busy;              /* a hook's code is on the stack */
+	bool suspended;
+	bool gone;              /* the client left, or the task's time is over */
+	bool ended;
+	uint32_t sample;        /* of the accounting */
+	int64_t sampled_at;
+	size_t sampled_used;
+	struct ch_facts facts;
+};
+
+/* A ctx of that generation, which it holds until it is freed. NULL: no memory. `extra` zeroed bytes lie right behind it. */
+struct ch_ctx *chi_ctx_new(struct ch_loop *l, struct chi_gen *g, const struct chi_owner *owner, size_t extra);
+/* Runs the chain; owner->came is called when it has ended, perhaps before this returns. */
+void chi_ctx_run(struct ch_ctx *c, const struct chi_chain *chain);
+/* The same for one function of an instance; `hook` must live as long as the ctx's generation or arena. */
+void chi_ctx_run_one(struct ch_ctx *c, const struct chi_hook *hook);
+/* The client has left (or the time is over): a suspended hook hears GONE, at once. */
+void chi_ctx_gone(struct ch_ctx *c);
+/* Runs END and lets go. The ctx must not be suspended. */
+void chi_ctx_end(struct ch_ctx *c);
+void chi_ctx_end_hooks(struct ch_ctx *c); /* END now, once; chi_ctx_end does not repeat it */
+
+/* Tasks. [any] */
+bool chi_task_start(struct chi_inst *inst, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data);
+
+/* Tickets; see ch_suspend and its kin. */
+ch_ticket chi_ticket_new(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, void *data);
+void chi_ticket_take_back(ch_ticket t);
+bool chi_ticket_resume(ch_ticket t, void *result, ch_fn drop); /* [any] */
+void chi_ticket_gone(struct ch_ctx *c);                        /* GONE to the oldest armed ticket */
+bool chi_slots_new(struct ch_loop *l);
+void chi_slots_free(struct ch_loop *l);
+size_t chi_slots_used(struct ch_loop *l);
+
+/* ticket.c -> ctx.c: a resumed function has returned. */
+void chi_ctx_resumed(struct ch_ctx *c, int rc);
+void chi_ctx_unpin(struct ch_ctx *c);
+/* Before and after a resumed function, for heartbeat and accounting. */
+void chi_ctx_enter(struct ch_ctx *c);
+void chi_ctx_leave(struct ch_ctx *c);
+
+#endif
