@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* answer.c - see answer.h. Outside of all containers the writer puts nothing between values, so it builds frames too. */
+#include <string.h>
+
+#include "answer.h"
+
+#define RAW(w, text) ch_jw_raw(w, "" text, sizeof(text) - 1)
+
+/* Microseconds as milliseconds with three places: 1234 is 1.234. */
+static void write_ms(struct ch_jw *w, int64_t us)
+{
+	char text[32], *p = text + sizeof(text);
+	uint64_t v = us > 0 ? (uint64_t)us : 0;
+
+	for (int i = 0; i < 4 || v; i++, v /= 10) {
+		if (i == 3)
+			*--p = '.';
+		*--p = (char)('0' + v % 10);
+	}
+	ch_jw_raw(w, p, (size_t)(text + sizeof(text) - p));
+}
+
+static void write_answer(struct ch_jw *w, const struct ask_answer *a)
+{
+	ch_jw_object(w);
+	ch_jw_key(w, "backend");
+	ch_jw_cstr(w, a->backend);
+	ch_jw_key(w, "model");
+	ch_jw_cstr(w, a->model);
+	if (a->text) {
+		ch_jw_key(w, "answer");
+		ch_jw_string(w, a->text, a->ntext);
+	}
+	ch_jw_key(w, "finish_reason");
+	ch_jw_cstr(w, a->finish_reason);
+	ch_jw_key(w, "usage");
+	ch_jw_object(w);
+	ch_jw_key(w, "prompt_tokens");
+	ch_jw_uint(w, a->tokens_in);
+	ch_jw_key(w, "completion_tokens");
+	ch_jw_uint(w, a->tokens_out);
+	ch_jw_key(w, "total_tokens");
+	ch_jw_uint(w, a->tokens_in + a->tokens_out);
+	ch_jw_object_end(w);
+	ch_jw_key(w, "latency_ms");
+	write_ms(w, a->latency_us);
+	ch_jw_key(w, "req_id");
+	ch_jw_cstr(w, a->req_id);
+	ch_jw_object_end(w);
+}
+
+void ask_write_whole(struct ch_jw *w, const struct ask_answer *a)
+{
+	write_answer(w, a);
+}
+
+void ask_write_delta(struct ch_jw *w, const char *text, size_t n)
+{
+	RAW(w, "data: ");
+	ch_jw_object(w);
+	ch_jw_key(w, "delta");
+	ch_jw_string(w, text, n);
+	ch_jw_object_end(w);
+	RAW(w, "\n\n");
+}
+
+void ask_write_end(struct ch_jw *w, const struct ask_answer *a)
+{
+	RAW(w, "data: ");
+	write_answer(w, a);
+	RAW(w, "\n\ndata: [DONE]\n\n");
+}
+
+void ask_write_error(struct ch_jw *w, const char *message, const char *type, const char *code)
+{
+	RAW(w, "data: ");
+	ch_jw_object(w);
+	ch_jw_key(w, "error");
+	ch_jw_object(w);
+	ch_jw_key(w, "message");
+	ch_jw_cstr(w, message);
+	ch_jw_key(w, "type");
+	ch_jw_cstr(w, type);
+	ch_jw_key(w, "param");
+	ch_jw_null(w);
+	ch_jw_key(w, "code");
+	ch_jw_cstr(w, code);
+	ch_jw_object_end(w);
+	ch_jw_object_end(w);
+	RAW(w, "\n\n");
+}
+
+size_t ask_piece(const char *text, size_t n)
+{
+	size_t end = ASK_PIECE_MAX;
+
+	if (n <= ASK_PIECE_MAX)
+		return n;
+	/* A sequence has at most three bytes behind its first; more are no UTF-8, and may be cut anywhere. */
+	while (end > ASK_PIECE_MAX - 3 && ((unsigned char)text[end] & 0xc0) == 0x80)
+		end--;
+	return end;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * trace.c - who is this request: its id, and its place in a trace (W3C Trace Context).
+ *
+ * Threads and ownership: one hook on the request's loop, no state. What it writes into the facts lies in the ctx. It runs on every request,
+ * so the client's fields are read in one pass, ids are formatted by hand, and the answer's fields are set at once rather than by a second
+ * hook.
+ */
+#include <strings.h>
+
+#include <chimera/plugin.h>
+
+#include "ids.h"
+#include "traceparent.h"
+
+struct trace_conf {
+	int trust_incoming;
+};
+
+/* What the client sent; p NULL: nothing. */
+struct incoming {
+	struct ch_str req_id, parent, state;
+	unsigned parents, states;
+};
+
+enum { TRUST_ALWAYS, TRUST_PROXIES, TRUST_NEVER };
+static const char *const trust_names[] = { "always", "proxies", "never", NULL };
+
+static bool is(struct ch_str s, const char *name)
+{
+	return s.n == strlen(name) && !strncasecmp(s.p, name, s.n);
+}
+
+static void read_incoming(struct ch_ctx *c, struct incoming *in)
+{
+	struct ch_str name, value;
+
+	for (size_t i = 0; ch_header_at(c, i, &name, &value); i++) {
+		if (is(name, "traceparent")) {
+			in->parent = value;
+			in->parents++;
+		} else if (is(name, "tracestate")) {
+			in->state = value;
+			in->states++;
+		} else if (!in->req_id.p && is(name, "x-request-id")) {
+			in->req_id = value;
+		}
+	}
+}
+
+/* The client's id or a new one, in the arena; NULL: no memory, and the request goes on without. */
+static const char *request_id(struct ch_ctx *c, struct ch_str theirs)
+{
+	char *id;
+
+	if (theirs.p && req_id_ok(theirs.p, theirs.n))
+		return ch_dup(c, theirs.p, theirs.n);
+	id = ch_alloc(c, UUID_LEN + 1);
+	if (id)
+		uuid7(id, (uint64_t)ch_wall() / 1000, ch_random(), ch_random());
+	return id;
+}
+
+/* Goes on with the client's trace. False: there is none to go on with. Two traceparent fields are none (W3C 3.2.1). */
+static bool join(struct ch_ctx *c, const struct incoming *in, struct ch_facts *f)
+{
+	struct traceparent tp;
+
+	if (in->parents != 1 || !traceparent_parse(in->parent.p, in->parent.n, &tp))
+		return false;
+	memcpy(f->trace_id, tp.trace_id, sizeof(f->trace_id));
+	memcpy(f->parent_id, tp.parent_id, sizeof(f->parent_id));
+	f->sampled = tp.sampled;
+	/* Passing it on is a favour (W3C 3.3.1.5), so a state in several fields is let go rather than joined. */
+	if (in->states == 1 && tracestate_ok(in->state.p, in->state.n))
+		f->tracestate = ch_dup(c, in->state.p, in->state.n);
+	return true;
+}
+
+static void begin(struct ch_facts *f)
+{
+	uint64_t low = ch_random();
+
+	hex64(f->trace_id, ch_random());
+	hex64(f->trace_id + 16, low ? low : 1); /* all zero is no id */
+	f->trace_id[32] = 0;
+	f->sampled = true;
+}
+
+static int on_headers(struct ch_self *self, struct ch_ctx *c)
+{
+	const struct trace_conf *conf = self->conf;
+	struct ch_facts *f = ch_facts(c);
+	struct incoming in = { 0 };
+	uint64_t span = ch_random();
+	char parent[TRACEPARENT_LEN + 1];
+
+	if (conf->trust_incoming == TRUST_ALWAYS || (conf->trust_incoming == TRUST_PROXIES && ch_peer_trusted(c)))
+		read_incoming(c, &in);
+	f->req_id = request_id(c, in.req_id);
+	if (!join(c, &in, f))
+		begin(f);
+	hex64(f->span_id, span ? span : 1);
+	f->span_id[16] = 0;
+	traceparent_format(parent, f->trace_id, f->span_id, f->sampled);
+	if (f->req_id)
+		ch_header_set(c, "X-Request-Id", f->req_id);
+	ch_header_set(c, "traceparent", parent);
+	return CH_OK;
+}
+
+static const struct ch_option options[] = {
+	CH_OPT(struct trace_conf, trust_incoming, ENUM, .def = "proxies", .values = trust_names,
+	       .help = "Whose X-Request-Id and traceparent are taken over: everybody's, those of trusted_proxies, or nobody's"),
+};
+
+static const struct ch_hook hooks[] = {
+	{ .phase = CH_P_HEADERS, .band = CH_EARLY, .fn = on_headers },
+};
+
+static const struct ch_plugin trace = {
+	.size = sizeof(trace),
+	.abi_major = CH_ABI_MAJOR,
+	.abi_minor = CH_ABI_MINOR,
+	.name = "trace",
+	.version = "0.1",
+	.summary = "Request ids and W3C trace context",
+	.conf_size = sizeof(struct trace_conf),
+	.options = CH_TABLE(options),
+	.hooks = CH_TABLE(hooks),
+};
+
+CH_PLUGIN(trace, trace)
