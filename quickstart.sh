@@ -1,0 +1,333 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# ./quickstart.sh           installs what the build needs, builds, starts chimerad on 127.0.0.1:8080, sends a first request
+# ./quickstart.sh --check   installs what the tests need, builds and runs all of them (.ci/run is exactly this)
+#
+# Everything is made below build/. Another address: CHIMERA__SERVER__LISTEN=127.0.0.1:9000 ./quickstart.sh
+set -euo pipefail
+exec </dev/null
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+# ---- what is installed, and why: PACKAGE REASON ------------------------------------------------------------------------------
+
+build_packages='
+gcc            the C compiler
+libc6-dev      the C library
+make           the build
+autoconf       makes ./configure
+automake       makes the Makefile
+libtool        builds the plugins
+pkg-config     finds libraries
+libev-dev      event loops
+libltdl-dev    loads plugins
+curl           sends the first request
+'
+check_packages="$build_packages
+git                    the commit in the tarball
+binutils               nm: what the programs export
+libcmocka-dev          unit tests
+python3-pytest         end-to-end tests
+python3-requests       end-to-end tests
+libcurl4-openssl-dev   a test plugin drives libcurl on our loop
+clang                  libFuzzer, and a second compiler
+libclang-rt-14-dev     the run time of libFuzzer
+prometheus             promtool reads our /metrics
+nginx-light            what the benchmark compares with
+wrk                    the load of the benchmark
+"
+
+jobs=$(nproc 2>/dev/null || echo 2)
+root=$PWD
+
+# ---- telling -----------------------------------------------------------------------------------------------------------------
+
+step=0 steps=5
+step() { step=$((step + 1)); printf '[%d/%d] %s\n' "$step" "$steps" "$*"; }
+note() { printf '      %s\n' "$*"; }
+die() { printf 'quickstart.sh: %s\n' "$*" >&2; exit 1; }
+
+# quiet LOG COMMAND…: its output goes to the log, whose end is shown when it fails.
+quiet() {
+	local log=$1 began=$SECONDS
+	shift
+	if "$@" >>"$log" 2>&1; then
+		note "done in $((SECONDS - began)) s"
+		return 0
+	fi
+	note "failed after $((SECONDS - began)) s; the end of $log:"
+	tail -n 40 "$log" >&2
+	return 1
+}
+
+# ---- packages ----------------------------------------------------------------------------------------------------------------
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# Debian starts a service as it is installed. These are here for their tools: nothing is started, nor at the next boot.
+apt_quietly() {
+	local policy=/usr/sbin/policy-rc.d made=no rc=0
+	if [ ! -e $policy ]; then
+		printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null && as_root chmod 755 $policy && made=yes
+	fi
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" || rc=$?
+	[ $made = no ] || as_root rm -f $policy
+	return $rc
+}
+
+install_packages() {
+	local list=$1 missing=() package reason service
+	if ! command -v apt-get >/dev/null; then
+		for package in cc make autoreconf libtoolize pkg-config curl; do
+			command -v $package >/dev/null || missing+=("$package")
+		done
+		[ ${#missing[@]} = 0 ] || die "there is no apt-get here to install packages with, and ${missing[*]} cannot be found:" \
+			"install a C compiler, make, autoconf, automake, libtool, pkg-config, curl and the headers of libev and libltdl, then run this again"
+		note "no apt-get here: taking what is installed"
+		return
+	fi
+	while read -r package reason; do
+		[ -n "$package" ] || continue
+		case "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" in
+		*' installed') ;;
+		*) missing+=("$package"); note "$(printf '%-22s %s' "$package" "$reason")" ;;
+		esac
+	done <<<"$list"
+	if [ ${#missing[@]} = 0 ]; then
+		note 'all there'
+		return
+	fi
+	[ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+		die "the packages above are missing: become root, or run as root: apt-get install ${missing[*]}"
+	note "installing ${#missing[@]} with apt-get"
+	: >build/packages.log
+	quiet build/packages.log as_root apt-get -q -y -o DPkg::Lock::Timeout=300 update ||
+		die 'apt-get update failed: look at /etc/apt/sources.list and the network'
+	quiet build/packages.log apt_quietly install --no-install-recommends "${missing[@]}" ||
+		die "apt-get could not install: ${missing[*]}"
+	for service in nginx prometheus; do
+		case " ${missing[*]} " in
+		*" $service"*) as_root systemctl disable "$service" >/dev/null 2>&1 || : ;;
+		esac
+	done
+}
+
+# ---- building ------------------------------------------------------------------------------------------------------------------
+
+# configure_in FOLDER OPTIONS…: ./configure there, if it was not with the same options.
+configure_in() {
+	local dir=$1
+	shift
+	mkdir -p "$dir"
+	if [ -f "$dir/Makefile" ] && [ "$(cat "$dir/.options" 2>/dev/null)" = "$*" ]; then
+		return 0
+	fi
+	(cd "$dir" && "$root/configure" "$@") && printf '%s\n' "$*" >"$dir/.options"
+}
+
+# The lists of plugin folders are made anew; the rest make finds out by itself.
+prepare() {
+	if [ -x configure ] && [ -f Makefile.in ]; then ./autogen.sh lists; else ./autogen.sh; fi
+}
+
+build() { prepare && configure_in build/quickstart && make -s -C build/quickstart -j"$jobs" all; }
+
+# ---- ./quickstart.sh -----------------------------------------------------------------------------------------------------------
+
+daemon='' signalled=no
+# Ctrl-C: the daemon drains. Once more: it leaves now.
+on_signal() { signalled=yes; [ -z "$daemon" ] || kill -TERM "$daemon" 2>/dev/null || :; }
+
+port_open() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
+
+run() {
+	local listen=${CHIMERA__SERVER__LISTEN:-127.0.0.1:8080} host port url body tries answer rc=0
+	listen=${listen%%,*} host=${listen%:*} port=${listen##*:}
+	case $listen in
+	unix:* | *[!0-9a-fA-F.:\[\]]* | *:0) die "CHIMERA__SERVER__LISTEN is $listen: quickstart.sh wants ADDRESS:PORT with a port from 1 to 65535" ;;
+	esac
+	case $host in 0.0.0.0) host=127.0.0.1 ;; '[::]') host='[::1]' ;; esac
+	url=http://$host:$port host=${host//[\[\]]/}
+
+	step 'packages for the build'
+	install_packages "$build_packages"
+
+	step "build in build/quickstart (log: build/quickstart.log)"
+	: >build/quickstart.log
+	quiet build/quickstart.log build || die 'the build failed; above is the end of its log'
+
+	step "start chimerad -c conf/quickstart.ini on $url"
+	! port_open "$host" "$port" || die "$host:$port is in use by another program: stop it, or take another address:" \
+		"CHIMERA__SERVER__LISTEN=$host:$((port % 65535 + 1)) ./quickstart.sh"
+	mkdir -p build/quickstart/state
+	trap on_signal INT TERM HUP
+	# A session of its own: the terminal's Ctrl-C reaches this script alone, which passes it on once.
+	setsid build/quickstart/chimerad -c conf/quickstart.ini -o server.plugin_dir="$root/build/quickstart/plugins/.libs" &
+	daemon=$!
+
+	for ((tries = 0; ; tries++)); do
+		kill -0 "$daemon" 2>/dev/null || { wait "$daemon" || rc=$?; die "chimerad ended with exit code $rc before it was ready; it says why above"; }
+		[ "$(curl -s -m 2 -o /dev/null -w '%{http_code}' "$url/ready" || :)" != 200 ] || break
+		[ $tries -lt 600 ] || { kill -TERM "$daemon"; die "chimerad was not ready within 30 s; it says why above"; }
+		sleep 0.05
+	done
+
+	step 'a first request'
+	body='{"prompt":"Say hello"}'
+	answer=$(curl -sS -m 10 --fail-with-body "$url/v1/ask" -H 'content-type: application/json' -d "$body") || {
+		kill -TERM "$daemon"
+		wait "$daemon" || :
+		die "the first request failed: $answer"
+	}
+	printf '\n%s\n' "$answer"
+
+	step 'running; Ctrl-C ends it'
+	cat <<END
+
+Once more:
+
+  curl $url/v1/ask -H 'content-type: application/json' -d '$body'
+
+From Python:
+
+  import requests
+  answer = requests.post("$url/v1/ask", json={"prompt": "Say hello"}).json()
+  print(answer["answer"])
+
+From JavaScript:
+
+  const reply = await fetch("$url/v1/ask", {
+    method: "POST",
+    headers: {"content-type": "application/json"},
+    body: JSON.stringify({prompt: "Say hello"}),
+  });
+  console.log((await reply.json()).answer);
+
+Health: $url/ready   Metrics: $url/metrics   API: $url/openapi.json
+
+END
+	# A signal ends wait early; the daemon decides when it is over.
+	signalled=yes
+	while [ $signalled = yes ]; do
+		signalled=no rc=0
+		wait "$daemon" || rc=$?
+	done
+	exit $rc
+}
+
+# ---- ./quickstart.sh --check -----------------------------------------------------------------------------------------------------
+
+passed=0 failed=0 skipped=0
+
+# one COMMAND…: a step that passes or fails as a whole.
+one() {
+	local log=$1
+	shift
+	: >"$log"
+	if quiet "$log" "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+}
+
+# Counts the tests of a `make check` in FOLDER: cases where a test tells its cases (cmocka, pytest), else the program; names what failed or was skipped.
+tally() {
+	local dir=$1 trs log result p f s sum_p=0 sum_f=0 sum_s=0
+	while read -r trs; do
+		log=${trs%.trs}.log
+		result=$(sed -n 's/^:test-result: //p' "$trs" | head -n 1)
+		read -r p f s < <(awk '
+			/^\[  PASSED  \] [0-9]+ test/ { p += $4 }
+			/^\[  FAILED  \] [0-9]+ test/ { f += $4 }
+			/^\[  SKIPPED \] [0-9]+ test/ { s += $4 }
+			/^=*.*[0-9]+ (passed|failed|skipped|error|errors).* in [0-9.]+s/ {
+				for (i = 2; i <= NF; i++) {
+					if ($i ~ /^passed/) p += $(i - 1)
+					if ($i ~ /^(failed|error)/) f += $(i - 1)
+					if ($i ~ /^skipped/) s += $(i - 1)
+				}
+			}
+			END { print p + 0, f + 0, s + 0 }' "$log")
+		case $result in
+		PASS) [ $((p + s)) != 0 ] || p=1 ;;
+		SKIP) [ $s != 0 ] || s=1; note "skipped: ${log#"$dir"/}: $(grep -v '(exit status: ' "$log" | tail -n 1)" ;;
+		*)
+			[ $f != 0 ] || f=1
+			note "failed: ${log#"$dir"/}"
+			tail -n 60 "$log" >&2
+			;;
+		esac
+		sum_p=$((sum_p + p)) sum_f=$((sum_f + f)) sum_s=$((sum_s + s))
+	done < <(find "$dir" -name '*.trs' | sort)
+	note "$sum_p passed, $sum_f failed, $sum_s skipped"
+	passed=$((passed + sum_p)) failed=$((failed + sum_f)) skipped=$((skipped + sum_s))
+	[ $sum_f = 0 ]
+}
+
+# suite NAME configure options: builds in build/NAME and runs `make check` there.
+suite() {
+	local dir=build/$1 log=build/$1.log began rc=0
+	shift
+	: >"$log"
+	mkdir -p "$dir"
+	find "$dir" -name '*.trs' -delete
+	note 'building'
+	if ! quiet "$log" configure_in "$dir" "$@" || ! quiet "$log" make -s -C "$dir" -j"$jobs" all; then
+		failed=$((failed + 1))
+		return
+	fi
+	note 'testing'
+	began=$SECONDS
+	make -C "$dir" -j"$jobs" check >>"$log" 2>&1 || rc=$?
+	note "done in $((SECONDS - began)) s"
+	if tally "$dir" && [ $rc != 0 ]; then
+		note "make check itself failed; the end of $log:"
+		tail -n 40 "$log" >&2
+		failed=$((failed + 1))
+	fi
+}
+
+check() {
+	steps=7
+	step 'packages for the build and the tests'
+	install_packages "$check_packages"
+	one build/autogen.log ./autogen.sh
+
+	step 'make check, every warning an error (log: build/plain.log)'
+	suite plain --enable-werror
+
+	step 'make check with the address and undefined-behaviour sanitizers (log: build/asan.log)'
+	suite asan --enable-werror --enable-sanitizers=address,undefined CFLAGS='-g -O1'
+
+	step 'make check with the thread sanitizer and 4 workers (log: build/tsan.log)'
+	CHIMERA_TEST_WORKERS=4 FUZZ_ITERATIONS=1000 suite tsan --enable-werror --enable-sanitizers=thread CFLAGS='-g -O1'
+
+	step "libFuzzer, ${CHIMERA_FUZZ_SECONDS:=10} s for each parser (log: build/fuzz.log)"
+	one build/fuzz.log fuzz
+
+	step 'make distcheck (log: build/distcheck.log)'
+	one build/distcheck.log make -C build/plain -j"$jobs" distcheck
+
+	step 'the benchmark, short'
+	if [ -x tests/bench/run ]; then
+		one build/bench.log env CHIMERA_BUILD="$root/build/plain" tests/bench/run --quick
+		cat build/bench.log
+	else
+		note 'skipped: there is no tests/bench/run'
+		skipped=$((skipped + 1))
+	fi
+
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ $failed = 0 ]
+}
+
+fuzz() {
+	configure_in build/fuzz --enable-fuzzers CC=clang && make -C build/fuzz -j"$jobs" fuzz FUZZ_SECONDS="$CHIMERA_FUZZ_SECONDS"
+}
+
+mkdir -p build
+case "${1-}" in
+'') run ;;
+--check) check ;;
+-h | --help) sed -n '4,7s/^# \{0,1\}//p' "$0" ;;
+*) die "unknown argument $1: ./quickstart.sh runs chimera, ./quickstart.sh --check runs the tests" ;;
+esac
