@@ -75,12 +75,15 @@ static struct chi_sect *instance(struct load *l, const struct chi_ini_name *name
 		return s;
 	}
 	if (s && (s == l->priv->server || s == l->priv->log)) {
-		chi_report_add(l->report, CHI_R_ERROR, place, line, "[%s:%s] has an id that is the daemon's own: give the instance another one", plugin, id);
+		chi_report_add(l->report, CHI_R_ERROR, place, line,
+			"[%s:%s] has an id that is the daemon's own: give the instance another one", plugin, id);
 	} else if (s) {
-		chi_report_add(l->report, CHI_R_ERROR, place, line, "the id \"%s\" is taken by [%s] (%s:%d): ids are unique over all plugins, so give one of them another", id,
-			       s->name, s->place, s->line);
+		chi_report_add(l->report, CHI_R_ERROR, place, line,
+			"the id \"%s\" is taken by [%s] (%s:%d): ids are unique over all plugins, so give one of them another", id, s->name,
+			s->place, s->line);
 	} else if (!strcmp(id, "auto")) {
-		chi_report_add(l->report, CHI_R_ERROR, place, line, "an instance cannot be called \"auto\": that word stands for any instance, so give it another id");
+		chi_report_add(l->report, CHI_R_ERROR, place, line,
+			"an instance cannot be called \"auto\": that word stands for any instance, so give it another id");
 	} else {
 		s = make(l, plugin, id, NULL, place, line);
 		*l->last = s;
@@ -119,7 +122,8 @@ struct chi_setting *chi_load_get(struct load *l, struct chi_sect *s, const char 
 	return node ? *node : NULL;
 }
 
-struct chi_setting *chi_load_put(struct load *l, struct chi_sect *s, const char *key, const char *raw, int origin, const char *place, int line)
+struct chi_setting *chi_load_put(
+	struct load *l, struct chi_sect *s, const char *key, const char *raw, int origin, const char *place, int line)
 {
 	struct chi_setting *set = chi_load_get(l, s, key), old;
 
@@ -135,7 +139,11 @@ struct chi_setting *chi_load_put(struct load *l, struct chi_sect *s, const char 
 		s->last_setting = &set->next;
 	}
 	old = *set;
-	*set = (struct chi_setting){ .sect = s, .next = old.next, .key = old.key, .seen = old.seen, .raw = raw, .origin = origin, .place = place, .line = line };
+	*set = (struct chi_setting){ .sect = s, .next = old.next, .key = old.key, .seen = old.seen };
+	set->raw = raw;
+	set->origin = origin;
+	set->place = place;
+	set->line = line;
 	return set;
 }
 
@@ -231,8 +239,8 @@ static bool find_plugin(struct load *l, struct chi_sect *s)
 
 	s->desc = f->desc;
 	if (f->desc && f->desc->size < offsetof(struct ch_plugin, metrics)) {
-		chi_report_add(l->report, CHI_R_ERROR, s->place, s->line, "the plugin %s has a descriptor that is too short: rebuild it against this version's headers",
-			       s->plugin);
+		chi_report_add(l->report, CHI_R_ERROR, s->place, s->line,
+			"the plugin %s has a descriptor that is too short: rebuild it against this version's headers", s->plugin);
 		return false;
 	}
 	if (f->desc)
@@ -245,11 +253,14 @@ static bool find_plugin(struct load *l, struct chi_sect *s)
 		exists = exists || !strcmp(l->known[i], s->plugin);
 	}
 	if (exists || (*f->why && !l->nknown && !*near.best))
-		chi_report_add(l->report, CHI_R_ERROR, s->place, s->line, "[%s]: %s", s->name, *f->why ? f->why : "the plugin cannot be loaded");
+		chi_report_add(
+			l->report, CHI_R_ERROR, s->place, s->line, "[%s]: %s", s->name, *f->why ? f->why : "the plugin cannot be loaded");
 	else if (*near.best)
-		chi_report_add(l->report, CHI_R_ERROR, s->place, s->line, "[%s]: there is no plugin \"%s\"; did you mean [%s]?", s->name, s->plugin, near.best);
+		chi_report_add(l->report, CHI_R_ERROR, s->place, s->line, "[%s]: there is no plugin \"%s\"; did you mean [%s]?", s->name,
+			s->plugin, near.best);
 	else
-		chi_report_add(l->report, CHI_R_ERROR, s->place, s->line, "[%s]: there is no plugin \"%s\"; `chimeractl plugins` shows those there are", s->name, s->plugin);
+		chi_report_add(l->report, CHI_R_ERROR, s->place, s->line,
+			"[%s]: there is no plugin \"%s\"; `chimeractl plugins` shows those there are", s->name, s->plugin);
 	return false;
 }
 
@@ -300,7 +311,8 @@ static void prepare(struct load *l, struct chi_sect *s)
 	if (!s->enabled) {
 		for (set = s->settings; set; set = set->next)
 			if (set->origin == CHI_O_CLI && strcmp(set->key, "enabled"))
-				chi_load_problem(l, CHI_R_WARNING, set, NULL, "is not used: this section is not enabled (-o %s.enabled=yes does)", s->name);
+				chi_load_problem(l, CHI_R_WARNING, set, NULL,
+					"is not used: this section is not enabled (-o %s.enabled=yes does)", s->name);
 		return;
 	}
 	if (!find_plugin(l, s) || !chi_fill_describe(l, s)) {
@@ -310,8 +322,9 @@ static void prepare(struct load *l, struct chi_sect *s)
 	for (row = s->rows; row; row = row->next) {
 		row->desc = s->desc;
 		if (!s->desc->row_options.n)
-			chi_report_add(l->report, CHI_R_ERROR, row->place, row->line, "[%s]: the plugin %s has no rows, so its keys belong into [%s]; a second instance is [%s:name]",
-				       row->name, s->plugin, s->name, s->plugin);
+			chi_report_add(l->report, CHI_R_ERROR, row->place, row->line,
+				"[%s]: the plugin %s has no rows, so its keys belong into [%s]; a second instance is [%s:name]", row->name,
+				s->plugin, s->name, s->plugin);
 		else
 			chi_fill_describe(l, row);
 	}

@@ -2,21 +2,22 @@
 /*
  * core/conf/conf.h - from INI files, environment and command line to filled config structs.
  *
- * The grammar is in the head of conf/chimera.ini's contract (ini.h for lines, text.h for values, value.h for types). What is decided here:
- *  - Strength of a key: -o on the command line, CHIMERA__<ID>__<KEY>, an alias, file, profile default, default. Of two files the one read later wins;
- *    an include is read where it stands, so keys behind it are read later than the files it names.
+ * The grammar is told in ini.h (lines), text.h (values) and value.h (types). What is decided here:
+ *  - Strength of a key: -o on the command line, CHIMERA__<ID>__<KEY>, an alias, file, profile default, default. Of two files the one
+ *    read later wins; an include is read where it stands, so keys behind it are read later than the files it names.
  *  - `include` may only stand in [server] of a file. Depth 8, 1,000 files, 1 MiB each.
- *  - [openai] and [openai:openai] are the same section. A row's section enables its plugin as well; `enabled = no` in it takes the row away.
- *    What stands in a section that is off is not looked at beyond its syntax, and its plugin is not loaded.
- *  - "-o section.key=value": section as in brackets, or an instance id alone; the key is what stands behind the last '.' before the first '='.
- *    It may add a row to an instance, but enables one only by "-o plugin.enabled=yes" (or plugin:id.enabled).
- *  - Text from the environment and from -o is taken as it is: no quotes, comments or ${}; lists by comma, and "@/path" and "@@", hold there too. Text
- *    of an alias is wholly literal, and an empty one counts as unset.
- *  - An alias of a plugin's option counts for the instance whose id is the plugin's name. In ch_option.env "NAME:unit:deprecated" (both parts may be
- *    left out, in any order) marks one that gives a warning when used; the unit is put behind bare numbers.
+ *  - [openai] and [openai:openai] are the same section. A row's section enables its plugin as well; `enabled = no` in it takes the row
+ *    away. What stands in a section that is off is not looked at beyond its syntax, and its plugin is not loaded.
+ *  - "-o section.key=value": section as in brackets, or an instance id alone; the key is what stands behind the last '.' before the
+ *    first '='. It may add a row to an instance, but enables one only by "-o plugin.enabled=yes" (or plugin:id.enabled).
+ *  - Text from the environment and from -o is taken as it is: no quotes, comments or ${}; lists by comma, and "@/path" and "@@", hold
+ *    there too. Text of an alias is wholly literal, and an empty one counts as unset.
+ *  - An alias of a plugin's option counts for the instance whose id is the plugin's name. In ch_option.env "NAME:unit:deprecated"
+ *    (both parts may be left out, in any order) marks one that gives a warning when used; the unit is put behind bare numbers.
  *  - ${} also works in defaults. A value read by @ is hidden like a secret.
  *
- * Threads: a load and the struct chi_conf it gives belong to one thread at a time; after that everything but chi_conf_free is read-only, any thread.
+ * Threads: a load and the struct chi_conf it gives belong to one thread at a time; after that everything but chi_conf_free is
+ * read-only, any thread.
  */
 #ifndef CHI_CONF_H
 #define CHI_CONF_H
@@ -26,14 +27,23 @@
 #include "core/conf/report.h"
 #include "core/conf/server_conf.h"
 
-/* All pointers are the caller's and are used only during the load, but the descriptors that find_plugin returns: those must outlive the config. */
+/*
+ * All pointers are the caller's and are used only during the load, but the descriptors that find_plugin returns: those must outlive
+ * the config.
+ */
 struct chi_conf_args {
 	const char *file;                 /* main config file; NULL: none */
 	const char *const *overrides;     /* "section.key=value" of each -o, NULL-ended; NULL: none */
 	char *const *env;                 /* like environ; NULL: no environment */
-	/* Called once, when [server] is known (it may hold errors elsewhere) and before the first find_plugin; its plugin_dir is what they need. Optional. */
+	/*
+	 * Called once, when [server] is known (it may hold errors elsewhere) and before the first find_plugin; its plugin_dir is what
+	 * they need. Optional.
+	 */
 	void (*on_server)(void *arg, const struct chi_server_conf *server);
-	/* The plugin of that name (already checked to be a well-formed one), loaded on demand; NULL, and a sentence in why. Called once a name. */
+	/*
+	 * The plugin of that name (already checked to be a well-formed one), loaded on demand; NULL, and a sentence in why. Called
+	 * once a name.
+	 */
 	const struct ch_plugin *(*find_plugin)(void *arg, const char *name, char *why, size_t why_cap);
 	/* Calls fn(fn_arg, name) for each plugin that exists, for "did you mean". Optional. */
 	void (*list_plugins)(void *arg, void (*fn)(void *fn_arg, const char *name), void *fn_arg);
@@ -70,27 +80,37 @@ void chi_conf_free(struct chi_conf *conf);
 struct chi_conf_inst *chi_conf_find(const struct chi_conf *conf, const char *id);
 
 /*
- * The effective text of an option; lists as members by ", ", paths absolute, secrets in clear (never show them). NULL: no such option or row. row NULL: the
- * instance's own options.
+ * The effective text of an option; lists as members by ", ", paths absolute, secrets in clear (never show them). NULL: no such option
+ * or row. row NULL: the instance's own options.
  */
 const char *chi_conf_text(const struct chi_conf_inst *inst, const char *key);
 const char *chi_conf_row_text(const struct chi_conf_inst *inst, const char *row, const char *key);
 
 /*
- * Where a value comes from, for messages. *file and *line are the key's place if it stands in a file, else the section's (file NULL, line 0 if that is none
- * either); *origin is "file", "environment NAME", "command line", "profile dev" or "default". key NULL: the section's place. Each out may be NULL.
- * False: no such row or key.
+ * Where a value comes from, for messages. *file and *line are the key's place if it stands in a file, else the section's (file NULL,
+ * line 0 if that is none either); *origin is "file", "environment NAME", "command line", "profile dev" or "default". key NULL: the
+ * section's place. Each out may be NULL. False: no such row or key.
  */
 bool chi_conf_where(const struct chi_conf_inst *inst, const char *row, const char *key, const char **file, int *line, const char **origin);
-/* The same as a finished problem: "file:line: error: [section] key = value: sentence", secrets as ***. For ch_config_error and the wiring. */
-void chi_conf_problem(const struct chi_conf_inst *inst, const char *row, const char *key, struct chi_report *r, int level, const char *fmt, va_list ap);
+/*
+ * The same as a finished problem: "file:line: error: [section] key = value: sentence", secrets as ***. For ch_config_error and the
+ * wiring.
+ */
+void chi_conf_problem(
+	const struct chi_conf_inst *inst, const char *row, const char *key, struct chi_report *r, int level, const char *fmt, va_list ap);
 
 /* Same plugin, id, rows and effective texts, secrets included (origins are not compared)? */
 bool chi_conf_equal(const struct chi_conf_inst *a, const struct chi_conf_inst *b);
-/* A number for showing which config runs: equal configs have equal numbers on every machine. Secrets are left out, so use chi_conf_equal to compare. */
+/*
+ * A number for showing which config runs: equal configs have equal numbers on every machine. Secrets are left out, so use
+ * chi_conf_equal to compare.
+ */
 uint64_t chi_conf_hash(const struct chi_conf *conf);
 
-/* The effective config: INI text that loads again to the same values, its origin as a comment behind each value, secrets as ***; or JSON. */
+/*
+ * The effective config: INI text that loads again to the same values, its origin as a comment behind each value, secrets as ***; or
+ * JSON.
+ */
 void chi_conf_dump(const struct chi_conf *conf, FILE *out, bool json);
 /* What a plugin (or &chi_server_section, &chi_log_section) can be told: a table of its options and of its rows' options; or JSON. */
 void chi_conf_options(const struct ch_plugin *plugin, FILE *out, bool json);

@@ -66,7 +66,8 @@ static void not_enabled(struct load *l, const struct chi_ini_name *name, const c
 {
 	struct chi_near near;
 	struct chi_sect *s;
-	const char *id = name->id.p ? chi_mem_dup(&l->scratch, name->id.p, name->id.n) : chi_mem_dup(&l->scratch, name->plugin.p, name->plugin.n);
+	const char *id =
+		name->id.p ? chi_mem_dup(&l->scratch, name->id.p, name->id.n) : chi_mem_dup(&l->scratch, name->plugin.p, name->plugin.n);
 
 	chi_near_init(&near, id);
 	chi_near_offer(&near, "server");
@@ -74,10 +75,11 @@ static void not_enabled(struct load *l, const struct chi_ini_name *name, const c
 	for (s = l->priv->first; s; s = s->next)
 		chi_near_offer(&near, s->id);
 	if (*near.best)
-		chi_report_key(l->report, CHI_R_ERROR, "command line", 0, what, key, NULL, "there is no such section; did you mean [%s]?", near.best);
+		chi_report_key(l->report, CHI_R_ERROR, "command line", 0, what, key, NULL, "there is no such section; did you mean [%s]?",
+			near.best);
 	else
-		chi_report_key(l->report, CHI_R_ERROR, "command line", 0, what, key, NULL, "this section is not enabled; add it to a file, or -o %s.enabled=yes",
-			       what);
+		chi_report_key(l->report, CHI_R_ERROR, "command line", 0, what, key, NULL,
+			"this section is not enabled; add it to a file, or -o %s.enabled=yes", what);
 }
 
 static void override(struct load *l, const char *text, bool enabling)
@@ -89,7 +91,8 @@ static void override(struct load *l, const char *text, bool enabling)
 	dot = eq ? memrchr(text, '.', (size_t)(eq - text)) : NULL;
 	if (!dot || dot + 1 == eq) {
 		if (enabling) /* told once */
-			chi_report_add(l->report, CHI_R_ERROR, "command line", 0, "an override cannot be read; write -o section.key=value, as in -o router.timeout=5m");
+			chi_report_add(l->report, CHI_R_ERROR, "command line", 0,
+				"an override cannot be read; write -o section.key=value, as in -o router.timeout=5m");
 		return;
 	}
 	key = chi_mem_dup(&l->scratch, dot + 1, (size_t)(eq - dot - 1));
@@ -111,7 +114,8 @@ static void override(struct load *l, const char *text, bool enabling)
 	if (!s)
 		not_enabled(l, &name, key, what);
 	else if (s == l->priv->server && !strcmp(key, "include"))
-		chi_report_key(l->report, CHI_R_ERROR, "command line", 0, "server", key, NULL, "can only stand in a file, where it is read");
+		chi_report_key(
+			l->report, CHI_R_ERROR, "command line", 0, "server", key, NULL, "can only stand in a file, where it is read");
 	else
 		chi_load_put(l, s, key, eq + 1, CHI_O_CLI, "command line", 0);
 }
@@ -133,15 +137,16 @@ static void hit(struct load *l, struct chi_var *v, struct chi_sect *s, const cha
 {
 	if (v->sect) {
 		chi_report_add(l->report, CHI_R_ERROR, place_of(l, v->name), 0,
-			       "this variable fits both [%s] %s and [%s] %s: unset it and set the key in a file, or rename one of the sections", v->sect->name, v->key,
-			       s->name, key);
+			"this variable fits both [%s] %s and [%s] %s: unset it and set the key in a file, or rename one of the sections",
+			v->sect->name, v->key, s->name, key);
 		return;
 	}
 	v->sect = s;
 	v->key = key;
 	v->done = true;
 	if (s == l->priv->server && !strcmp(key, "include"))
-		chi_report_add(l->report, CHI_R_WARNING, place_of(l, v->name), 0, "this variable is not used: include can only stand in a file, where it is read");
+		chi_report_add(l->report, CHI_R_WARNING, place_of(l, v->name), 0,
+			"this variable is not used: include can only stand in a file, where it is read");
 	else
 		chi_load_put(l, s, key, v->value, CHI_O_ENV, place_of(l, v->name), 0);
 }
@@ -267,7 +272,8 @@ static void not_on(struct load *l, const struct chi_var *v, const char *name, co
 	char variable[256];
 
 	chi_option_variable(id, NULL, "enabled", variable, sizeof(variable));
-	chi_report_add(l->report, CHI_R_WARNING, place_of(l, v->name), 0, "this variable is not used: [%s] is not enabled (%s=yes does that)", name, variable);
+	chi_report_add(l->report, CHI_R_WARNING, place_of(l, v->name), 0,
+		"this variable is not used: [%s] is not enabled (%s=yes does that)", name, variable);
 }
 
 static void leftover(struct load *l, const struct chi_var *v)
@@ -294,10 +300,12 @@ static void leftover(struct load *l, const struct chi_var *v)
 		}
 	}
 	if (*near.best)
-		chi_report_add(l->report, CHI_R_WARNING, place_of(l, v->name), 0, "this variable is not used: no section has such a key; did you mean %s?", near.best);
+		chi_report_add(l->report, CHI_R_WARNING, place_of(l, v->name), 0,
+			"this variable is not used: no section has such a key; did you mean %s?", near.best);
 	else
 		chi_report_add(l->report, CHI_R_WARNING, place_of(l, v->name), 0,
-			       "this variable is not used: no enabled section has such a key; the form is " PREFIX "<ID>__<KEY> or " PREFIX "<ID>__<ROW>__<KEY>");
+			"this variable is not used: no enabled section has such a key; the form is " PREFIX "<ID>__<KEY> or " PREFIX
+			"<ID>__<ROW>__<KEY>");
 }
 
 void chi_env_leftovers(struct load *l)

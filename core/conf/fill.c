@@ -37,8 +37,8 @@ bool chi_fill_describe(struct load *l, struct chi_sect *s)
 		if (!s->opts[i].name || !size || s->opts[i].offset > conf_size || conf_size - s->opts[i].offset < size ||
 		    (s->opts[i].type == CH_T_ENUM && (!s->opts[i].values || !s->opts[i].values[0]))) {
 			chi_report_add(l->report, CHI_R_ERROR, s->place, s->line,
-				       "the plugin %s describes its option number %zu (%s) wrongly: rebuild it against this version's headers", s->plugin,
-				       i + 1, s->opts[i].name ? s->opts[i].name : "no name");
+				"the plugin %s describes its option number %zu (%s) wrongly: rebuild it against this version's headers",
+				s->plugin, i + 1, s->opts[i].name ? s->opts[i].name : "no name");
 			s->opts = NULL;
 			s->nopts = 0;
 			return false;
@@ -80,9 +80,11 @@ struct written {
 static struct written as_written(const struct load *l, const struct chi_setting *set)
 {
 	bool in_file = set->origin == CHI_O_FILE;
+	struct written w = { .raw = set->raw, .dir = in_file ? set->file->dir : l->main_dir, .unit = set->unit };
 
-	return (struct written){ .raw = set->raw, .dir = in_file ? set->file->dir : l->main_dir, .unit = set->unit, .quotes = in_file, .vars = in_file,
-				 .at = set->origin != CHI_O_ALIAS };
+	w.quotes = w.vars = in_file;
+	w.at = set->origin != CHI_O_ALIAS;
+	return w;
 }
 
 static bool is_bare_number(const char *s)
@@ -100,9 +102,10 @@ static const char *read_at(struct load *l, struct written *w, const char *path, 
 	w->path = chi_source_join(l, w->dir, path);
 	p = *path ? chi_source_slurp(l, w->path, CHI_SECRET_BYTES, false, &n, &w->mode, &err) : NULL;
 	if (!p) {
-		*why = *path ? chi_mem_print(&l->scratch, "names the file %s, which cannot be read (%s); a value that begins with a plain '@' is written with '@@'",
-					     w->path, err)
-			     : "has no path behind '@'; a value that begins with a plain '@' is written with '@@'";
+		*why = !*path ? "has no path behind '@'; a value that begins with a plain '@' is written with '@@'"
+			: chi_mem_print(&l->scratch,
+				  "names the file %s, which cannot be read (%s); a value that begins with a plain '@' is written with '@@'",
+				  w->path, err);
 		return NULL;
 	}
 	if (memchr(p, '\0', n)) {
@@ -223,7 +226,8 @@ static bool store_list(const struct job *j, struct ch_list *in)
 		for (i = 0; i < in->n; i++) {
 			if (chi_ini_is_id(in->v[i].p, in->v[i].n) || (in->n == 1 && !strcmp(in->v[i].p, "*")))
 				continue;
-			complain(j, CHI_R_ERROR, in->v[i].p, "is no instance id; write ids (letters, digits, '_' and '-') by comma, or * alone for all");
+			complain(j, CHI_R_ERROR, in->v[i].p,
+				"is no instance id; write ids (letters, digits, '_' and '-') by comma, or * alone for all");
 			return false;
 		}
 	} else {
@@ -300,8 +304,10 @@ static bool store_value(const struct job *j, const char *s)
 /* The text of the zero that a struct holds where a table gives no default. */
 static const char *zero(const struct ch_option *o)
 {
-	static const char *const words[] = { [CH_T_INT] = "0", [CH_T_BOOL] = "no", [CH_T_DURATION] = "0s", [CH_T_SIZE] = "0", [CH_T_RATE] = "0/s",
-					     [CH_T_SHARE] = "0%", [CH_T_DOUBLE] = "0", [CH_T_SERVICES] = NULL };
+	static const char *const words[CH_T_SERVICES + 1] = {
+		[CH_T_INT] = "0", [CH_T_BOOL] = "no", [CH_T_DURATION] = "0s", [CH_T_SIZE] = "0", [CH_T_RATE] = "0/s", [CH_T_SHARE] = "0%",
+		[CH_T_DOUBLE] = "0",
+	};
 
 	return o->type == CH_T_ENUM ? o->values[0] : words[o->type];
 }
@@ -315,15 +321,19 @@ static void warn_secret(const struct job *j)
 		return;
 	if (j->w.is_path) {
 		if (j->w.mode & S_IROTH)
-			complain(j, CHI_R_WARNING, NULL, "is read from %s, which every user of this machine may read: take the right away (chmod o-r)", j->w.path);
+			complain(j, CHI_R_WARNING, NULL,
+				"is read from %s, which every user of this machine may read: take the right away (chmod o-r)", j->w.path);
 	} else if (!(j->o->flags & CH_O_SECRET)) {
 		return;
 	} else if (j->set->origin == CHI_O_CLI) {
-		complain(j, CHI_R_WARNING, NULL, "is a secret on the command line, which every user of this machine may read: use @/path or the environment");
+		complain(j, CHI_R_WARNING, NULL,
+			"is a secret on the command line, which every user of this machine may read: use @/path or the environment");
 	} else if (f && !f->warned && !chi_text_has_var(j->set->raw) && (f->mode & (S_IROTH | S_IWGRP | S_IWOTH))) {
 		f->warned = true;
-		complain(j, CHI_R_WARNING, NULL, "is a secret in a file that %s: take the right away (chmod %s), or use @/path or ${VARIABLE}",
-			 f->mode & S_IROTH ? "every user of this machine may read" : "others than its owner may write", f->mode & S_IROTH ? "o-r" : "go-w");
+		complain(j, CHI_R_WARNING, NULL,
+			"is a secret in a file that %s: take the right away (chmod %s), or use @/path or ${VARIABLE}",
+			f->mode & S_IROTH ? "every user of this machine may read" : "others than its owner may write",
+			f->mode & S_IROTH ? "o-r" : "go-w");
 	}
 }
 
@@ -396,7 +406,8 @@ static void unknown(struct load *l, const struct chi_sect *s, const struct chi_s
 	else if (*near.best)
 		chi_load_problem(l, CHI_R_ERROR, set, NULL, "there is no such key; did you mean \"%s\"?", near.best);
 	else
-		chi_load_problem(l, CHI_R_ERROR, set, NULL, "there is no such key; `chimeractl options %s` shows those there are", s->plugin);
+		chi_load_problem(
+			l, CHI_R_ERROR, set, NULL, "there is no such key; `chimeractl options %s` shows those there are", s->plugin);
 }
 
 void chi_fill(struct load *l, struct chi_sect *s)

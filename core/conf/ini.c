@@ -65,7 +65,8 @@ bool chi_ini_is_id(const char *s, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') || s[i] == '_' || s[i] == '-'))
+		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') || s[i] == '_' ||
+			    s[i] == '-'))
 			return false;
 	return n >= 1 && n <= 64;
 }
@@ -116,8 +117,8 @@ static const char *quote_end(const char *s, const char *end)
 }
 
 /*
- * Takes comment and blanks from a value that begins right behind its '='. False: a quote that opens the value is not closed. One that opens a later
- * member and is not closed is an ordinary character: only the option's type can tell whether there are members at all.
+ * Takes comment and blanks from a value that begins right behind its '='. False: a quote that opens the value is not closed. One that
+ * opens a later member and is not closed is an ordinary character: only the option's type can tell whether there are members at all.
  */
 static bool cut_comment(struct ch_str *v)
 {
@@ -142,7 +143,10 @@ static bool cut_comment(struct ch_str *v)
 	return true;
 }
 
-/* "[name] ; comment". The bracket that closes is the first one behind which nothing but a comment follows: a row's name may hold brackets. */
+/*
+ * "[name] ; comment". The bracket that closes is the first one behind which nothing but a comment follows: a row's name may hold
+ * brackets.
+ */
 static bool section_line(struct ch_str s, struct chi_ini_name *name, const char **why)
 {
 	const char *end = s.p + s.n, *close = s.p, *rest;

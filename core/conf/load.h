@@ -3,8 +3,8 @@
  * core/conf/load.h - what the files of a load share; private to core/conf.
  *
  * A load runs in this order: source.c reads the files into sections of settings; env.c puts the command line and the environment over
- * them; conf.c finds the plugins of the sections that are on; fill.c turns settings into structs. One struct load lives as long as that; the
- * struct chi_sect stay for queries and dumps.
+ * them; conf.c finds the plugins of the sections that are on; fill.c turns settings into structs. One struct load lives as long as
+ * that; the struct chi_sect stay for queries and dumps.
  */
 #ifndef CHI_CONF_LOAD_H
 #define CHI_CONF_LOAD_H
@@ -93,7 +93,7 @@ struct load {
 	struct chi_conf_priv *priv;
 	struct chi_mem *mem, *secret;     /* of priv */
 	struct chi_mem scratch;           /* secret too: it holds the files' text */
-	void *sects, *keys, *found;       /* tsearch trees: struct chi_sect by id and row, struct chi_setting by section and key, plugins by name */
+	void *sects, *keys, *found;       /* tsearch trees: sections by id and row, settings by section and key, plugins by name */
 	struct chi_sect **last;           /* where the next instance goes */
 	const char *main_dir, *state_dir; /* absolute */
 	const char *profile;              /* "profile dev" or "profile ci": dev_def holds; NULL: prod */
@@ -107,14 +107,18 @@ struct load {
 
 /* ---- conf.c ---- */
 
-/* The section of that name, made if it is not there (place, line: its first mention). A row makes its instance too. NULL after an error: the id is another's. */
+/*
+ * The section of that name, made if it is not there (place, line: its first mention). A row makes its instance too. NULL after an
+ * error: the id is another's.
+ */
 struct chi_sect *chi_load_sect(struct load *l, const struct chi_ini_name *name, const char *place, int line);
 /* The instance (or [server], [log]) of that id, or NULL. */
 struct chi_sect *chi_load_by_id(struct load *l, const char *id, size_t n);
 /* The setting of a key, or NULL. */
 struct chi_setting *chi_load_get(struct load *l, struct chi_sect *s, const char *key);
 /* Puts a setting if none that is stronger is there. `raw` and `place` are kept, `key` too. Same origin: the later one wins. */
-struct chi_setting *chi_load_put(struct load *l, struct chi_sect *s, const char *key, const char *raw, int origin, const char *place, int line);
+struct chi_setting *chi_load_put(
+	struct load *l, struct chi_sect *s, const char *key, const char *raw, int origin, const char *place, int line);
 /* A problem of a setting, its value shown as found (NULL: not). */
 void chi_load_problem(struct load *l, int level, const struct chi_setting *s, const char *value, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));

@@ -35,24 +35,24 @@ static void facts(const struct ch_option *o, FILE *out)
 	roff(allowed, out);
 	fputs(".\n", out);
 	if (o->def && *o->def) {
-		fputs("Default:\n.B ", out);
+		fputs(".br\nDefault:\n.B ", out);
 		roff(o->def, out);
 		fputc('\n', out);
 	}
 	if (o->dev_def) {
-		fputs("In the profiles dev and ci:\n.B ", out);
+		fputs(".br\nIn the profiles dev and ci:\n.B ", out);
 		roff(*o->dev_def ? o->dev_def : "(empty)", out);
 		fputc('\n', out);
 	}
 	if (o->iface) {
-		fputs("The instance provides\n.B ", out);
+		fputs(".br\nThe instance provides\n.B ", out);
 		roff(o->iface, out);
 		fputc('\n', out);
 	}
 	if (o->flags & CH_O_REQUIRED)
-		fputs("Required.\n", out);
+		fputs(".br\nRequired.\n", out);
 	if (o->flags & CH_O_SECRET)
-		fputs("A secret: never shown.\n", out);
+		fputs(".br\nA secret: never shown.\n", out);
 	if (o->flags & CH_O_RELOAD)
 		fputs("May change on reload.\n", out);
 	if (o->flags & CH_O_DEPRECATED)
@@ -66,7 +66,7 @@ static void environment(const struct ch_option *o, const char *id, const char *r
 	struct chi_alias a;
 
 	chi_option_variable(id, row, o->name, variable, sizeof(variable));
-	fputs("Environment:\n.B ", out);
+	fputs(".br\nEnvironment:\n.B ", out);
 	roff(variable, out);
 	while (chi_option_alias(&env, &a)) {
 		fprintf(out, "\nor\n.B %.*s\n", (int)a.name.n, a.name.p);

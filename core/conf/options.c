@@ -99,8 +99,8 @@ static void text_table(const struct ch_plugin *plugin, const struct ch_table *t,
 		text_flags(&o, out);
 		fprintf(out, "\n      %s\n      environment: %s", o.help ? o.help : "", variable);
 		while (chi_option_alias(&env, &a))
-			fprintf(out, ", %.*s%s%.*s%s", (int)a.name.n, a.name.p, a.unit.n ? " in " : "", (int)a.unit.n, a.unit.p ? a.unit.p : "",
-				a.deprecated ? " (deprecated)" : "");
+			fprintf(out, ", %.*s%s%.*s%s", (int)a.name.n, a.name.p, a.unit.n ? " in " : "", (int)a.unit.n,
+				a.unit.p ? a.unit.p : "", a.deprecated ? " (deprecated)" : "");
 		fputc('\n', out);
 	}
 }

@@ -64,7 +64,8 @@ bool chi_conf_where(const struct chi_conf_inst *inst, const char *row, const cha
 	return true;
 }
 
-void chi_conf_problem(const struct chi_conf_inst *inst, const char *row, const char *key, struct chi_report *r, int level, const char *fmt, va_list ap)
+void chi_conf_problem(
+	const struct chi_conf_inst *inst, const char *row, const char *key, struct chi_report *r, int level, const char *fmt, va_list ap)
 {
 	const struct chi_sect *s = part(inst, row);
 	const struct chi_val *v = key ? value(s, key) : NULL;

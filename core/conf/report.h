@@ -2,7 +2,8 @@
 /*
  * core/conf/report.h - the problems that a load (or the wiring, or a plugin's check) found, all of them at once.
  *
- * Not thread safe. Every text is copied; control characters are written as \xNN, so that no config can draw on a terminal or split a log line.
+ * Not thread safe. Every text is copied; control characters are written as \xNN, so that no config can draw on a terminal or split a
+ * log line.
  */
 #ifndef CHI_CONF_REPORT_H
 #define CHI_CONF_REPORT_H
@@ -31,7 +32,8 @@ struct chi_report *chi_report_new(void);
 void chi_report_free(struct chi_report *r);
 
 /* One sentence about a place in a file (NULL, 0: none). */
-void chi_report_add(struct chi_report *r, int level, const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+void chi_report_add(struct chi_report *r, int level, const char *file, int line, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
 /* The same about a key. The sentence goes on after "[section] key = value: ". */
 void chi_report_key(struct chi_report *r, int level, const char *file, int line, const char *section, const char *key, const char *value,
 		    const char *fmt, ...) __attribute__((format(printf, 8, 9)));

@@ -22,15 +22,19 @@ const char *chi_profile_name(int profile)
 /* state_dir stands before what is relative to it. */
 static const struct ch_option server_options[] = {
 	OPT(listen, LIST, .def = "127.0.0.1:8080", .flags = CH_O_OFF,
-	    .help = "Addresses that serve clients: host:port, [v6]:port or unix:/path; port 0 picks a free one"),
-	OPT(status_listen, LIST, .flags = CH_O_OFF, .help = "Addresses of the status listener: probes, metrics, digest; read-only, on a thread of its own"),
-	OPT(admin_listen, LIST, .flags = CH_O_OFF, .help = "Addresses of the admin listener: routes that change things, and the console; an admin key always"),
-	OPT(state_dir, PATH, .def = "${STATE_DIRECTORY:-" CHIMERA_STATE_DIR "}", .flags = CH_O_REQUIRED, .help = "Folder of the daemon's data"),
+		.help = "Addresses that serve clients: host:port, [v6]:port or unix:/path; port 0 picks a free one"),
+	OPT(status_listen, LIST, .flags = CH_O_OFF,
+		.help = "Addresses of the status listener: probes, metrics, digest; read-only, on a thread of its own"),
+	OPT(admin_listen, LIST, .flags = CH_O_OFF,
+		.help = "Addresses of the admin listener: routes that change things, and the console; an admin key always"),
+	OPT(state_dir, PATH, .def = "${STATE_DIRECTORY:-" CHIMERA_STATE_DIR "}", .flags = CH_O_REQUIRED,
+		.help = "Folder of the daemon's data"),
 	OPT(control, DATA, .def = CHIMERA_RUN_DIR "/control.sock", .dev_def = "control.sock", .flags = CH_O_OFF,
-	    .help = "Path of the control socket that chimeractl speaks to; relative to state_dir"),
+		.help = "Path of the control socket that chimeractl speaks to; relative to state_dir"),
 	CH_OPT_AS(struct chi_server_conf, workers_text, "workers", STR, .def = "auto",
-		  .help = "Worker threads, 1 to 64; auto: the least of affinity and cgroup quota"),
-	OPT(profile, ENUM, .def = "prod", .values = profiles, .help = "Kind of deployment; CI=1 in the environment gives ci where none is set"),
+		.help = "Worker threads, 1 to 64; auto: the least of affinity and cgroup quota"),
+	OPT(profile, ENUM, .def = "prod", .values = profiles,
+		.help = "Kind of deployment; CI=1 in the environment gives ci where none is set"),
 	OPT(open_access, BOOL, .help = "Allow a public listener without [auth], or with anonymous requests, in the profile prod"),
 	OPT(include, LIST, .help = "Files read where this key stands, patterns in name order; relative to the file that names them"),
 	OPT(plugin_dir, PATH, .def = CHIMERA_PLUGIN_DIR, .flags = CH_O_REQUIRED, .help = "Folder of the plugins"),
@@ -47,13 +51,16 @@ static const struct ch_option server_options[] = {
 	OPT(stream_high, SIZE, .def = "256k", .min = "1k", .help = "Waiting bytes of an answer above which its producer waits"),
 	OPT(stream_low, SIZE, .def = "64k", .min = "0", .help = "Waiting bytes of an answer at which its producer goes on"),
 	OPT(half_close_grace, DURATION, .def = "1s", .flags = CH_O_OFF,
-	    .help = "Time between a client's FIN before the first byte of the answer and giving up; 0s: at once, off: wait"),
+		.help = "Time between a client's FIN before the first byte of the answer and giving up; 0s: at once, off: wait"),
 	OPT(header_timeout, DURATION, .def = "10s", .min = "1ms", .help = "Time for a request's head"),
 	OPT(body_timeout, DURATION, .def = "30s", .min = "1ms", .help = "Time without progress of a request's body"),
-	OPT(write_timeout, DURATION, .def = "30s", .min = "1ms", .help = "Time without progress of an answer that the client does not read"),
+	OPT(write_timeout, DURATION, .def = "30s", .min = "1ms",
+		.help = "Time without progress of an answer that the client does not read"),
 	OPT(keepalive_timeout, DURATION, .def = "75s", .min = "0", .help = "Time that an idle connection is kept"),
-	OPT(startup_step_timeout, DURATION, .def = "10s", .min = "1ms", .env = "STARTUP_STEP_TIMEOUT:s", .help = "Time for one step of the start"),
-	OPT(startup_check_timeout, DURATION, .def = "5s", .min = "1ms", .env = "STARTUP_CHECK_TIMEOUT:s", .help = "Time for one health check"),
+	OPT(startup_step_timeout, DURATION, .def = "10s", .min = "1ms", .env = "STARTUP_STEP_TIMEOUT:s",
+		.help = "Time for one step of the start"),
+	OPT(startup_check_timeout, DURATION, .def = "5s", .min = "1ms", .env = "STARTUP_CHECK_TIMEOUT:s",
+		.help = "Time for one health check"),
 	OPT(startup_vendor_pings, BOOL, .env = "STARTUP_VENDOR_PINGS", .help = "Ask the backends at start; never fails the start"),
 	OPT(drain_delay, DURATION, .def = "5s", .dev_def = "0s", .help = "Time after SIGTERM of being not ready and still serving"),
 	OPT(drain_timeout, DURATION, .def = "25s", .help = "Time from SIGTERM to the end, the delay included"),
@@ -67,7 +74,8 @@ static const struct ch_option log_options[] = {
 	OPT(level, ENUM, .def = "info", .values = levels, .help = "Least level that is written"),
 	OPT(target, STR, .def = "stderr", .flags = CH_O_REQUIRED, .help = "Where lines go"),
 	OPT(format, ENUM, .def = "json", .values = formats, .help = "Form of a line"),
-	OPT(access, ENUM, .def = "errors", .values = accesses, .help = "Which requests get a line: all, those answered 4xx or 5xx or cut, or none"),
+	OPT(access, ENUM, .def = "errors", .values = accesses,
+		.help = "Which requests get a line: all, those answered 4xx or 5xx or cut, or none"),
 };
 
 const struct ch_plugin chi_server_section = {
@@ -168,11 +176,13 @@ void chi_server_conf_check(struct chi_server_conf *c, void (*fail)(void *arg, co
 	check_list(&c->listen, is_address, "listen", address, fail, arg);
 	check_list(&c->status_listen, is_address, "status_listen", address, fail, arg);
 	check_list(&c->admin_listen, is_address, "admin_listen", address, fail, arg);
-	check_list(&c->trusted_proxies, is_network, "trusted_proxies", "addresses and networks such as 10.0.0.1, 10.0.0.0/8 or fd00::/8", fail, arg);
+	check_list(&c->trusted_proxies, is_network, "trusted_proxies", "addresses and networks such as 10.0.0.1, 10.0.0.0/8 or fd00::/8",
+		fail, arg);
 	if (c->stream_low >= c->stream_high)
 		fail(arg, "stream_low", "is not below stream_high; a producer that waits could never go on: lower it");
 	if (c->drain_delay > c->drain_timeout)
 		fail(arg, "drain_delay", "is longer than drain_timeout, which holds the delay too; lower it, or raise drain_timeout");
 	if (c->max_body_bytes > c->max_buffered_bytes)
-		fail(arg, "max_body_bytes", "is larger than max_buffered_bytes, so such a body would never be taken; lower it, or raise max_buffered_bytes");
+		fail(arg, "max_body_bytes",
+			"is larger than max_buffered_bytes, so such a body would never be taken; lower it, or raise max_buffered_bytes");
 }

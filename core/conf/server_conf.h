@@ -56,8 +56,8 @@ struct chi_log_conf {
 extern const struct ch_plugin chi_server_section, chi_log_section;
 
 /*
- * What the tables cannot say: workers, addresses, networks, limits that hang together. Fills conf->workers. Calls fail(arg, key, sentence) for each
- * thing that is wrong.
+ * What the tables cannot say: workers, addresses, networks, limits that hang together. Fills conf->workers. Calls fail(arg, key,
+ * sentence) for each thing that is wrong.
  */
 void chi_server_conf_check(struct chi_server_conf *conf, void (*fail)(void *arg, const char *key, const char *sentence), void *arg);
 

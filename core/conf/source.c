@@ -291,6 +291,6 @@ void chi_source_read(struct load *l)
 		return;
 	}
 	if (!read_file(l, NULL, l->args->file, &why))
-		chi_report_add(l->report, CHI_R_ERROR, l->args->file, 0, "the config file cannot be read (%s): correct its path or its rights, or name another with -c",
-			       why);
+		chi_report_add(l->report, CHI_R_ERROR, l->args->file, 0,
+			"the config file cannot be read (%s): correct its path or its rights, or name another with -c", why);
 }

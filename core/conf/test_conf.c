@@ -34,7 +34,8 @@ static const char *const modes[] = { "weighted", "least_in_flight", "ewma", NULL
 static const struct ch_option demo_options[] = {
 	OPT(url, STR, .def = "redis://127.0.0.1", .env = "DEMO_URL"),
 	OPT(password, STR, .flags = CH_O_SECRET, .env = "DEMO_PASSWORD", .help = "Password"),
-	OPT(timeout, DURATION, .def = "5s", .dev_def = "9s", .min = "1ms", .max = "1h", .env = "DEMO_TIMEOUT_MS:ms, DEMO_TIMEOUT:s:deprecated"),
+	OPT(timeout, DURATION, .def = "5s", .dev_def = "9s", .min = "1ms", .max = "1h",
+		.env = "DEMO_TIMEOUT_MS:ms, DEMO_TIMEOUT:s:deprecated"),
 	OPT(max_bytes, SIZE, .def = "64k"),
 	OPT(retries, INT, .def = "2", .min = "0", .max = "10"),
 	OPT(rate, RATE, .def = "1/s", .flags = CH_O_OFF),
@@ -57,15 +58,23 @@ static const struct ch_option demo_row_options[] = {
 	OPT(key, STR, .flags = CH_O_SECRET),
 	OPT(timeout, DURATION, .def = "1s"),
 };
-static const struct ch_plugin demo = { .size = sizeof(demo), .name = "demo", .version = "1.2", .summary = "A demonstration", .conf_size = sizeof(struct demo_conf),
-				       .row_conf_size = sizeof(struct demo_row), .options = CH_TABLE(demo_options), .row_options = CH_TABLE(demo_row_options) };
+static const struct ch_plugin demo = { .size = sizeof(demo),
+	.name = "demo",
+	.version = "1.2",
+	.summary = "A demonstration",
+	.conf_size = sizeof(struct demo_conf),
+	.row_conf_size = sizeof(struct demo_row),
+	.options = CH_TABLE(demo_options),
+	.row_options = CH_TABLE(demo_row_options) };
 
 struct picky_conf { const char *base_url; int64_t limit; };
 static const struct ch_option picky_options[] = {
 	CH_OPT(struct picky_conf, base_url, STR, .flags = CH_O_REQUIRED),
 	CH_OPT(struct picky_conf, limit, INT, .flags = CH_O_REQUIRED, .min = "1"),
 };
-static const struct ch_plugin picky = { .size = sizeof(picky), .name = "picky", .conf_size = sizeof(struct picky_conf), .options = CH_TABLE(picky_options) };
+static const struct ch_plugin picky = {
+	.size = sizeof(picky), .name = "picky", .conf_size = sizeof(struct picky_conf), .options = CH_TABLE(picky_options)
+};
 static const struct ch_plugin plain = { .size = sizeof(plain), .name = "plain" };
 
 /* ---- a folder with files, and one load at a time ---- */
@@ -167,8 +176,12 @@ static const struct chi_conf_args *args(const char *file)
 {
 	static struct chi_conf_args a;
 
-	a = (struct chi_conf_args){ .file = file, .overrides = t.over, .env = (char *const *)t.env, .on_server = on_server, .find_plugin = find_plugin,
-				    .list_plugins = list_plugins };
+	a = (struct chi_conf_args){ .file = file,
+		.overrides = t.over,
+		.env = (char *const *)t.env,
+		.on_server = on_server,
+		.find_plugin = find_plugin,
+		.list_plugins = list_plugins };
 	return &a;
 }
 
@@ -252,7 +265,8 @@ static void every_type_arrives_in_its_field(void **state)
 	char *want;
 
 	(void)state;
-	load_clean("[demo]\nurl = a b\npassword = \"p;w \"\ntimeout = 250ms\nmax_bytes = 10m\nretries = 3\nrate = 100/min\nshare = 5%\nprice = 2.50\nflag = on\n"
+	load_clean("[demo]\nurl = a b\npassword = \"p;w \"\ntimeout = 250ms\nmax_bytes = 10m\nretries = 3\nrate = 100/min\nshare = "
+		   "5%\nprice = 2.50\nflag = on\n"
 		   "mode = ewma\nmodels = gpt-*, \"a,b\"\nca_file = ca.pem\njournal = j\nstore = kv-1\nsinks = a, b\n");
 	c = the("demo");
 	assert_string_equal(c->url, "a b");
@@ -312,7 +326,8 @@ static void rows_keep_their_order_and_names(void **state)
 	const struct demo_row *r;
 
 	(void)state;
-	load_clean("[demo.gpt-4.1]\nrequests = unlimited\n[demo]\nurl = x\n[demo.gemma3:latest]\nbackends = a, b/c\n[demo.off]\nenabled = no\n[demo:two.x.y]\n");
+	load_clean("[demo.gpt-4.1]\nrequests = unlimited\n[demo]\nurl = x\n[demo.gemma3:latest]\nbackends = a, b/c\n[demo.off]\nenabled = "
+		   "no\n[demo:two.x.y]\n");
 	assert_int_equal(t.conf->ninsts, 2);
 	inst = chi_conf_find(t.conf, "demo");
 	assert_int_equal(inst->nrows, 2);
@@ -665,15 +680,17 @@ static void unknown_keys_name_the_nearest(void **state)
 static void a_wrong_value_says_file_line_key_found_and_allowed(void **state)
 {
 	(void)state;
-	load_wrong("[demo]\ntimeout = 5 parsec\n", "main.ini:2: error: [demo] timeout = 5 parsec: cannot be read as a duration; write a duration such as 250ms, 5s, "
-						   "10m, 2h or 1d from 1ms to 1h");
+	load_wrong("[demo]\ntimeout = 5 parsec\n",
+		"main.ini:2: error: [demo] timeout = 5 parsec: cannot be read as a duration; write a duration such as 250ms, 5s, "
+		"10m, 2h or 1d from 1ms to 1h");
 	load_wrong("[demo]\nretries = 11\n", "main.ini:2: error: [demo] retries = 11: is out of bounds; write a whole number from 0 to 10");
 	load_wrong("[demo]\nmode = wieghted\n", "write one of: weighted, least_in_flight, ewma; did you mean \"weighted\"?");
 	load_wrong("[demo]\nflag = perhaps\n", "main.ini:2: error: [demo] flag = perhaps: is neither yes nor no; write yes or no");
 	load_wrong("[demo]\nretries =\n", "main.ini:2: error: [demo] retries = : is empty");
 	load_wrong("[demo]\nstore = a b\n", "main.ini:2: error: [demo] store = a b: is no instance id");
 	load_wrong("[demo]\nsinks = a, *\n", "main.ini:2: error: [demo] sinks = *: is no instance id");
-	load_wrong("[demo]\nurl = ${NOPE}\n", "main.ini:2: error: [demo] url = ${NOPE}: names the environment variable NOPE, which is not set");
+	load_wrong("[demo]\nurl = ${NOPE}\n",
+		"main.ini:2: error: [demo] url = ${NOPE}: names the environment variable NOPE, which is not set");
 	load_wrong("[demo]\nurl = \"a\" b\n", "main.ini:2: error: [demo] url = \"a\" b: has text behind the closing quote");
 	t.env[0] = "CHIMERA__DEMO__RETRIES=x";
 	load_wrong("[demo]\n", "environment CHIMERA__DEMO__RETRIES: error: [demo] retries = x: cannot be read as a number");
@@ -687,7 +704,8 @@ static void a_wrong_value_says_file_line_key_found_and_allowed(void **state)
 static void all_errors_are_told_at_once(void **state)
 {
 	(void)state;
-	load_wrong("x = 1\n[demo]\ntimeout = a\nretries = b\nnope = c\n[dmeo]\n[server]\nlisten = d\n[log]\nlevel = loud\n[picky]\n", "main.ini:1: error: ");
+	load_wrong("x = 1\n[demo]\ntimeout = a\nretries = b\nnope = c\n[dmeo]\n[server]\nlisten = d\n[log]\nlevel = loud\n[picky]\n",
+		"main.ini:1: error: ");
 	said("main.ini:3: error: [demo] timeout = a");
 	said("main.ini:4: error: [demo] retries = b");
 	said("main.ini:5: error: [demo] nope");
@@ -701,7 +719,8 @@ static void all_errors_are_told_at_once(void **state)
 static void required_keys_must_have_a_value(void **state)
 {
 	(void)state;
-	load_wrong("[plain]\n[picky]\n", "main.ini:2: error: [picky] base_url: is required and has no value: set it here, or by CHIMERA__PICKY__BASE_URL");
+	load_wrong("[plain]\n[picky]\n",
+		"main.ini:2: error: [picky] base_url: is required and has no value: set it here, or by CHIMERA__PICKY__BASE_URL");
 	said("[picky] limit: is required");
 	load_wrong("[picky]\nlimit = 1\nbase_url = ${E:-}\n", "main.ini:3: error: [picky] base_url: is required");
 	assert_int_equal(chi_report_errors(t.report), 1);
@@ -780,7 +799,8 @@ static void variables_for_what_is_off_or_unknown_are_warnings(void **state)
 	t.env[0] = "CHIMERA__PLAIN__X=1";
 	load("[demo]\n");
 	assert_non_null(t.conf);
-	said("environment CHIMERA__PLAIN__X: warning: this variable is not used: [plain] is not enabled (CHIMERA__PLAIN__ENABLED=yes does that)");
+	said("environment CHIMERA__PLAIN__X: warning: this variable is not used: [plain] is not enabled (CHIMERA__PLAIN__ENABLED=yes does "
+	     "that)");
 	load("[demo]\n[plain]\nenabled = no\n");
 	said("[plain] is not enabled");
 	t.env[0] = "CHIMERA__DEMO__TIMEUOT=1";
@@ -803,7 +823,8 @@ static void a_variable_that_fits_two_keys_is_an_error(void **state)
 {
 	(void)state;
 	t.env[0] = "CHIMERA__DEMO__GPT_4__TIMEOUT=2s";
-	load_wrong("[demo.gpt-4]\n[demo.gpt.4]\n", "environment CHIMERA__DEMO__GPT_4__TIMEOUT: error: this variable fits both [demo.gpt-4] timeout and [demo.gpt.4] timeout");
+	load_wrong("[demo.gpt-4]\n[demo.gpt.4]\n",
+		"environment CHIMERA__DEMO__GPT_4__TIMEOUT: error: this variable fits both [demo.gpt-4] timeout and [demo.gpt.4] timeout");
 }
 
 static void aliases_carry_their_unit(void **state)
@@ -937,7 +958,8 @@ static void secrets_are_in_no_message_dump_or_hash(void **state)
 	char *d;
 
 	(void)state;
-	load("[demo]\npassword = \"hunter2\" x\n[demo:b]\npassword = hunter2${NOPE}\n[demo.r]\nkey = \"hunter2\n[demo:c]\npassword = \"hunter2\\q\"\n");
+	load("[demo]\npassword = \"hunter2\" x\n[demo:b]\npassword = hunter2${NOPE}\n[demo.r]\nkey = \"hunter2\n[demo:c]\npassword = "
+	     "\"hunter2\\q\"\n");
 	assert_null(t.conf);
 	assert_null(strstr(t.said, "hunter2"));
 	said("password = ***");
@@ -1058,19 +1080,22 @@ static void state_dir_and_control_follow_environment_and_profile(void **state)
 static void server_values_that_cannot_work_are_refused(void **state)
 {
 	(void)state;
-	load_clean("[server]\nlisten = 127.0.0.1:0, [::1]:8080, unix:/run/x, *:80, localhost:81\nstatus_listen = off\nworkers = 64\nhalf_close_grace = off\n"
+	load_clean("[server]\nlisten = 127.0.0.1:0, [::1]:8080, unix:/run/x, *:80, localhost:81\nstatus_listen = off\nworkers = "
+		   "64\nhalf_close_grace = off\n"
 		   "trusted_proxies = 10.0.0.0/8, ::1, fd00::/8, 192.168.0.1\n");
 	assert_int_equal(t.conf->server->listen.n, 5);
 	assert_int_equal(t.conf->server->status_listen.n, 0);
 	assert_int_equal(t.conf->server->half_close_grace, -1);
 	assert_int_equal(t.conf->server->workers, 64);
-	load_wrong("[server]\nlisten = 127.0.0.1\n", "main.ini:2: error: [server] listen = 127.0.0.1: holds \"127.0.0.1\"; write host:port");
+	load_wrong(
+		"[server]\nlisten = 127.0.0.1\n", "main.ini:2: error: [server] listen = 127.0.0.1: holds \"127.0.0.1\"; write host:port");
 	load_wrong("[server]\nlisten = 127.0.0.1:65536\n", "[server] listen");
 	load_wrong("[server]\nlisten = ::1:80\n", "[server] listen");
 	load_wrong("[server]\nlisten = [::1:80\n", "[server] listen");
 	load_wrong("[server]\nlisten = [x]:80\n", "[server] listen");
 	load_wrong("[server]\nlisten = unix:\n", "[server] listen");
-	load_wrong("[server]\nworkers = 0\n", "main.ini:2: error: [server] workers = 0: is no number of workers; write auto, or a whole number from 1 to 64");
+	load_wrong("[server]\nworkers = 0\n",
+		"main.ini:2: error: [server] workers = 0: is no number of workers; write auto, or a whole number from 1 to 64");
 	load_wrong("[server]\nworkers = 65\n", "[server] workers = 65");
 	load_wrong("[server]\ntrusted_proxies = 10.0.0.0/33\n", "10.0.0.0/33");
 	load_wrong("[server]\nstream_low = 256k\n", "is not below stream_high");
@@ -1144,7 +1169,8 @@ static void later_findings_are_told_like_those_of_the_load(void **state)
 
 static void instances_are_equal_when_their_texts_are(void **state)
 {
-	static const char text[] = "[demo]\nurl = x\npassword = @pw\n[demo.r]\ntimeout = 1s\n[demo:b]\nurl = x\npassword = @pw\n[demo:b.r]\ntimeout = 1s\n";
+	static const char text[] =
+		"[demo]\nurl = x\npassword = @pw\n[demo.r]\ntimeout = 1s\n[demo:b]\nurl = x\npassword = @pw\n[demo:b.r]\ntimeout = 1s\n";
 	struct chi_conf *first;
 
 	(void)state;
@@ -1160,7 +1186,8 @@ static void instances_are_equal_when_their_texts_are(void **state)
 	load_clean(text);
 	assert_false(chi_conf_equal(chi_conf_find(first, "demo"), chi_conf_find(t.conf, "demo")));
 	write_file("pw", "one");
-	load_clean("[demo]\nurl = x\npassword = @pw\n[demo.r]\ntimeout = 1s\n[demo.s]\n[demo:b]\nurl = x\npassword = @pw\n[demo:b.r]\ntimeout = 2s\n");
+	load_clean("[demo]\nurl = x\npassword = @pw\n[demo.r]\ntimeout = 1s\n[demo.s]\n[demo:b]\nurl = x\npassword = "
+		   "@pw\n[demo:b.r]\ntimeout = 2s\n");
 	assert_false(chi_conf_equal(chi_conf_find(first, "demo"), chi_conf_find(t.conf, "demo"))); /* a row more */
 	assert_false(chi_conf_equal(chi_conf_find(first, "b"), chi_conf_find(t.conf, "b")));       /* another row */
 	assert_true(chi_conf_hash(first) != chi_conf_hash(t.conf));
@@ -1180,8 +1207,10 @@ static void a_dump_loads_again_to_the_same_config(void **state)
 	(void)state;
 	write_file("inc.ini", "[demo:inc]\n");
 	t.env[0] = "HARD= @ \"q\" ; # ${X} $$ ";
-	load_clean("[server]\nprofile = dev\ninclude = inc.ini\n[log]\nlevel = warn\n[demo]\nurl = \"${HARD}\"\nmodels = \"a,b\", \"${HARD}\", $${c}, @@d, \"\"\nrate = off\n"
-		   "ca_file = x\n[demo:b]\nurl = \"@@ \\n\\t\\\\ \\\"\"\n[demo.gpt-4.1]\nbackends = \"@@x\"\nrequests = 5/h\n[demo:c]\nurl = \"; x\"\n[demo:d]\nurl = $$$${A}\n[plain]\n");
+	load_clean("[server]\nprofile = dev\ninclude = inc.ini\n[log]\nlevel = warn\n[demo]\nurl = \"${HARD}\"\nmodels = \"a,b\", "
+		   "\"${HARD}\", $${c}, @@d, \"\"\nrate = off\n"
+		   "ca_file = x\n[demo:b]\nurl = \"@@ \\n\\t\\\\ \\\"\"\n[demo.gpt-4.1]\nbackends = \"@@x\"\nrequests = 5/h\n[demo:c]\nurl "
+		   "= \"; x\"\n[demo:d]\nurl = $$$${A}\n[plain]\n");
 	assert_string_equal(the("demo")->url, " @ \"q\" ; # ${X} $$ ");
 	assert_string_equal(the("d")->url, "$${A}");
 	assert_string_equal(the("demo")->models.v[3].p, "@@d"); /* a leading @ is the value's, not a member's */
@@ -1227,7 +1256,8 @@ static void a_report_in_json_has_the_parts_of_each_problem(void **state)
 	load("[demo]\nretries = x\n");
 	d = caught(report_json);
 	assert_non_null(strstr(d, "{\"level\":\"error\",\"file\":\""));
-	assert_non_null(strstr(d, "main.ini\",\"line\":2,\"section\":\"demo\",\"key\":\"retries\",\"value\":\"x\",\"message\":\"cannot be read as a number"));
+	assert_non_null(strstr(d,
+		"main.ini\",\"line\":2,\"section\":\"demo\",\"key\":\"retries\",\"value\":\"x\",\"message\":\"cannot be read as a number"));
 	free(d);
 }
 
@@ -1294,11 +1324,13 @@ static void the_grammar_of_the_contract_parses(void **state)
 		   "half_close_grace = 1s              ; FIN before the first byte of the answer: 0s at once, off = wait\n"
 		   "[log]\naccess = errors                    ; all | errors | off\n"
 		   "[demo]\npassword = ${CHIMERA_API_KEY:-}     ; the simplest case\nmodels = gpt-*, o3*\nrate = 1000/min\nshare = 10%\n"
-		   "[demo:vllm]                      ; a second instance; its id is `vllm`\npassword = ${OPENAI_API_KEY}\nurl = http://127.0.0.1:8000/v1\nmodels = Qwen/*\n"
+		   "[demo:vllm]                      ; a second instance; its id is `vllm`\npassword = ${OPENAI_API_KEY}\nurl = "
+		   "http://127.0.0.1:8000/v1\nmodels = Qwen/*\n"
 		   "[demo.premium]                ; any name: a tier is a row\nrequests = unlimited\n"
 		   "[demo.gpt-4.1]                   ; a model's own rules\nbackends = openai, vllm/Qwen/Qwen3-32B\ntimeout = 3m\n"
 		   "[demo.gemma3:latest]\nkey =\n"
-		   "[auth]\nenabled = no\nkeys_file = keys.ini               ; [team-a] hash = sha256:\xE2\x80\xA6 tier = role = owner = expires =\n"
+		   "[auth]\nenabled = no\nkeys_file = keys.ini               ; [team-a] hash = sha256:\xE2\x80\xA6 tier = role = owner = "
+		   "expires =\n"
 		   "[console]\nenabled = no");
 	assert_string_equal(the("vllm")->password, "sk-1");
 	assert_string_equal(the("demo")->password, "");
@@ -1317,7 +1349,9 @@ static void three_hundred_lines_load_in_two_milliseconds(void **state)
 
 	(void)state;
 	for (i = 0; i < 30; i++)
-		fprintf(f, "[demo:i%d]\nurl = http://x/%d ; c\ntimeout = 5s\nretries = 3\nmodels = a, b, c\n[demo:i%d.row]\nrequests = 5/s\nbackends = x, y\ntimeout = 1s\n\n",
+		fprintf(f,
+			"[demo:i%d]\nurl = http://x/%d ; c\ntimeout = 5s\nretries = 3\nmodels = a, b, c\n[demo:i%d.row]\nrequests = "
+			"5/s\nbackends = x, y\ntimeout = 1s\n\n",
 			i, i, i);
 	fclose(f);
 	t.env[0] = "CHIMERA__I7__URL=x";

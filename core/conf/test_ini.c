@@ -30,7 +30,8 @@ static void note(const char *fmt, ...)
 static void on_section(void *arg, int line, const struct chi_ini_name *n)
 {
 	(void)arg;
-	note("%d[%.*s|%.*s|%.*s]", line, (int)n->plugin.n, n->plugin.p, (int)n->id.n, n->id.p ? n->id.p : "", (int)n->row.n, n->row.p ? n->row.p : "");
+	note("%d[%.*s|%.*s|%.*s]", line, (int)n->plugin.n, n->plugin.p, (int)n->id.n, n->id.p ? n->id.p : "", (int)n->row.n,
+		n->row.p ? n->row.p : "");
 }
 
 static void on_key(void *arg, int line, struct ch_str key, struct ch_str raw)
@@ -69,13 +70,15 @@ static void first_colon_or_dot_decides(void **state)
 	assert_string_equal(parse("[openai]\n[openai:vllm]\n[ratelimit.premium]\n[openai:vllm.big]\n"),
 			    "1[openai||]2[openai|vllm|]3[ratelimit||premium]4[openai|vllm|big]");
 	/* a row's name is verbatim: dots, colons, slashes, brackets, blanks */
-	assert_string_equal(parse("[router.gpt-4.1]\n[model_registry.gemma3:latest]\n[router.Qwen/Qwen3-32B]\n[router.a [x] b]\n[router:m.x.y:z]"),
-			    "1[router||gpt-4.1]2[model_registry||gemma3:latest]3[router||Qwen/Qwen3-32B]4[router||a [x] b]5[router|m|x.y:z]");
+	assert_string_equal(
+		parse("[router.gpt-4.1]\n[model_registry.gemma3:latest]\n[router.Qwen/Qwen3-32B]\n[router.a [x] b]\n[router:m.x.y:z]"),
+		"1[router||gpt-4.1]2[model_registry||gemma3:latest]3[router||Qwen/Qwen3-32B]4[router||a [x] b]5[router|m|x.y:z]");
 }
 
 static void names_with_missing_parts_are_refused(void **state)
 {
-	static const char *const wrong[] = { "[]", "[:a]", "[.a]", "[a:]", "[a.]", "[a:.b]", "[a:b.]", "[a:b c]", "[a:b/c]", "[a. b]", "[a.b ]", "[a", "[a] b", "[a]]x" };
+	static const char *const wrong[] = { "[]", "[:a]", "[.a]", "[a:]", "[a.]", "[a:.b]", "[a:b.]", "[a:b c]", "[a:b/c]", "[a. b]",
+		"[a.b ]", "[a", "[a] b", "[a]]x" };
 	size_t i;
 
 	(void)state;
@@ -166,9 +169,10 @@ static void a_nul_byte_is_an_error_of_its_line(void **state)
 /* Unicode 15, table 3-7: what is well-formed. */
 static void bytes_that_are_no_utf8_are_an_error_of_their_line(void **state)
 {
-	static const char *const good[] = { "\xC2\x80", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF" };
-	static const char *const bad[] = { "\x80", "\xC0\x80", "\xC1\xBF", "\xC2", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xE2\x82", "\xF0\x8F\xBF\xBF",
-					   "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF" };
+	static const char *const good[] = { "\xC2\x80", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xF0\x90\x80\x80",
+		"\xF4\x8F\xBF\xBF" };
+	static const char *const bad[] = { "\x80", "\xC0\x80", "\xC1\xBF", "\xC2", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xE2\x82",
+		"\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF" };
 	char text[64];
 	size_t i;
 

@@ -52,8 +52,8 @@ static void is_wrong(int type, const char *text)
 
 static void durations_are_whole_milliseconds_of_a_unit(void **state)
 {
-	static const char *const wrong[] = { "", "5", "5 s", "s", "-5s", "5S", "5min", "5sec", "1h30m", "1.5ms", "0.0001s", ".5s", "1.s", "1..5s", "0x5s",
-					     "99999999999999999d", "999999999999999999999s", "off", "5s " };
+	static const char *const wrong[] = { "", "5", "5 s", "s", "-5s", "5S", "5min", "5sec", "1h30m", "1.5ms", "0.0001s", ".5s", "1.s",
+		"1..5s", "0x5s", "99999999999999999d", "999999999999999999999s", "off", "5s " };
 	size_t i;
 
 	(void)state;
@@ -120,7 +120,8 @@ static void shares_are_percent_or_a_fraction_with_a_point(void **state)
 
 static void whole_numbers_end_at_64_bits(void **state)
 {
-	static const char *const wrong[] = { "", "-", "+", "1.0", "1k", " 1", "0x10", "9223372036854775808", "-9223372036854775809", "99999999999999999999" };
+	static const char *const wrong[] = { "", "-", "+", "1.0", "1k", " 1", "0x10", "9223372036854775808", "-9223372036854775809",
+		"99999999999999999999" };
 	size_t i;
 
 	(void)state;
@@ -396,7 +397,10 @@ static void aliases_carry_unit_and_deprecation_in_any_order(void **state)
 /* A plugin built with a longer or a shorter struct ch_option. */
 static void rows_of_another_size_are_stepped_by_that_size(void **state)
 {
-	struct longer { struct ch_option o; const char *more; } rows[2] = { { { .name = "a", .help = "A" }, "x" }, { { .name = "b", .help = "B" }, "y" } };
+	struct longer {
+		struct ch_option o;
+		const char *more;
+	} rows[2] = { { { .name = "a", .help = "A" }, "x" }, { { .name = "b", .help = "B" }, "y" } };
 	struct ch_table t = { rows, 2, sizeof(rows[0]) };
 	char shorter[2][offsetof(struct ch_option, help)];
 	struct ch_option o;

@@ -111,7 +111,8 @@ static const char *variable(struct buf *b, const char *s, char *const *env, cons
 	alt = memmem(name, (size_t)(end - name), ":-", 2);
 	n = (size_t)((alt ? alt : end) - name);
 	if (!is_name(name, n) || (alt && memmem(alt, (size_t)(end - alt), "${", 2))) {
-		*why = "has a ${} that cannot be read: write ${NAME} or ${NAME:-default}; a default holds no other ${}, and $${ stands for the two characters";
+		*why = "has a ${} that cannot be read: write ${NAME} or ${NAME:-default}; a default holds no other ${}, "
+		       "and $${ stands for the two characters";
 		return NULL;
 	}
 	v = chi_text_getenv(env, name, n);
@@ -120,8 +121,9 @@ static const char *variable(struct buf *b, const char *s, char *const *env, cons
 	} else if (v) {
 		put(b, v, strlen(v));
 	} else {
-		*why = chi_mem_print(b->m, "names the environment variable %.*s, which is not set: set it, or write ${%.*s:-default}", (int)n, name,
-				     (int)n, name);
+		*why = chi_mem_print(b->m,
+			"names the environment variable %.*s, which is not set: set it, or write ${%.*s:-default}",
+			(int)n, name, (int)n, name);
 		return NULL;
 	}
 	return end + 1;

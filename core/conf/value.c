@@ -102,8 +102,8 @@ struct decimal {
 	bool point;
 };
 
-static const int64_t tens[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000, 100000000000, 1000000000000,
-				10000000000000, 100000000000000, 1000000000000000, 10000000000000000, 100000000000000000, 1000000000000000000 };
+static const int64_t tens[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000, 100000000000,
+	1000000000000, 10000000000000, 100000000000000, 1000000000000000, 10000000000000000, 100000000000000000, 1000000000000000000 };
 
 /* Reads one from *s on and moves *s behind it. */
 static bool decimal(const char **s, struct decimal *d)
@@ -185,9 +185,10 @@ static bool read_int(const char *s, int64_t *out)
 
 static bool read_number(int type, const char *s, struct chi_value *out)
 {
-	static const struct unit durations[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 }, { NULL, 0 } };
-	static const struct unit sizes[] = { { "", 1 }, { "k", 1 << 10 }, { "m", 1 << 20 }, { "g", 1 << 30 }, { "K", 1 << 10 }, { "M", 1 << 20 },
-					     { "G", 1 << 30 }, { NULL, 0 } };
+	static const struct unit durations[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 },
+		{ NULL, 0 } };
+	static const struct unit sizes[] = { { "", 1 }, { "k", 1 << 10 }, { "m", 1 << 20 }, { "g", 1 << 30 }, { "K", 1 << 10 },
+		{ "M", 1 << 20 }, { "G", 1 << 30 }, { NULL, 0 } };
 	static const struct unit rates[] = { { "/s", 1 }, { "/min", 60 }, { "/h", 3600 }, { NULL, 0 } };
 	bool minus = type == CH_T_DOUBLE && *s == '-';
 	struct decimal d;

@@ -10,8 +10,10 @@ struct chi_value { int64_t i; double d; bool b; }; /* i: INT, DURATION ms, SIZE 
 /* yes no true false on off 1 0, in any letter case: 1, 0; anything else: -1. */
 int chi_value_bool(const char *s);
 /*
- * Reads the text of an INT, BOOL, DURATION, SIZE, RATE, SHARE, DOUBLE or ENUM option and checks its bounds. Beyond plugin.h: decimals are fine where the
- * result is exact ("1.5s"); "0" needs no unit; a SHARE may be a fraction with a point ("0.05"); an ENUM that knows both "off" and "on" takes
+ * Reads the text of an INT, BOOL, DURATION, SIZE, RATE, SHARE, DOUBLE or ENUM option and checks its bounds. Beyond plugin.h:
+ * decimals are fine where the
+ * result is exact ("1.5s"); "0" needs no unit; a SHARE may be a fraction with a point ("0.05"); an ENUM that knows both "off" and
+ * "on" takes
  * the words of a BOOL for them. False: `why` is a sentence that goes on after "key = value: " and says what is allowed.
  */
 bool chi_value_read(const struct ch_option *o, const char *text, struct chi_value *out, char *why, size_t cap);

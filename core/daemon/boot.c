@@ -7,10 +7,12 @@
 #include "core/plugin/loader.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef CHIMERA_VERSION
@@ -256,9 +258,32 @@ static int fail(int code, const char *why)
 	return code;
 }
 
+/* The folder of our data, with its parents: a fresh checkout boots without a mkdir. */
+static bool make_state_dir(const char *path, char *why, size_t cap)
+{
+	char part[PATH_MAX];
+	size_t n = strlen(path);
+	if (n >= sizeof part)
+		n = sizeof part - 1;
+	for (size_t i = 1; i <= n; i++) {
+		if (path[i] != '/' && i != n)
+			continue;
+		memcpy(part, path, i);
+		part[i] = 0;
+		if (mkdir(part, i == n ? 0750 : 0755) && errno != EEXIST) {
+			snprintf(why, cap, "state_dir cannot be made: %.400s: %s; make it, or name another folder", part, strerror(errno));
+			return false;
+		}
+	}
+	return true;
+}
+
 static int start_loops(struct chi_gen *g, char *why, size_t cap)
 {
 	const struct chi_conf *conf = g->conf;
+	chi_step("state_dir");
+	if (!make_state_dir(conf->server->state_dir, why, cap))
+		return CHI_EXIT_UNAVAILABLE;
 	chi_step("loops");
 	chi_raise_descriptors(conf->server->max_connections * 2 + 256);
 	if (!chi_stats_init(why, cap) || !chi_offload_start((unsigned)conf->server->offload_threads) || !chi_loops_start(conf, why, cap))
@@ -284,7 +309,6 @@ int chi_boot(void)
 	chi_around.offload = chi_offload;
 	chi_around.server = server_info;
 	chi_around.checks_walk = chi_checks_walk;
-	chi_around.checks_interval = chi_checks_interval;
 	chi_metrics_process(CHIMERA_VERSION, CHIMERA_COMMIT);
 	config_metrics();
 	chi_step("config");

@@ -36,7 +36,6 @@ static size_t nresults;
 static struct chi_gen *owner;  /* whose checks these are */
 static struct ch_loop *house;
 static struct ch_timer timer;
-static _Atomic int64_t interval = INTERVAL_MS;
 static bool stopped;
 
 static struct room *room_of(struct ch_ctx *c)
@@ -105,7 +104,7 @@ static void on_time(void *data)
 	for (size_t i = 0; i < nresults; i++)
 		if (!results[i].running)
 			run_one(&results[i]);
-	chi_timer_set(&timer, atomic_load(&interval));
+	chi_timer_set(&timer, owner->checks_interval > 0 ? owner->checks_interval : INTERVAL_MS);
 }
 
 void chi_checks_start(struct ch_loop *l)
@@ -121,11 +120,6 @@ void chi_checks_stop(void)
 	pthread_mutex_lock(&lock);
 	nresults = 0;
 	pthread_mutex_unlock(&lock);
-}
-
-void chi_checks_interval(int64_t ms)
-{
-	atomic_store(&interval, ms < 10 ? 10 : ms);
 }
 
 void chi_checks_generation(struct chi_gen *g)
@@ -185,7 +179,7 @@ void chi_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *da
 	int64_t now = chi_clock();
 	for (size_t i = 0; i < nresults; i++) {
 		const struct result *r = &results[i];
-		struct ch_check_state s = { .size = sizeof s, .name = r->name, .health = r->health, .critical = r->row->critical, .message = r->message,
+		struct ch_check_state s = { .size = sizeof s, .name = r->name, .health = r->health, .critical = r->row->critical && r->inst->needed, .message = r->message,
 		                            .duration_ms = r->duration_ms, .age = r->at ? (double)(now - r->at) / 1e6 : -1 };
 		fn(data, &s);
 	}

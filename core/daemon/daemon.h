@@ -74,7 +74,6 @@ void chi_offload_stop(void);
 
 /* checks.c */
 void chi_checks_start(struct ch_loop *house);
-void chi_checks_interval(int64_t ms);
 void chi_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *data);
 void chi_checks_generation(struct chi_gen *g); /* house loop: a new generation is there */
 bool chi_checks_done_once(void);

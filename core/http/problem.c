@@ -126,6 +126,8 @@ int chi_problem(struct chi_req *r, int code, int64_t retry_after_ms, const char 
 		cap = w.failed ? 0 : w.len;
 	}
 	f->code = p->info.name;
+	if (!retry_after_ms && p->info.status == 503 && p->retry != NO_RETRY)
+		retry_after_ms = 1000; /* a 503 always says when to come back */
 	if (retry_after_ms > 0) {
 		int n = snprintf(num, sizeof num, "%lld", (long long)((retry_after_ms + 999) / 1000));
 		chi_resp_header(r, "Retry-After", 11, num, (size_t)n);

@@ -39,7 +39,7 @@ bool chi_stats_init(char *why, size_t cap)
 		if (!(families[i] = chi_metrics_family(&table[i], why, cap)))
 			return false;
 	for (int s = 100; s < 600; s++) {
-		char text[8];
+		char text[12];
 		snprintf(text, sizeof text, "%d", s);
 		chi_metrics_host_value("status", text);
 	}
@@ -71,7 +71,7 @@ static unsigned requests_series(struct chi_route *route, const char *method, con
 {
 	unsigned s = atomic_load_explicit(&route->requests[status], memory_order_relaxed);
 	if (!s) {
-		char text[8];
+		char text[12];
 		snprintf(text, sizeof text, "%d", status);
 		s = chi_metrics_series(families[REQUESTS], (const char *const[]){ method, endpoint, text });
 		atomic_store_explicit(&route->requests[status], s, memory_order_relaxed);

@@ -6,29 +6,14 @@
 #include "core/plugin/host.h"
 #include "core/plugin/openapi.h"
 
+#include <chimera/json.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #ifndef CHIMERA_VERSION
 #define CHIMERA_VERSION "0"
 #endif
 
 static const char *const levels[] = { "debug", "info", "warn", "error" };
-
-static void *grow(void *arg, void *old, size_t used, size_t want)
-{
-	void *p = chi_arena_raw(&((struct ch_ctx *)arg)->arena, want);
-	if (p)
-		memcpy(p, old, used);
-	return p;
-}
-
-static void writer(struct ch_jw *w, struct ch_ctx *c)
-{
-	ch_jw_init(w, chi_arena_raw(&c->arena, 2048), 2048);
-	w->grow = grow;
-	w->arg = c;
-}
 
 static int answer(struct ch_ctx *c, const struct ch_jw *w)
 {
@@ -65,7 +50,7 @@ static int on_status(struct ch_self *self, struct ch_ctx *c)
 	struct ch_server s = { .size = sizeof s };
 	struct ch_jw w;
 	ch_server(&s);
-	writer(&w, c);
+	ch_jw_ctx(&w, c, 2048);
 	ch_jw_object(&w);
 	ch_jw_key(&w, "version");
 	ch_jw_cstr(&w, s.version);
@@ -159,7 +144,7 @@ static int on_plugins(struct ch_self *self, struct ch_ctx *c)
 {
 	(void)self;
 	struct ch_jw w;
-	writer(&w, c);
+	ch_jw_ctx(&w, c, 2048);
 	chi_plugins_json(c->gen, &w);
 	return answer(c, &w);
 }

@@ -85,6 +85,7 @@ static void add_routes(struct chi_build *b, struct chi_inst *i)
 		const char *pattern = row->pattern_option ? chi_conf_text(i->conf, row->pattern_option) : row->pattern;
 		char buf[256];
 		const char *why = chi_routes_add(b->gen->routes, i, row, pattern, buf, sizeof buf);
+		i->needed = i->needed || row->cls == CH_PUBLIC;
 		if (why)
 			chi_build_error(b, i, NULL, row->pattern_option, "its route %s %s is refused: %s", row->method ? row->method : "",
 			                pattern ? pattern : "", why);

@@ -24,6 +24,7 @@ struct chi_inst {
 	const struct chi_family **families;  /* one per row of plugin->metrics */
 	void *loop_state[CHI_MAX_LOOPS];
 	bool started;
+	bool needed; /* has a route for clients, or provides to one that is needed */
 	bool used; /* something is bound to it, or it has routes, hooks, taps or checks */
 };
 
@@ -44,6 +45,7 @@ struct chi_gen {
 	struct chi_tap *taps;
 	size_t ntaps;
 	struct chi_routes *routes;
+	int64_t checks_interval;            /* milliseconds, asked for by a plugin; 0: the core's own */
 	struct chi_net *trusted;            /* trusted_proxies */
 	size_t ntrusted;
 	char *openapi;                      /* made from the routes, see openapi.c */

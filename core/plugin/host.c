@@ -4,6 +4,7 @@
 #include "core/http/http.h"
 #include "core/log/log.h"
 #include "core/metrics/metrics.h"
+#include "core/plugin/control.h"
 
 #include <stdio.h>
 
@@ -216,10 +217,10 @@ static void host_vlog(struct ch_self *s, struct ch_ctx *c, int level, const char
 	                                          .trace_id = c ? c->facts.trace_id : NULL }, fmt, ap);
 }
 
-static void host_vconfig_error(struct ch_self *s, const char *key, const char *fmt, va_list ap)
+static void host_vconfig_error(struct ch_self *s, const char *row, const char *key, const char *fmt, va_list ap)
 {
 	if (chi_checking.report)
-		chi_conf_problem(chi_inst_of(s)->conf, NULL, key, chi_checking.report, CHI_R_ERROR, fmt, ap);
+		chi_conf_problem(chi_inst_of(s)->conf, row, key, chi_checking.report, CHI_R_ERROR, fmt, ap);
 	else
 		host_vlog(s, NULL, CH_ERR, fmt, ap);
 }
@@ -238,9 +239,19 @@ static void host_checks_walk(void (*fn)(void *, const struct ch_check_state *), 
 	chi_around.checks_walk(fn, data);
 }
 
-static void host_checks_interval(int64_t ms)
+static void host_checks_interval(struct ch_self *s, int64_t ms)
 {
-	chi_around.checks_interval(ms);
+	chi_inst_of(s)->gen->checks_interval = ms;
+}
+
+static void host_instances_walk(struct ch_self *s, void (*fn)(void *, const struct ch_instance *), void *data)
+{
+	const struct chi_gen *g = chi_inst_of(s)->gen;
+	for (size_t k = 0; k < g->ninsts; k++) {
+		const struct chi_inst *i = g->insts[k];
+		if (i->conf != &chi_control_inst)
+			fn(data, &(struct ch_instance){ .size = sizeof(struct ch_instance), .id = i->self.id, .plugin = i->self.plugin->name, .needed = i->needed });
+	}
 }
 
 const struct ch_host chi_host = {
@@ -302,4 +313,5 @@ const struct ch_host chi_host = {
 	.checks_walk = host_checks_walk,
 	.code_info = chi_problem_info,
 	.checks_interval = host_checks_interval,
+	.instances_walk = host_instances_walk,
 };

@@ -20,7 +20,6 @@ struct chi_surroundings {
 	bool (*offload)(struct chi_inst *, void *(*work)(void *), void *data, ch_ticket, ch_fn drop); /* [any] */
 	void (*server)(struct ch_server *);                                                         /* [any] */
 	void (*checks_walk)(void (*)(void *, const struct ch_check_state *), void *);                /* [any] */
-	void (*checks_interval)(int64_t ms);                                                        /* [any] */
 };
 extern struct chi_surroundings chi_around;
 

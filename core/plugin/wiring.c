@@ -148,6 +148,10 @@ void chi_wire(struct chi_build *b)
 		if (!mark[k] && !visit(b, k, mark, &n))
 			break;
 	free(mark);
+	for (size_t k = n; k-- > 0;) /* users before providers */
+		for (size_t p = 0; p < g->ninsts; p++)
+			if (b->order[k]->needed && b->edges[b->order[k]->index * g->ninsts + p])
+				g->insts[p]->needed = true;
 	for (size_t k = 0; k < g->ninsts; k++)
 		if (!g->insts[k]->used)
 			chi_build_warn(b, g->insts[k], "nothing uses [%s]: bind it to an option or take the section away", g->insts[k]->self.id);

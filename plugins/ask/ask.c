@@ -33,24 +33,6 @@ void ask_count(struct ch_self *self, enum ch_code code)
 	ch_add(state->errors[code > 0 && code < ASK_CODES ? code : 0], 1);
 }
 
-static void *grow(void *arg, void *old, size_t used, size_t want)
-{
-	char *p = ch_alloc(arg, want);
-
-	if (p && used)
-		memcpy(p, old, used);
-	return p;
-}
-
-void ask_writer(struct ask_call *call, struct ch_jw *w, size_t cap)
-{
-	char *buf = ch_alloc(call->c, cap);
-
-	ch_jw_init(w, buf, cap);
-	w->grow = grow;
-	w->arg = call->c;
-}
-
 void ask_note(struct ask_call *call)
 {
 	struct ch_facts *f = ch_facts(call->c);
@@ -118,7 +100,7 @@ static int answer(struct ask_call *call)
 	ask_finish(call, &a);
 	a.text = r->text.n ? r->text.p : "";
 	a.ntext = r->text.n;
-	ask_writer(call, &w, r->text.n + r->text.n / 8 + 512);
+	ch_jw_ctx(&w, call->c, r->text.n + r->text.n / 8 + 512);
 	ask_write_whole(&w, &a);
 	if (w.failed)
 		return ask_refuse(call, CH_E_OVERLOADED, no_memory);

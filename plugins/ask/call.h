@@ -4,7 +4,7 @@
 #define ASK_CALL_H
 
 #include <chimera/inference.h>
-#include <chimera/kit/json.h>
+#include <chimera/json.h>
 
 #include "answer.h"
 
@@ -35,9 +35,6 @@ struct ask_call {
 const struct ch_inference_v1 *ask_vt(const struct ask_call *call);
 
 void ask_count(struct ch_self *self, enum ch_code code);
-
-/* A writer whose buffer of `cap` bytes lies in the arena and grows there. */
-void ask_writer(struct ask_call *call, struct ch_jw *w, size_t cap);
 
 /* Notes in the facts what answered and what it has cost so far, whether or not it comes to an end. */
 void ask_note(struct ask_call *call);

@@ -78,7 +78,7 @@ static int broken(struct ask_call *call, enum ch_code code, const char *detail)
 		detail = ask_broken;
 	ask_note(call);
 	ask_count(call->self, code);
-	ask_writer(call, &w, 256 + strlen(detail));
+	ch_jw_ctx(&w, call->c, 256 + strlen(detail));
 	ask_write_error(&w, detail, info->type, info->name);
 	return end(call, &w);
 }
@@ -93,7 +93,7 @@ static int finished(struct ask_call *call)
 	if (!call->begun && !begin(call))
 		return ask_gone(call);
 	ask_finish(call, &a);
-	ask_writer(call, &w, 512);
+	ch_jw_ctx(&w, call->c, 512);
 	ask_write_end(&w, &a);
 	return end(call, &w);
 }

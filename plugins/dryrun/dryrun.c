@@ -268,7 +268,7 @@ static int check(struct ch_self *self)
 
 	if (serves(conf, conf->default_model, strlen(conf->default_model)))
 		return CH_OK;
-	ch_config_error(self, "default_model", "\"%s\" is none of `models`: name it there too, or set default_model to one of them",
+	ch_config_error(self, NULL, "default_model", "\"%s\" is none of `models`: name it there too, or set default_model to one of them",
 		conf->default_model);
 	return CH_ERROR;
 }

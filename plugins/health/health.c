@@ -127,15 +127,6 @@ static void add_loops(struct building *b, const struct ch_server *s)
 
 /* ---- answering ---- */
 
-static void *grow(void *arg, void *old, size_t used, size_t want)
-{
-	char *p = ch_alloc(arg, want);
-
-	if (p && used)
-		memcpy(p, old, used);
-	return p;
-}
-
 static int respond(struct ch_ctx *c, int status, const char *type, const struct ch_jw *w)
 {
 	if (w->failed)
@@ -146,12 +137,9 @@ static int respond(struct ch_ctx *c, int status, const char *type, const struct 
 
 static struct ch_jw writer(struct ch_ctx *c)
 {
-	const size_t cap = 2048;
 	struct ch_jw w;
 
-	ch_jw_init(&w, ch_alloc(c, cap), cap);
-	w.grow = grow;
-	w.arg = c;
+	ch_jw_ctx(&w, c, 2048);
 	return w;
 }
 
@@ -247,12 +235,12 @@ static int check(struct ch_self *self)
 	int rc = CH_OK;
 
 	if (conf->disk_free_critical > conf->disk_free_warn) {
-		ch_config_error(
-			self, "disk_free_critical", "is above disk_free_warn: the warning must come first, so set it to the larger share");
+		ch_config_error(self, NULL, "disk_free_critical",
+			"is above disk_free_warn: the warning must come first, so set it to the larger share");
 		rc = CH_ERROR;
 	}
 	if (conf->memory_used_critical < conf->memory_used_warn) {
-		ch_config_error(self, "memory_used_critical",
+		ch_config_error(self, NULL, "memory_used_critical",
 			"is below memory_used_warn: the warning must come first, so set it to the smaller share");
 		rc = CH_ERROR;
 	}
@@ -265,7 +253,7 @@ static int start(struct ch_self *self)
 	struct health_state *state = self->state;
 
 	pthread_mutex_init(&state->lock, NULL);
-	ch_checks_interval(conf->check_interval);
+	ch_checks_interval(self, conf->check_interval);
 	return CH_OK;
 }
 

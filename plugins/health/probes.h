@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-#include <chimera/plugin.h>
+#include <chimera/json.h>
 
 #include "gpu.h"
 

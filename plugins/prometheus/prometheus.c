@@ -94,7 +94,7 @@ static int check(struct ch_self *self)
 
 	if (conf->path[0] == '/' && !strpbrk(conf->path, "?#{} \t"))
 		return CH_OK;
-	ch_config_error(self, "path", "\"%s\" is no path; it begins with / and has no blanks, braces, ? or #, as in /metrics", conf->path);
+	ch_config_error(self, NULL, "path", "\"%s\" is no path; it begins with / and has no blanks, braces, ? or #, as in /metrics", conf->path);
 	return CH_ERROR;
 }
 

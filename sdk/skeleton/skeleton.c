@@ -138,14 +138,13 @@ static int check(struct ch_self *self)
 	int rc = CH_OK;
 
 	if (self->nrows > ROWS_MAX) {
-		ch_config_error(self, "words", "has %zu rows below it, and at most %d are allowed", self->nrows, ROWS_MAX);
+		ch_config_error(self, NULL, "words", "has %zu rows below it, and at most %d are allowed", self->nrows, ROWS_MAX);
 		rc = CH_ERROR;
 	}
 	for (size_t i = 0; i < self->nrows; i++) {
 		if (greeting_name_ok(self->rows[i].name, strlen(self->rows[i].name)))
 			continue;
-		ch_config_error(self, "words", "the row \"%s\" has no usable name: use 1 to %d letters, digits, _ and -",
-			self->rows[i].name, GREETING_NAME_MAX);
+		ch_config_error(self, self->rows[i].name, NULL, "a row's name has 1 to %d letters, digits, _ and -", GREETING_NAME_MAX);
 		rc = CH_ERROR;
 	}
 	return rc;

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tests/fuzz/fuzz_ini.c - the config engine over any bytes: the line parser with its text functions, then a whole load from a memory file, whose
+ * tests/fuzz/fuzz_ini.c - the config engine over any bytes: the line parser with its text functions, then a whole load from a
+ * memory file, whose
  * result is dumped and must load again to equal instances. Inputs that would name other files (include, @) get the first part only.
  */
 #include <setjmp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -47,8 +44,12 @@ static const struct ch_option options[] = {
 	OPT(service, SERVICE),
 	OPT(services, SERVICES),
 };
-static const struct ch_plugin demo = { .size = sizeof(demo), .name = "demo", .conf_size = sizeof(struct demo_conf), .row_conf_size = sizeof(struct demo_conf),
-				       .options = CH_TABLE(options), .row_options = CH_TABLE(options) };
+static const struct ch_plugin demo = { .size = sizeof(demo),
+	.name = "demo",
+	.conf_size = sizeof(struct demo_conf),
+	.row_conf_size = sizeof(struct demo_conf),
+	.options = CH_TABLE(options),
+	.row_options = CH_TABLE(options) };
 static char *const env[] = { "A=1", "B=x, \"y\" ; ${A}", "E=", NULL };
 
 static const struct ch_plugin *find_plugin(void *arg, const char *name, char *why, size_t cap)
@@ -69,15 +70,15 @@ struct walk {
 static void on_section(void *arg, int line, const struct chi_ini_name *name)
 {
 	(void)arg;
-	if (line < 1 || !name->plugin.n || (name->id.p && !chi_ini_is_id(name->id.p, name->id.n)) || (name->row.p && !name->row.n))
-		abort();
+	FUZZ_CHECK(line >= 1 && name->plugin.n > 0);
+	FUZZ_CHECK(!name->id.p || chi_ini_is_id(name->id.p, name->id.n));
+	FUZZ_CHECK(!name->row.p || name->row.n > 0);
 }
 
 static void on_problem(void *arg, int line, const char *sentence)
 {
 	(void)arg;
-	if (line < 1 || !*sentence)
-		abort();
+	FUZZ_CHECK(line >= 1 && *sentence);
 }
 
 /* Every value is read as every type. */
@@ -90,8 +91,7 @@ static void on_key(void *arg, int line, struct ch_str key, struct ch_str raw)
 	char said[768];
 	size_t i;
 
-	if (line < 1 || !key.n || memchr(raw.p, '\n', raw.n) || !chi_ini_is_utf8(raw.p, raw.n))
-		abort();
+	FUZZ_CHECK(line >= 1 && key.n > 0 && !memchr(raw.p, '\n', raw.n) && chi_ini_is_utf8(raw.p, raw.n));
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (options[i].type != CH_T_LIST && options[i].type < CH_T_LIST && options[i].type != CH_T_STR)
 			chi_value_read(&options[i], text, &v, said, sizeof(said));
@@ -101,19 +101,17 @@ static void on_key(void *arg, int line, struct ch_str key, struct ch_str raw)
 	if (!chi_text_members(&w->m, text, true, env, &members, &why))
 		return;
 	joined = chi_text_join(&w->m, &members);
-	if (!chi_text_members(&w->m, joined, false, NULL, &again, &why) || again.n != members.n)
-		abort();
+	FUZZ_CHECK(chi_text_members(&w->m, joined, false, NULL, &again, &why) && again.n == members.n);
 	for (i = 0; i < again.n; i++)
-		if (strcmp(again.v[i].p, members.v[i].p))
-			abort();
+		FUZZ_CHECK(!strcmp(again.v[i].p, members.v[i].p));
 }
 
-static void walk(struct walk *w, const uint8_t *data, size_t size)
+static void walk(struct walk *w, const char *text, size_t size)
 {
 	static const struct chi_ini_ops ops = { on_section, on_key, on_problem };
 
 	if (!setjmp(w->oom))
-		chi_ini_parse((const char *)data, size, &ops, w);
+		chi_ini_parse(text, size, &ops, w);
 }
 
 /* ---- a whole load ---- */
@@ -127,18 +125,15 @@ static struct chi_conf *load(const void *p, size_t n)
 	const struct chi_problem *q;
 	int fd = memfd_create("ini", MFD_CLOEXEC);
 
-	if (fd < 0 || write(fd, p, n) != (ssize_t)n)
-		abort();
+	FUZZ_CHECK(fd >= 0 && write(fd, p, n) == (ssize_t)n);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	args.file = path;
 	conf = chi_conf_load(&args, r);
-	if (!conf != (chi_report_errors(r) > 0))
-		abort();
+	FUZZ_CHECK(!conf == (chi_report_errors(r) > 0));
 	for (q = chi_report_first(r); q; q = q->next) {
 		chi_report_format(q, line, sizeof(line));
 		for (char *c = line; *c; c++)
-			if ((unsigned char)*c < 0x20 || *c == 0x7F)
-				abort();
+			FUZZ_CHECK((unsigned char)*c >= 0x20 && *c != 0x7F);
 	}
 	chi_report_free(r);
 	close(fd);
@@ -163,13 +158,11 @@ static void load_dump_load(const uint8_t *data, size_t size)
 	/* a dump has no secrets, and may be longer than a file can be */
 	again = !strstr(dump, "secret = ***") && n < 1024 * 1024 ? load(dump, n) : NULL;
 	if (again) {
-		if (again->ninsts != conf->ninsts)
-			abort();
+		FUZZ_CHECK(again->ninsts == conf->ninsts);
 		for (i = 0; i < conf->ninsts; i++)
-			if (!chi_conf_equal(conf->insts[i], again->insts[i]))
-				abort();
-	} else if (!strstr(dump, "secret = ***") && n < 60000) {
-		abort();
+			FUZZ_CHECK(chi_conf_equal(conf->insts[i], again->insts[i]));
+	} else {
+		FUZZ_CHECK(strstr(dump, "secret = ***") || n >= 60000);
 	}
 	chi_conf_free(again);
 	chi_conf_free(conf);
@@ -180,12 +173,15 @@ static void load_dump_load(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct walk w = { .m = { .head = NULL } };
+	char *copy;
 
-	if (size > 1 << 20)
+	if (!size || size > 1 << 20)
 		return 0;
 	w.m.oom = &w.oom;
-	walk(&w, data, size);
+	copy = fuzz_copy(data, size);
+	walk(&w, copy, size);
 	chi_mem_free(&w.m);
+	free(copy);
 	if (!memmem(data, size, "include", 7) && !memchr(data, '@', size))
 		load_dump_load(data, size);
 	return 0;

@@ -51,8 +51,10 @@
 #define CH_C_SERVICES struct ch_svcs
 #ifdef CHIMERA_PRELOADED /* linked into a program by libtool's -dlpreopen: the symbol carries the plugin's name */
 #define CH_ENTRY_(name) name##_LTX_ch_plugin_v1
+#define CH_HOST_DEF_ __attribute__((weak)) /* one for all of them */
 #else
 #define CH_ENTRY_(name) ch_plugin_v1
+#define CH_HOST_DEF_
 #endif
 
 #ifdef __cplusplus
@@ -178,7 +180,7 @@ struct ch_tap { void (*fn)(struct ch_self *, struct ch_ctx *, const void *p, siz
 /* ---- routes: routing, 405, body limits and /openapi.json come from this table ---- */
 
 enum ch_route_class { CH_PUBLIC = 0, CH_OPS, CH_ADMIN }; /* OPS: status_listen, loopback peers, admin keys. ADMIN: admin keys only */
-enum ch_body_mode { CH_BODY_NONE = 0, CH_BODY_BUFFER };  /* NONE: a body is 413. BUFFER: read whole before BODY */
+enum ch_body_mode { CH_BODY_NONE = 0, CH_BODY_BUFFER };  /* NONE: a body is dropped (64 KiB, else the connection ends). BUFFER: read whole before BODY */
 
 struct ch_route {
 	const char *method;               /* "GET" also answers HEAD; "POST", … */
@@ -218,7 +220,7 @@ struct ch_check {
 	const char *name;                 /* shown as instance.name, or instance alone if equal */
 	int critical;                     /* 1: unhealthy means not ready, if an enabled route needs this instance; 0: degraded */
 	int timeout_ms;                   /* 0: startup_check_timeout */
-	/* Fill *out and return OK, or AGAIN (suspended; the resumed function fills it). `out` lives as long as the ctx. */
+	/* Fill *out and return OK, or AGAIN (suspended; the resumed function fills it and returns OK). `out` lives as long as the ctx. */
 	int (*fn)(struct ch_self *, struct ch_ctx *, struct ch_check_result *out);
 };
 
@@ -257,7 +259,7 @@ struct ch_plugin {
 
 /* What every plugin's source has once: CH_PLUGIN(name, descriptor). */
 #define CH_PLUGIN(name, desc) \
-	CH_HIDDEN_ const struct ch_host *ch_host_; \
+	CH_HOST_DEF_ CH_HIDDEN_ const struct ch_host *ch_host_; \
 	CH_EXTERN_C_ __attribute__((visibility("default"))) const struct ch_plugin *CH_ENTRY_(name)(const struct ch_host *host); \
 	const struct ch_plugin *CH_ENTRY_(name)(const struct ch_host *host) { ch_host_ = host; return &(desc); }
 typedef const struct ch_plugin *(*ch_plugin_entry)(const struct ch_host *);
@@ -328,11 +330,16 @@ struct ch_server {                        /* [any] a snapshot */
 	uint64_t connections, requests;
 	uint64_t generation;              /* of the config */
 };
+struct ch_instance {                      /* valid during the callback */
+	size_t size;
+	const char *id, *plugin;
+	bool needed;                      /* has a route for clients, or serves an instance that has */
+};
 struct ch_check_state {                   /* one check's cached result; valid during the callback */
 	size_t size;
 	const char *name;                 /* "dryrun", "storage_sqlite.disk" */
 	int health;                       /* enum ch_health */
-	int critical;
+	int critical;                     /* 1: it says so, and the instance is needed */
 	const char *message;
 	double duration_ms;
 	double age;                       /* seconds; negative: never run */
@@ -405,11 +412,12 @@ struct ch_host {
 	void (*observe)(unsigned, double);
 	void (*metrics_walk)(void (*)(void *, const struct ch_sample *), void *);
 	void (*vlog)(struct ch_self *, struct ch_ctx *, int, const char *, va_list);
-	void (*vconfig_error)(struct ch_self *, const char *, const char *, va_list);
+	void (*vconfig_error)(struct ch_self *, const char *, const char *, const char *, va_list);
 	void (*server)(struct ch_server *);
 	void (*checks_walk)(void (*)(void *, const struct ch_check_state *), void *);
 	const struct ch_code_info *(*code_info)(int);
-	void (*checks_interval)(int64_t);
+	void (*checks_interval)(struct ch_self *, int64_t);
+	void (*instances_walk)(struct ch_self *, void (*)(void *, const struct ch_instance *), void *);
 };
 extern CH_HIDDEN_ const struct ch_host *ch_host_; /* one in each plugin, defined by CH_PLUGIN */
 
@@ -452,7 +460,8 @@ static inline void ch_deadline_set(struct ch_ctx *c, int64_t at) { ch_host_->dea
  *
  * After READY the ticket is spent. After TIMEOUT and GONE the operation may still be running: tell it to stop (a service's `cancel`), and
  * the arena is kept until its holder confirms with ch_resume (which returns false then) or ch_unsuspend. So the rule for whoever
- * was handed a ticket is simple: call ch_resume exactly once, whatever happened. Returns 0 when no ticket can be had.
+ * was handed a ticket is simple: call ch_resume exactly once, whatever happened. After GONE return DONE. Nothing here ever runs inside a call of
+ * yours, ch_write and ch_begin included. Returns 0 when no ticket can be had.
  */
 static inline ch_ticket ch_suspend(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, void *data) { return ch_host_->suspend(c, timeout_ms, fn, data); }
 /* Takes a ticket back that nobody will resume: a service that answered at once, an operation confirmed as cancelled. Loop thread; 0 is ignored. */
@@ -460,7 +469,7 @@ static inline void ch_unsuspend(ch_ticket t) { ch_host_->unsuspend(t); }
 /* [any] Resumes. True: fn will see `result`. False: too late; drop(result) was called (drop may be NULL). */
 static inline bool ch_resume(ch_ticket t, void *result, ch_fn drop) { return ch_host_->resume(t, result, drop); }
 
-/* ---- the request; on a ctx that is a task all of these give nothing ---- */
+/* ---- the request; on a ctx that is a task all of these give nothing. What they give lives as long as the ctx ---- */
 
 static inline bool ch_is_http(struct ch_ctx *c) { return ch_host_->is_http(c); }
 /* The path, decoded and normalised once, and the raw query without '?'. */
@@ -582,22 +591,27 @@ CH_PRINTF_(4, 5) static inline void ch_log(struct ch_self *s, struct ch_ctx *c, 
 	ch_host_->vlog(s, c, level, fmt, ap);
 	va_end(ap);
 }
-/* [start] An error about one of this instance's keys, shown with file and line. Say what was found and what is allowed. */
-CH_PRINTF_(3, 4) static inline void ch_config_error(struct ch_self *s, const char *key, const char *fmt, ...)
+/*
+ * [start] An error about a key of this instance, or of its row of that name (NULL: none), shown with file and line; key NULL: the section itself. Say
+ * what was found and what is allowed.
+ */
+CH_PRINTF_(4, 5) static inline void ch_config_error(struct ch_self *s, const char *row, const char *key, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
-	ch_host_->vconfig_error(s, key, fmt, ap);
+	ch_host_->vconfig_error(s, row, key, fmt, ap);
 	va_end(ap);
 }
-/* [any] The server and its checks, as health shows them. Set out->size before the call. */
+/* [any] The server and its checks, as health shows them. Set out->size before the call; texts live as long as the process. */
 static inline void ch_server(struct ch_server *out) { ch_host_->server(out); }
 static inline void ch_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *data) { ch_host_->checks_walk(fn, data); }
 /* [any] What the core's table says of a code: for error frames in a stream, where ch_refuse comes too late. An unknown code gives CH_E_INTERNAL's row. */
 static inline const struct ch_code_info *ch_code_info(enum ch_code code) { return ch_host_->code_info(code); }
 
-/* [any] How often checks run, milliseconds; the host's own choice is 5 s. */
-static inline void ch_checks_interval(int64_t ms) { ch_host_->checks_interval(ms); }
+/* [start] How often the checks of this config run, milliseconds; the host's own choice is 5 s. */
+static inline void ch_checks_interval(struct ch_self *s, int64_t ms) { ch_host_->checks_interval(s, ms); }
+/* [any] The enabled instances of this config, in its order. */
+static inline void ch_instances_walk(struct ch_self *s, void (*fn)(void *, const struct ch_instance *), void *data) { ch_host_->instances_walk(s, fn, data); }
 
 #ifdef __cplusplus
 }
