@@ -8,12 +8,16 @@
 #include "probes.h"
 #include "report.h"
 
+#define INSTANCES_MAX 256 /* shown as capabilities */
+
 /* A report that grows in the arena. */
 struct building {
 	struct ch_self *self;
 	struct ch_ctx *c;
 	struct health_component *v;
 	size_t n, room;
+	const char **instances;
+	size_t ninstances;
 };
 
 /* ---- building a report ---- */
@@ -48,6 +52,15 @@ static bool required(const struct health_conf *conf, const struct ch_check_state
 	return !conf->ready_requires.n && check->critical;
 }
 
+static void on_instance(void *data, const struct ch_instance *i)
+{
+	struct building *b = data;
+	const char *id = ch_dup(b->c, i->id, strlen(i->id));
+
+	if (id && b->ninstances < INSTANCES_MAX)
+		b->instances[b->ninstances++] = id;
+}
+
 static void on_check(void *data, const struct ch_check_state *check)
 {
 	struct building *b = data;
@@ -67,7 +80,7 @@ static void on_check(void *data, const struct ch_check_state *check)
 		add(b, component);
 }
 
-/* An id that no check answers to would otherwise be a requirement that is never looked at. */
+/* "id.check" without such a check would otherwise be a requirement that is never looked at. An instance without checks cannot fail. */
 static void add_missing(struct building *b)
 {
 	const struct health_conf *conf = b->self->conf;
@@ -75,7 +88,7 @@ static void add_missing(struct building *b)
 
 	for (size_t i = 0; i < conf->ready_requires.n; i++) {
 		struct ch_str id = conf->ready_requires.v[i];
-		bool found = false;
+		bool found = !memchr(id.p, '.', id.n);
 
 		for (size_t k = 0; k < checks && !found; k++)
 			found = means(id, b->v[k].name);
@@ -145,7 +158,8 @@ static struct ch_jw writer(struct ch_ctx *c)
 
 static struct health_report report(const struct building *b, const struct ch_server *s)
 {
-	return (struct health_report){ .version = s->version, .uptime = s->uptime, .v = b->v, .n = b->n };
+	return (struct health_report){ .version = s->version, .uptime = s->uptime, .v = b->v, .n = b->n,
+		.instances = b->instances, .ninstances = b->ninstances };
 }
 
 static int answer(const struct building *b, const struct ch_server *s, const char *probe)
@@ -222,6 +236,9 @@ static int on_health(struct ch_self *self, struct ch_ctx *c)
 		health_write_draft(&w, &r, true);
 		return respond(c, 200, "application/health+json", &w);
 	}
+	b.instances = ch_alloc(c, INSTANCES_MAX * sizeof(*b.instances));
+	if (b.instances)
+		ch_instances_walk(self, on_instance, &b);
 	r = report(&b, &s);
 	health_write_summary(&w, &r, health_gpus(self, &gpus) ? &gpus : NULL);
 	return respond(c, 200, "application/json", &w);
@@ -229,10 +246,33 @@ static int on_health(struct ch_self *self, struct ch_ctx *c)
 
 /* ---- life ---- */
 
+struct wanted {
+	struct ch_str id;
+	bool found;
+};
+
+static void on_wanted(void *data, const struct ch_instance *i)
+{
+	struct wanted *w = data;
+	size_t n = strlen(i->id);
+
+	w->found = w->found || (w->id.n >= n && !memcmp(w->id.p, i->id, n) && (w->id.n == n || w->id.p[n] == '.'));
+}
+
 static int check(struct ch_self *self)
 {
 	const struct health_conf *conf = self->conf;
 	int rc = CH_OK;
+
+	for (size_t i = 0; i < conf->ready_requires.n; i++) {
+		struct wanted w = { .id = conf->ready_requires.v[i] };
+
+		ch_instances_walk(self, on_wanted, &w);
+		if (w.found)
+			continue;
+		ch_config_error(self, NULL, "ready_requires", "\"%s\" is no enabled instance: name ids of sections, or id.check", w.id.p);
+		rc = CH_ERROR;
+	}
 
 	if (conf->disk_free_critical > conf->disk_free_warn) {
 		ch_config_error(self, NULL, "disk_free_critical",

@@ -97,39 +97,25 @@ static void write_gpus(struct ch_jw *w, const struct gpu_list *gpus)
 	ch_jw_array_end(w);
 }
 
-/* The part of a check's name that is the instance. */
-static size_t instance_len(const char *name)
+/* Is the check called "instance" or "instance.something"? */
+static bool belongs(const char *check, const char *instance)
 {
-	return strcspn(name, ".");
+	size_t n = strlen(instance);
+
+	return !strncmp(check, instance, n) && (!check[n] || check[n] == '.');
 }
 
-static bool same_instance(const char *a, const char *b)
-{
-	size_t n = instance_len(a);
-
-	return n == instance_len(b) && !memcmp(a, b, n);
-}
-
-/* One member an instance: does all of it work? Checks of one instance need not stand together. */
+/* One member an enabled instance: is none of its checks unhealthy? */
 static void write_capabilities(struct ch_jw *w, const struct health_report *r)
 {
 	ch_jw_object(w);
-	for (size_t i = 0; i < r->n; i++) {
-		char name[64];
-		size_t n = instance_len(r->v[i].name);
-		bool works = true, before = false;
+	for (size_t i = 0; i < r->ninstances; i++) {
+		bool works = true;
 
-		for (size_t k = 0; k < r->n; k++) {
-			if (!same_instance(r->v[i].name, r->v[k].name))
-				continue;
-			before = before || k < i;
-			works = works && r->v[k].health != CH_UNHEALTHY;
-		}
-		if (before || n >= sizeof(name))
-			continue;
-		memcpy(name, r->v[i].name, n);
-		name[n] = 0;
-		ch_jw_key(w, name);
+		for (size_t k = 0; k < r->n; k++)
+			if (belongs(r->v[k].name, r->instances[i]))
+				works = works && r->v[k].health != CH_UNHEALTHY;
+		ch_jw_key(w, r->instances[i]);
 		ch_jw_bool(w, works);
 	}
 	ch_jw_object_end(w);

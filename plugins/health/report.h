@@ -24,6 +24,8 @@ struct health_report {
 	double uptime;         /* seconds */
 	const struct health_component *v;
 	size_t n;
+	const char *const *instances; /* ids of all that is enabled, for the summary's capabilities */
+	size_t ninstances;
 };
 
 /* The whole: unhealthy if a required component is, degraded if any component is not healthy. */

@@ -70,10 +70,15 @@ static void the_summary_without_storage_and_gpu_says_null(void **state)
 	REPORT(OK("health.disk"), OK("kv"), DOWN("health.memory", false));
 
 	(void)state;
+	const char *const ids[] = { "health", "ask", "kv" };
+	struct health_report summary = r;
+
+	summary.instances = ids;
+	summary.ninstances = 3;
 	begin();
-	health_write_summary(&w, &r, NULL);
+	health_write_summary(&w, &summary, NULL);
 	assert_string_equal(text(), "{\"status\":\"degraded\",\"version\":\"1.2\",\"uptime\":12.345,\"db_ok\":null,\"gpu\":null,"
-	                            "\"capabilities\":{\"health\":false,\"kv\":true}}");
+	                            "\"capabilities\":{\"health\":false,\"ask\":true,\"kv\":true}}");
 }
 
 static void db_ok_is_false_if_one_storage_is_down(void **state)

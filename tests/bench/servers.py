@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting, asking and stopping the two servers. Every wait is bounded; a server is ended by its own pid."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+PATIENCE = 20  # seconds for anything that should take less than one
+ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}  # nothing of the caller's configures a server
+
+
+class Broken(Exception):
+    """A wrong answer, a crash, a server that does not start: the only things that fail a benchmark."""
+
+
+def cpu_seconds(pids):
+    """User and system time of whole processes, to the nanosecond: their CPU clocks (see clock_getcpuclockid(3))."""
+    return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
+
+
+def rss(pids):
+    """Resident bytes."""
+    total = 0
+    for pid in pids:
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def on_cpus(cpus):
+    """What is started inside runs on these CPUs, all its threads included."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Exchange:
+    """One keep-alive connection and one request for it."""
+
+    def __init__(self, port, request):
+        self.request = request
+        self.rest = b""
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Closing by RST leaves no TIME_WAIT: 10,000 of them would take the ports of the next round.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    def send(self):
+        self.socket.sendall(self.request)
+
+    def receive(self):
+        """One whole answer: status, head, body."""
+        data = self.rest
+        while b"\r\n\r\n" not in data:
+            data += self._more()
+        head, _, rest = data.partition(b"\r\n\r\n")
+        length = next((int(v) for k, _, v in (x.partition(b":") for x in head.split(b"\r\n")) if k.lower() == b"content-length"), None)
+        if length is None:
+            raise Broken(f"an answer without Content-Length: {head!r}")
+        parts, have = [rest], len(rest)
+        while have < length:
+            parts.append(self._more())
+            have += len(parts[-1])
+        data = b"".join(parts)
+        self.rest = data[length:]
+        return int(head.split()[1]), head + b"\r\n\r\n", data[:length]
+
+    def _more(self):
+        data = self.socket.recv(1 << 20)
+        if not data:
+            raise Broken("the server closed a connection in the middle of an answer")
+        return data
+
+    def ask(self):
+        self.send()
+        return self.receive()
+
+    def close(self):
+        self.socket.close()
+
+
+def request(path, body=None):
+    if body is None:
+        return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    return (f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
+
+
+class Server:
+    """A running server. `name` is "chimera" or "nginx"; `before` a command that starts the command (valgrind)."""
+
+    def __init__(self, name, command, port, cpus=None, workers=1, before=(), folder=None):
+        self.name, self.port = name, port
+        self.log_path = pathlib.Path(folder) / f"{name}-{port}.log"
+        self.children_expected = workers if name == "nginx" and workers > 1 else 0
+        self.ended = False
+        with on_cpus(cpus), open(self.log_path, "wb") as log:
+            self.started = time.monotonic()
+            self.process = subprocess.Popen([*before, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENV,
+                                            start_new_session=True)
+
+    def wait_ready(self, req):
+        """Seconds from just before exec to the first answer of 200."""
+        end = self.started + PATIENCE
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise Broken(f"{self.name} ended with {self.process.returncode} before it was ready: {self.log_tail()}")
+            try:
+                x = Exchange(self.port, req)
+            except OSError:
+                time.sleep(0.0002)
+                continue
+            try:
+                if x.ask()[0] == 200:
+                    took = time.monotonic() - self.started
+                    self._wait_children(end)
+                    return took
+            finally:
+                x.close()
+            time.sleep(0.0002)
+        raise Broken(f"{self.name} was not ready within {PATIENCE} s: {self.log_tail()}")
+
+    def _wait_children(self, end):
+        while len(self.pids()) < 1 + self.children_expected and time.monotonic() < end:
+            time.sleep(0.001)
+
+    def pids(self):
+        pid = self.process.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if self.children_expected else []
+        return [pid, *map(int, children)]
+
+    def log_tail(self):
+        return self.log_path.read_text(errors="replace")[-600:].strip()
+
+    def ready_line(self):
+        """chimerad's own account of its start: the fields of its `ready` line."""
+        for line in self.log_path.read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                fields = json.loads(line)
+                if fields.get("msg") == "ready":
+                    return fields
+        return {}
+
+    def stop(self):
+        """Ends it; complains if it had crashed or does not end in peace."""
+        if self.ended:
+            return
+        self.ended = True
+        early = self.process.poll()
+        if early is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise Broken(f"{self.name} did not end within {PATIENCE} s of SIGTERM: {self.log_tail()}") from None
+        if early is not None or self.process.returncode != 0:
+            raise Broken(f"{self.name} ended with {self.process.returncode}: {self.log_tail()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            self.stop()
+        except Broken:
+            if kind is None:
+                raise
+
+
+class Maker:
+    """Knows the build, the plugin folder and the temporary folder; makes configurations and servers."""
+
+    def __init__(self, build, folder, workers, cpus):
+        self.folder, self.workers, self.cpus = pathlib.Path(folder), workers, cpus
+        self.chimerad = pathlib.Path(build) / "chimerad"
+        self.nginx_path = shutil.which("nginx", path=ENV["PATH"])
+        self.plugins = self.folder / "plugins"
+        self.plugins.mkdir()
+        built = next((d for d in (pathlib.Path(build) / "plugins/.libs", pathlib.Path(build) / "plugins") if any(d.glob("*.so"))), None)
+        if not built:
+            raise Broken(f"{build}/plugins holds no .so: run make there first")
+        for so in built.glob("*.so"):
+            (self.plugins / so.name).symlink_to(so.resolve())
+        cc = os.environ.get("CC", "cc").split()
+        done = subprocess.run([*cc, "-std=gnu11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden",
+                               f"-I{SOURCE}/sdk/include", "-o", self.plugins / "b_static.so", SOURCE / "tests/bench/b_static.c"],
+                              capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            raise Broken(f"b_static.c does not compile: {done.stderr}")
+
+    def chimera(self, sections, **how):
+        port = free_port()
+        ini = self.folder / f"chimera-{port}.ini"
+        state = self.folder / f"state-{port}"
+        state.mkdir(exist_ok=True)
+        ini.write_text(f"[server]\nprofile = prod\nlisten = 127.0.0.1:{port}\nworkers = {self.workers}\nplugin_dir = {self.plugins}\n"
+                       f"state_dir = {state}\ncontrol = control.sock\ndrain_delay = 0s\ndrain_timeout = 5s\n{sections}")
+        return Server("chimera", [self.chimerad, "-c", ini], port, **self._how(how))
+
+    def nginx(self, body, **how):
+        port = free_port()
+        folder = self.folder / f"nginx-{port}"
+        folder.mkdir(exist_ok=True)
+        conf = folder / "nginx.conf"
+        many = self.workers > 1
+        temps = "".join(f"{x}_temp_path {folder}/{x};\n" for x in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        conf.write_text(
+            f"daemon off;\nmaster_process {'on' if many else 'off'};\nworker_processes {self.workers};\n"
+            f"{'user root;' if many and os.getuid() == 0 else ''}\npid {folder}/pid;\nerror_log stderr error;\n"
+            "worker_rlimit_nofile 20000;\nevents { worker_connections 16000; }\n"
+            f"http {{\n{temps}access_log off;\nkeepalive_requests 100000000;\nkeepalive_timeout 75s;\ndefault_type text/plain;\n"
+            f"server {{ listen 127.0.0.1:{port}{' reuseport' if many else ''}; location / {{ return 200 \"{body}\"; }} }}\n}}\n")
+        return Server("nginx", [self.nginx_path, "-p", folder, "-e", "stderr", "-c", conf], port, **self._how(how))
+
+    def _how(self, how):
+        return {"workers": self.workers, "folder": self.folder, "cpus": self.cpus, **how}
