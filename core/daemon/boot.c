@@ -45,6 +45,15 @@ static void list_plugins(void *arg, void (*fn)(void *, const char *), void *fn_a
 	chi_loader_list(fn, fn_arg);
 }
 
+bool chi_config_default(const char *program)
+{
+	if (!chi_daemon.file && !access(CHI_DEFAULT_CONF, F_OK))
+		chi_daemon.file = CHI_DEFAULT_CONF;
+	if (!chi_daemon.file && program)
+		fprintf(stderr, "%s: there is no %s: name a config file with -c FILE\n", program, CHI_DEFAULT_CONF);
+	return chi_daemon.file;
+}
+
 struct chi_conf *chi_config_load(struct chi_report *report)
 {
 	return chi_conf_load(&(struct chi_conf_args){ .file = chi_daemon.file, .overrides = chi_daemon.overrides, .env = environ,

@@ -17,6 +17,11 @@
 #include "core/http/http.h"
 #include "core/plugin/gen.h"
 
+#ifndef CHIMERA_CONF_DIR
+#define CHIMERA_CONF_DIR "/etc/chimera"
+#endif
+#define CHI_DEFAULT_CONF CHIMERA_CONF_DIR "/chimera.ini"
+
 enum { CHI_EXIT_OK = 0, CHI_EXIT_USAGE = 64, CHI_EXIT_UNAVAILABLE = 69, CHI_EXIT_SOFTWARE = 70, CHI_EXIT_OSERR = 71, CHI_EXIT_NOPERM = 77,
        CHI_EXIT_CONFIG = 78 };
 
@@ -44,6 +49,8 @@ extern struct chi_daemon chi_daemon;
 /* Loads, builds and checks. NULL: errors are in the report. */
 struct chi_gen *chi_config_build(struct chi_report *report);
 struct chi_conf *chi_config_load(struct chi_report *report);
+/* Makes chi_daemon.file the default file if -c named none. False: there is none, which stderr has heard (program NULL: it has not). */
+bool chi_config_default(const char *program);
 /* The whole start, on the boot thread. An exit code; 0 when ready. */
 int chi_boot(void);
 /* A new config for the running server: whole or not at all. */

@@ -19,10 +19,6 @@
 #ifndef CHIMERA_VERSION
 #define CHIMERA_VERSION "0"
 #endif
-#ifndef CHIMERA_CONF_DIR
-#define CHIMERA_CONF_DIR "/etc/chimera"
-#endif
-#define DEFAULT_CONF CHIMERA_CONF_DIR "/chimera.ini"
 #define STEP_DEFAULT_MS 10000
 
 static const char *overrides[256];
@@ -30,7 +26,7 @@ static const char *overrides[256];
 static void usage(FILE *out)
 {
 	fputs("usage: chimerad [-c FILE] [-o SECTION.KEY=VALUE]... [-t | -T] [-V]\n"
-	      "  -c, --config FILE   read FILE (default: " DEFAULT_CONF ")\n"
+	      "  -c, --config FILE   read FILE (default: " CHI_DEFAULT_CONF ")\n"
 	      "  -o, --option S.K=V  set a key; stronger than environment and file\n"
 	      "  -t, --check         check the config, tell all its errors, exit (78 if there are any)\n"
 	      "  -T, --dump-config   print the effective config with the origin of each value, exit\n"
@@ -260,13 +256,8 @@ int main(int argc, char **argv)
 		puts("chimerad " CHIMERA_VERSION);
 		return 0;
 	}
-	if (!chi_daemon.file) {
-		chi_daemon.file = DEFAULT_CONF;
-		if (access(chi_daemon.file, F_OK)) {
-			fprintf(stderr, "chimerad: there is no %s: name a config file with -c FILE\n", DEFAULT_CONF);
-			return CHI_EXIT_CONFIG;
-		}
-	}
+	if (!chi_config_default("chimerad"))
+		return CHI_EXIT_CONFIG;
 	if (mode)
 		return check_only(mode == 'T');
 	sigset_t set;

@@ -297,6 +297,8 @@ void chi_conn_lost(struct chi_conn *c)
 	c->in = NULL;
 	c->in_len = c->in_cap = 0;
 	atomic_fetch_sub_explicit(&c->http->shared->connections, 1, memory_order_relaxed);
+	if (c->counted)
+		chi_perip_remove(&c->addr);
 	chi_stats_conn(-1);
 	struct chi_req *r = c->req;
 	c->req = NULL;

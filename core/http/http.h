@@ -8,6 +8,7 @@
  *   response.c  the answer: header fields, one piece or streamed
  *   problem.c   error answers, one table
  *   proxy.c     trusted proxies and the client's address
+ *   perip.c     connections per address
  *   stats.c     metrics and the access log
  *
  * A connection has one request at a time; what is pipelined behind it waits as bytes. A request lives in its ctx (extra room), the
@@ -132,6 +133,7 @@ struct chi_conn {
 	bool paused : 1;    /* not reading: too much waits */
 	bool want_drain : 1; /* on_writable is owed */
 	bool is_unix : 1;
+	bool counted : 1;   /* in perip.c */
 	bool dead : 1;      /* closed while consuming: freed when it unwinds */
 };
 
@@ -267,6 +269,10 @@ bool chi_addr_parse(const char *p, size_t n, struct in6_addr *a);
 void chi_addr_text(const struct in6_addr *a, char *out); /* INET6_ADDRSTRLEN bytes */
 bool chi_proxy_trusted(const struct chi_conn *c);
 const char *chi_proxy_client(struct chi_req *r); /* the client's address as text */
+
+/* perip.c [any] */
+int64_t chi_perip_add(const struct in6_addr *a); /* how many that address has now; 0: no memory, not counted */
+void chi_perip_remove(const struct in6_addr *a);
 
 /* stats.c */
 bool chi_stats_init(char *why, size_t cap);

@@ -177,15 +177,13 @@ static void no_descriptors(struct chi_listener *ls)
 	chi_timer_set(&ls->pause, PAUSE_MS);
 }
 
-static bool too_many(struct chi_http *h, const struct chi_conn *fresh)
+static bool too_many(struct chi_http *h, struct chi_conn *fresh)
 {
-	const struct chi_server_conf *s = h->conf;
-	if (s->max_connections_per_ip <= 0 || fresh->is_unix)
+	if (h->conf->max_connections_per_ip <= 0 || fresh->is_unix)
 		return false;
-	int64_t n = 0;
-	for (const struct chi_conn *c = h->conns; c; c = c->next)
-		n += !c->is_unix && !memcmp(&c->addr, &fresh->addr, sizeof c->addr);
-	return n > s->max_connections_per_ip;
+	int64_t n = chi_perip_add(&fresh->addr);
+	fresh->counted = n > 0;
+	return n > h->conf->max_connections_per_ip;
 }
 
 static void take(struct chi_listener *ls, int fd, const struct sockaddr_storage *sa, socklen_t len)

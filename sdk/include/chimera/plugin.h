@@ -548,7 +548,7 @@ static inline void ch_timer_free(struct ch_timer *t) { ch_host_->timer_free(t); 
 static inline bool ch_post(struct ch_loop *l, ch_fn fn, void *data) { return ch_host_->post(l, fn, data); }
 /* Runs fn(data) once at the end of this turn of the loop. Loop thread. */
 static inline void ch_turn_end(struct ch_loop *l, ch_fn fn, void *data) { ch_host_->turn_end(l, fn, data); }
-/* [any] Monotonic and wall clock (since the epoch), microseconds. On a loop ch_now is read once a turn. */
+/* [any] Monotonic and wall clock (since the epoch), microseconds. */
 static inline int64_t ch_now(void) { return ch_host_->now(); }
 static inline int64_t ch_wall(void) { return ch_host_->wall(); }
 /* [any] 64 random bits from a fast generator seeded by the system: for ids, never for secrets. */

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* chimeractl: arguments and the table of verbs. */
+#include "core/ctl/ctl.h"
+
+#include "core/conf/near.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define OVERRIDES_MAX 256
+
+enum needs { NOTHING, CONFIG, SERVER }; /* a verb needs: no file; the config file; a running server's socket */
+
+struct verb {
+	const char *name, *args;
+	int least, most;        /* arguments */
+	enum needs needs;
+	int (*run)(const struct ctl *);
+	const char *summary;    /* NULL: not shown */
+	const char *help;
+};
+
+static const struct verb verbs[] = {
+	{ "check", "", 0, 0, CONFIG, ctl_check, "Check the config and tell all its errors",
+	  "Loads the config as the daemon would and starts nothing. Exit code 78 if it has errors.\nWith --json: an array of objects with level, file, line, section, key, value, message." },
+	{ "dump", "", 0, 0, CONFIG, ctl_dump, "Print the effective config with the origin of each value",
+	  "Secrets are shown as ***. With --json: the same as one object." },
+	{ "plugins", "[--live]", 0, 0, CONFIG, ctl_plugins, "Show plugins, hooks in the order of their chains, services and routes",
+	  "What the config makes of it, without a server; with --live what the running server has." },
+	{ "options", "PLUGIN", 1, 1, NOTHING, ctl_options, "Show what a plugin can be told; also `server` and `log`",
+	  "Name, type, default, what is allowed, environment variables. With --json: the same as one object." },
+	{ "status", "", 0, 0, SERVER, ctl_status, "Show how the running server is",
+	  "Asks the server over its control socket. Exit code 69 if it does not answer within 5 s." },
+	{ "log", "level [LEVEL]", 1, 2, SERVER, ctl_log_level, "Show or set the running server's log level",
+	  "LEVEL is debug, info, warn or error, and holds until the next one, a reload that names another, or the end." },
+	{ "version", "", 0, 0, NOTHING, ctl_version, "Print version, commit and plugin interface", "" },
+	{ "man", "", 0, 0, NOTHING, ctl_man, NULL, "Prints the generated part of chimera.ini(5) for all plugins in plugin_dir." },
+};
+#define VERBS (sizeof(verbs) / sizeof(*verbs))
+
+static const char *overrides[OVERRIDES_MAX];
+
+int ctl_fail(int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fputs("chimeractl: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+	return code;
+}
+
+void *ctl_grow(void *arg, void *old, size_t used, size_t want)
+{
+	(void)arg;
+	(void)used;
+	return realloc(old, want);
+}
+
+static void usage(FILE *out)
+{
+	fputs("usage: chimeractl [-c FILE] [-o SECTION.KEY=VALUE]... [--json] VERB\n\n", out);
+	for (size_t i = 0; i < VERBS; i++)
+		if (verbs[i].summary)
+			fprintf(out, "  %-8s %-14s %s\n", verbs[i].name, verbs[i].args, verbs[i].summary);
+	fputs("\n  -c, --config FILE   the server's config file (default: the daemon's)\n"
+	      "  -o, --option S.K=V  set a key; stronger than environment and file\n"
+	      "      --socket PATH   the control socket (default: the config's)\n"
+	      "      --json          for programs\n"
+	      "  -h, --help          this text; behind a verb: more about it\n"
+	      "  -V, --version       as the verb\n", out);
+}
+
+static void usage_of(const struct verb *v)
+{
+	printf("usage: chimeractl [-c FILE] [-o S.K=V]... [--json] %s%s%s%s\n\n", v->needs == SERVER ? "[--socket PATH] " : "", v->name, *v->args ? " " : "", v->args);
+	printf("%s.\n%s%s", v->summary ? v->summary : "For the build", v->help, *v->help ? "\n" : "");
+}
+
+static const struct verb *find(const char *name)
+{
+	struct chi_near near;
+
+	chi_near_init(&near, name);
+	for (size_t i = 0; i < VERBS; i++) {
+		if (!strcmp(verbs[i].name, name))
+			return &verbs[i];
+		if (verbs[i].summary)
+			chi_near_offer(&near, verbs[i].name);
+	}
+	ctl_fail(0, "'%s' is no verb%s%s: see chimeractl --help", name, *near.best ? "; did you mean " : "", near.best);
+	return NULL;
+}
+
+static bool wants_colour(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb");
+}
+
+struct flags {
+	bool help, live, version;
+};
+
+static int parse(int argc, char **argv, struct ctl *ctl, struct flags *f)
+{
+	enum { JSON = 256, SOCKET, LIVE };
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' }, { "option", required_argument, NULL, 'o' }, { "json", no_argument, NULL, JSON },
+		{ "socket", required_argument, NULL, SOCKET }, { "live", no_argument, NULL, LIVE }, { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' }, { 0 },
+	};
+	int opt, n = 0;
+
+	while ((opt = getopt_long(argc, argv, "c:o:hV", longs, NULL)) != -1) {
+		if (opt == 'c')
+			chi_daemon.file = optarg;
+		else if (opt == 'o' && n < OVERRIDES_MAX - 1)
+			overrides[n++] = optarg;
+		else if (opt == 'o')
+			return ctl_fail(CHI_EXIT_USAGE, "there are more than %d options -o: use a file", OVERRIDES_MAX - 1);
+		else if (opt == JSON)
+			ctl->json = true;
+		else if (opt == SOCKET)
+			ctl->socket = optarg;
+		else if (opt == LIVE)
+			f->live = true;
+		else if (opt == 'h')
+			f->help = true;
+		else if (opt == 'V')
+			f->version = true;
+		else
+			return CHI_EXIT_USAGE; /* getopt has said why */
+	}
+	chi_daemon.overrides = overrides;
+	return 0;
+}
+
+/* The control socket of the config, unless --socket names one. */
+static int find_socket(struct ctl *ctl)
+{
+	char *control;
+
+	if (ctl->socket)
+		return 0;
+	if (!chi_config_default("chimeractl") || !ctl_server(&control))
+		return CHI_EXIT_CONFIG;
+	ctl->socket = control; /* until the end of the process */
+	return *control ? 0 : ctl_fail(CHI_EXIT_CONFIG, "the config has no control socket: set [server] control, or name one with --socket PATH");
+}
+
+static int run(const struct verb *v, struct ctl *ctl, const struct flags *f)
+{
+	int (*fn)(const struct ctl *) = v->run;
+	enum needs needs = v->needs;
+	int code = 0;
+
+	if (f->live && fn == ctl_plugins) {
+		fn = ctl_plugins_live;
+		needs = SERVER;
+	} else if (f->live) {
+		return ctl_fail(CHI_EXIT_USAGE, "--live is for plugins, not for %s", v->name);
+	}
+	if (needs == SERVER)
+		code = find_socket(ctl);
+	else if (needs == CONFIG && !chi_config_default("chimeractl"))
+		code = CHI_EXIT_CONFIG;
+	code = code ? code : fn(ctl);
+	if (fflush(stdout) || ferror(stdout))
+		return ctl_fail(CHI_EXIT_OSERR, "the output cannot be written");
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl ctl = { .colour = wants_colour() };
+	struct flags f = { false, false, false };
+	int code = parse(argc, argv, &ctl, &f);
+
+	if (code)
+		return code;
+	if (f.version)
+		return ctl_version(&ctl);
+	if (optind == argc) {
+		usage(f.help ? stdout : stderr);
+		return f.help ? 0 : CHI_EXIT_USAGE;
+	}
+	const struct verb *v = find(argv[optind]);
+	if (!v)
+		return CHI_EXIT_USAGE;
+	if (f.help) {
+		usage_of(v);
+		return 0;
+	}
+	ctl.args = argv + optind + 1;
+	ctl.nargs = argc - optind - 1;
+	if (ctl.nargs < v->least || ctl.nargs > v->most)
+		return ctl_fail(CHI_EXIT_USAGE, "%s takes %s: see chimeractl %s --help", v->name, *v->args ? v->args : "no arguments", v->name);
+	return run(v, &ctl, &f);
+}

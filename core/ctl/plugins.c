@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plugins: instances, hooks in the order of their chains, routes; from the config, or from a running server. One document, one way to show it. */
+#include "core/ctl/client.h"
+#include "core/ctl/ctl.h"
+#include "core/ctl/doc.h"
+#include "core/ctl/table.h"
+
+#include "core/plugin/control.h"
+
+#include <stdlib.h>
+
+/* A table of one array of objects: a column for each member named. */
+static void show_array(const struct ctl *ctl, struct ch_str array, const char *const *members, size_t n)
+{
+	struct ctl_table t = { .columns = n };
+	struct ch_str row;
+	char *cells[CTL_COLUMNS];
+
+	ctl_table_row(&t, members);
+	for (size_t at = 0; ctl_each(array, &at, NULL, &row);) {
+		for (size_t i = 0; i < n; i++)
+			cells[i] = ctl_text(ctl_member(row, members[i]));
+		ctl_table_take(&t, cells);
+	}
+	ctl_table_print(&t, stdout, ctl->colour);
+}
+
+static void show_chains(const struct ctl *ctl, struct ch_str chains)
+{
+	struct ctl_table t = { .columns = 2 };
+	struct ch_str phase, ids;
+
+	ctl_table_row(&t, (const char *const[]){ "phase", "hooks in order" });
+	for (size_t at = 0; ctl_each(chains, &at, &phase, &ids);) {
+		char *cells[CTL_COLUMNS] = { strndup(phase.p, phase.n), ctl_text(ids) };
+		if (!cells[1] || !*cells[1]) {
+			free(cells[1]);
+			cells[1] = strdup("-");
+		}
+		ctl_table_take(&t, cells);
+	}
+	ctl_table_print(&t, stdout, ctl->colour);
+}
+
+static int show(const struct ctl *ctl, struct ch_str doc)
+{
+	if (ctl->json) {
+		printf("%.*s\n", (int)doc.n, doc.p);
+		return 0;
+	}
+	show_array(ctl, ctl_member(doc, "plugins"), (const char *const[]){ "id", "plugin", "version", "abi", "provides", "summary" }, 6);
+	putchar('\n');
+	show_chains(ctl, ctl_member(doc, "chains"));
+	putchar('\n');
+	show_array(ctl, ctl_member(doc, "routes"), (const char *const[]){ "method", "pattern", "id" }, 3);
+	return 0;
+}
+
+int ctl_plugins(const struct ctl *ctl)
+{
+	struct chi_report *report = chi_report_new();
+	struct chi_gen *g = chi_config_build(report);
+	struct ch_jw w;
+
+	chi_report_print(report, stderr, false);
+	chi_report_free(report);
+	if (!g)
+		return CHI_EXIT_CONFIG;
+	ch_jw_init(&w, NULL, 0);
+	w.grow = ctl_grow;
+	chi_plugins_json(g, &w);
+	int code = w.failed ? ctl_fail(CHI_EXIT_OSERR, "there is not enough memory") : show(ctl, (struct ch_str){ w.buf, w.len });
+	free(w.buf);
+	chi_gen_free(g);
+	return code;
+}
+
+int ctl_plugins_live(const struct ctl *ctl)
+{
+	struct ctl_answer a;
+	int code = ctl_ask(ctl->socket, "GET", "/control/plugins", NULL, &a);
+
+	if (code)
+		return code;
+	show(ctl, (struct ch_str){ a.body, a.n });
+	free(a.body);
+	return 0;
+}
