@@ -64,6 +64,7 @@ static const struct ch_option server_options[] = {
 	OPT(startup_vendor_pings, BOOL, .env = "STARTUP_VENDOR_PINGS", .help = "Ask the backends at start; never fails the start"),
 	OPT(drain_delay, DURATION, .def = "5s", .dev_def = "0s", .help = "Time after SIGTERM of being not ready and still serving"),
 	OPT(drain_timeout, DURATION, .def = "25s", .help = "Time from SIGTERM to the end, the delay included"),
+	OPT(max_metric_series, INT, .def = "10000", .min = "1000", .max = "1000000", .help = "Series of labelled metrics in all; past it a label is \"other\""),
 	OPT(offload_threads, INT, .def = "4", .min = "1", .max = "64", .help = "Threads for work that blocks"),
 };
 

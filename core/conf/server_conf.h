@@ -41,6 +41,7 @@ struct chi_server_conf {
 	int64_t startup_step_timeout, startup_check_timeout;
 	bool startup_vendor_pings;
 	int64_t drain_delay, drain_timeout;
+	int64_t max_metric_series;
 	int64_t offload_threads;
 };
 

@@ -7,7 +7,8 @@
  *   describe.c  options, man, version: what there is to be configured
  *   plugins.c   plugins: what the config makes of it, or what a running server has
  *   live.c      status, log level: questions to a running server
- *   client.c    one exchange over the control socket
+ *   client.c    one question over the control socket
+ *   answer.c    reading what comes back
  *   doc.c       reading JSON that came from the server
  *   table.c     aligned columns
  */

@@ -293,6 +293,7 @@ static int start_loops(struct chi_gen *g, char *why, size_t cap)
 	chi_step("state_dir");
 	if (!make_state_dir(conf->server->state_dir, why, cap))
 		return CHI_EXIT_UNAVAILABLE;
+	chi_metrics_set_cap((unsigned)conf->server->max_metric_series);
 	chi_step("loops");
 	chi_raise_descriptors(conf->server->max_connections * 2 + 256);
 	if (!chi_stats_init(why, cap) || !chi_offload_start((unsigned)conf->server->offload_threads) || !chi_loops_start(conf, why, cap))

@@ -123,7 +123,7 @@ struct ch_option {
 	const char *min, *max;            /* bounds in the option's own grammar; NULL: none */
 	const char *const *values;        /* ENUM: names, ended by NULL */
 	const char *iface;                /* SERVICE(S): "inference/1" */
-	const char *env;                  /* further environment names by comma; "LLM_TIMEOUT_MS:ms" gives the unit of bare numbers */
+	const char *env;                  /* further environment names by comma; "LLM_TIMEOUT_MS:ms" gives the unit of bare numbers, "OLD:deprecated" warns */
 	const char *help;                 /* one sentence, without a final stop */
 };
 
