@@ -260,7 +260,7 @@ static bool find_plugin(struct load *l, struct chi_sect *s)
 			s->plugin, near.best);
 	else
 		chi_report_add(l->report, CHI_R_ERROR, s->place, s->line,
-			"[%s]: there is no plugin \"%s\"; `chimeractl plugins` shows those there are", s->name, s->plugin);
+			"[%s]: there is no plugin \"%s\"; `chimeractl options` shows those there are", s->name, s->plugin);
 	return false;
 }
 

@@ -23,4 +23,5 @@ struct ctl_answer {
 bool ctl_read_answer(int fd, int64_t deadline, struct ctl_answer *out, char *why, size_t cap);
 /* Milliseconds of the monotonic clock. */
 int64_t ctl_clock(void);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options, man, version: what there is to be configured. From the plugins' tables alone; nothing is started. */
 #include "core/ctl/ctl.h"
+#include "core/ctl/table.h"
 
 #include "core/conf/near.h"
 #include "core/plugin/loader.h"
@@ -54,8 +55,37 @@ static int unknown(const char *name, const char *why)
 	return ctl_fail(CHI_EXIT_USAGE, "there is no plugin '%s': there are %s", name, n.all);
 }
 
+static void list_one(void *arg, const char *name)
+{
+	char why[512];
+	const struct ch_plugin *p = chi_loader_find(name, why, sizeof(why));
+
+	ctl_table_row(arg, (const char *const[]){ name, p ? p->version : "-", p ? p->summary : why });
+}
+
+/* What can be asked about; a plugin that cannot be loaded stands there with the reason. */
+static int list(const struct ctl *ctl)
+{
+	struct ctl_table t = { .columns = 3 };
+
+	chi_config_default(NULL);
+	if (!ctl_server(NULL))
+		return CHI_EXIT_CONFIG;
+	ctl_table_row(&t, (const char *const[]){ "plugin", "version", "summary" });
+	ctl_table_row(&t, (const char *const[]){ "server", CHIMERA_VERSION, chi_server_section.summary });
+	ctl_table_row(&t, (const char *const[]){ "log", CHIMERA_VERSION, chi_log_section.summary });
+	chi_loader_list(list_one, &t);
+	if (ctl->json)
+		ctl_table_json(&t, stdout);
+	else
+		ctl_table_print(&t, stdout, ctl->colour);
+	return 0;
+}
+
 int ctl_options(const struct ctl *ctl)
 {
+	if (!ctl->nargs)
+		return list(ctl);
 	const char *name = ctl->args[0];
 	const struct ch_plugin *p = !strcmp(name, "server") ? &chi_server_section : !strcmp(name, "log") ? &chi_log_section : NULL;
 	char why[512];
@@ -128,7 +158,7 @@ int ctl_version(const struct ctl *ctl)
 	ch_jw_key(&w, "abi");
 	ch_jw_cstr(&w, abi);
 	ch_jw_object_end(&w);
-	printf("%.*s\n", (int)w.len, w.failed ? "null" : w.buf);
+	printf("%.*s\n", w.failed ? 4 : (int)w.len, w.failed ? "null" : w.buf);
 	free(w.buf);
 	return 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/ctl/table.h"
 
+#include <chimera/kit/json.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +40,16 @@ void ctl_table_row(struct ctl_table *t, const char *const *cells)
 	ctl_table_take(t, copies);
 }
 
+static void forget(struct ctl_table *t)
+{
+	for (size_t r = 0; r < t->nrows; r++)
+		for (size_t c = 0; c < t->columns; c++)
+			free(t->rows[r][c]);
+	free(t->rows);
+	t->rows = NULL;
+	t->nrows = 0;
+}
+
 void ctl_table_print(struct ctl_table *t, FILE *out, bool colour)
 {
 	size_t widest[CTL_COLUMNS] = { 0 };
@@ -57,10 +69,33 @@ void ctl_table_print(struct ctl_table *t, FILE *out, bool colour)
 			fprintf(out, "%s%*s", cell(t, r, c), c < last ? (int)(widest[c] - width(cell(t, r, c)) + 2) : 0, "");
 		fputs(bold ? "\033[0m\n" : "\n", out);
 	}
-	for (size_t r = 0; r < t->nrows; r++)
-		for (size_t c = 0; c < t->columns; c++)
-			free(t->rows[r][c]);
-	free(t->rows);
-	t->rows = NULL;
-	t->nrows = 0;
+	forget(t);
+}
+
+static void *grow(void *arg, void *old, size_t used, size_t want)
+{
+	(void)arg;
+	(void)used;
+	return realloc(old, want);
+}
+
+void ctl_table_json(struct ctl_table *t, FILE *out)
+{
+	struct ch_jw w;
+
+	ch_jw_init(&w, NULL, 0);
+	w.grow = grow;
+	ch_jw_array(&w);
+	for (size_t r = 1; r < t->nrows; r++) {
+		ch_jw_object(&w);
+		for (size_t c = 0; c < t->columns; c++) {
+			ch_jw_key(&w, cell(t, 0, c));
+			ch_jw_cstr(&w, t->rows[r][c]);
+		}
+		ch_jw_object_end(&w);
+	}
+	ch_jw_array_end(&w);
+	fprintf(out, "%.*s\n", w.failed ? 4 : (int)w.len, w.failed ? "null" : w.buf);
+	free(w.buf);
+	forget(t);
 }

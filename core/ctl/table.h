@@ -23,5 +23,7 @@ void ctl_table_take(struct ctl_table *t, char *const *cells);
 void ctl_table_row(struct ctl_table *t, const char *const *cells);
 /* Prints with two blanks between columns, which are as wide as their widest cell in characters; colour: the heading is bold. Frees the rows. */
 void ctl_table_print(struct ctl_table *t, FILE *out, bool colour);
+/* Prints an array of objects instead, whose members are named by the heading. Frees the rows. */
+void ctl_table_json(struct ctl_table *t, FILE *out);
 
 #endif

@@ -120,6 +120,23 @@ static void the_heading_alone_is_bold(void **state)
 	free(text);
 }
 
+static void the_same_rows_are_objects_named_by_the_heading(void **state)
+{
+	struct ctl_table t = { .columns = 2 };
+	char *text;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	(void)state;
+	ctl_table_row(&t, (const char *const[]){ "id", "x" });
+	ctl_table_row(&t, (const char *const[]){ "a\"b", NULL });
+	ctl_table_row(&t, (const char *const[]){ "c", "d" });
+	ctl_table_json(&t, f);
+	fclose(f);
+	assert_string_equal(text, "[{\"id\":\"a\\\"b\",\"x\":null},{\"id\":\"c\",\"x\":\"d\"}]\n");
+	free(text);
+}
+
 /* ---- answers ---- */
 
 struct given {
@@ -221,6 +238,7 @@ int main(void)
 		cmocka_unit_test(texts_of_one_letter_are_joined_within_the_room),
 		cmocka_unit_test(columns_are_as_wide_as_their_widest_cell_in_characters),
 		cmocka_unit_test(the_heading_alone_is_bold),
+		cmocka_unit_test(the_same_rows_are_objects_named_by_the_heading),
 		cmocka_unit_test(answers_are_read_by_length_chunked_and_to_the_end),
 		cmocka_unit_test(a_long_answer_that_comes_in_pieces_is_whole),
 		cmocka_unit_test(what_is_no_whole_answer_is_said_to_be_none),

@@ -56,8 +56,23 @@ bool chi_config_default(const char *program)
 
 struct chi_conf *chi_config_load(struct chi_report *report)
 {
-	return chi_conf_load(&(struct chi_conf_args){ .file = chi_daemon.file, .overrides = chi_daemon.overrides, .env = environ,
-	                                              .on_server = on_server, .find_plugin = find_plugin, .list_plugins = list_plugins }, report);
+	return chi_conf_load(&(struct chi_conf_args){ .file = chi_daemon.file,
+				     .overrides = chi_daemon.overrides,
+				     .env = environ,
+				     .on_server = on_server,
+				     .find_plugin = find_plugin,
+				     .list_plugins = list_plugins },
+		report);
+}
+
+/* What can be written but not listened on, a name for instance, is an error of the config and not of the start. */
+static void check_addresses(const struct chi_conf *conf, const char *key, const struct ch_list *list, struct chi_report *report)
+{
+	char why[256];
+	for (size_t i = 0; i < list->n; i++)
+		if (!chi_listen_parse(list->v[i].p, &(struct chi_listen_addr){ 0 }, why, sizeof why))
+			chi_report_key(
+				report, CHI_R_ERROR, conf->nfiles ? conf->files[0] : NULL, 0, "server", key, list->v[i].p, "%s", why);
 }
 
 struct chi_gen *chi_config_build(struct chi_report *report)
@@ -66,6 +81,10 @@ struct chi_gen *chi_config_build(struct chi_report *report)
 	struct chi_gen *g = conf ? chi_gen_build(conf, report) : NULL;
 	if (!g)
 		return NULL;
+	const struct chi_server_conf *s = g->conf->server;
+	check_addresses(g->conf, "listen", &s->listen, report);
+	check_addresses(g->conf, "status_listen", &s->status_listen, report);
+	check_addresses(g->conf, "admin_listen", &s->admin_listen, report);
 	chi_protect(g, report);
 	chi_gen_check(g, report);
 	if (!chi_report_errors(report))
@@ -122,8 +141,13 @@ static void config_metrics(void)
 {
 	static const char *const results[] = { "ok", "failed", NULL };
 	static const struct ch_metric table[] = {
-		{ .name = "chimera_config_reload_failed", .kind = CH_GAUGE, .help = "1 when the last reload was refused and the old config goes on" },
-		{ .name = "chimera_config_reloads_total", .kind = CH_COUNTER, .labels = { { "result", CH_L_FIXED, results } }, .help = "Reloads, by result" },
+		{ .name = "chimera_config_reload_failed",
+			.kind = CH_GAUGE,
+			.help = "1 when the last reload was refused and the old config goes on" },
+		{ .name = "chimera_config_reloads_total",
+			.kind = CH_COUNTER,
+			.labels = { { "result", CH_L_FIXED, results } },
+			.help = "Reloads, by result" },
 		{ .name = "chimera_config_loaded_timestamp_seconds", .kind = CH_GAUGE, .help = "When the running config was loaded" },
 	};
 	char err[200];
@@ -211,11 +235,17 @@ static bool same_list(const struct ch_list *a, const struct ch_list *b)
 static const char *needs_restart(const struct chi_conf *old, const struct chi_conf *fresh)
 {
 	const struct chi_server_conf *a = old->server, *b = fresh->server;
-	return !same_list(&a->listen, &b->listen) ? "listen" : !same_list(&a->status_listen, &b->status_listen) ? "status_listen" :
-	       !same_list(&a->admin_listen, &b->admin_listen) ? "admin_listen" : strcmp(a->control, b->control) ? "control" :
-	       a->workers != b->workers ? "workers" : a->profile != b->profile ? "profile" : strcmp(a->state_dir, b->state_dir) ? "state_dir" :
-	       strcmp(a->plugin_dir, b->plugin_dir) ? "plugin_dir" : strcmp(a->user, b->user) ? "user" :
-	       a->offload_threads != b->offload_threads ? "offload_threads" : NULL;
+	return !same_list(&a->listen, &b->listen)                 ? "listen"
+	       : !same_list(&a->status_listen, &b->status_listen) ? "status_listen"
+	       : !same_list(&a->admin_listen, &b->admin_listen)   ? "admin_listen"
+	       : strcmp(a->control, b->control)                   ? "control"
+	       : a->workers != b->workers                         ? "workers"
+	       : a->profile != b->profile                         ? "profile"
+	       : strcmp(a->state_dir, b->state_dir)               ? "state_dir"
+	       : strcmp(a->plugin_dir, b->plugin_dir)             ? "plugin_dir"
+	       : strcmp(a->user, b->user)                         ? "user"
+	       : a->offload_threads != b->offload_threads         ? "offload_threads"
+								  : NULL;
 }
 
 static void no_step(const char *name)

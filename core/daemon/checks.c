@@ -62,8 +62,12 @@ static void keep(struct room *m)
 	snprintf(r->message, sizeof r->message, "%.*s", (int)sizeof r->message - 1, m->out.message);
 	pthread_mutex_unlock(&lock);
 	if (r->health != was && !(first && r->health == CH_HEALTHY))
-		chi_log(r->health == CH_HEALTHY ? CH_INFO : CH_WARN, &(struct chi_log_fields){ .plugin = r->inst->self.id }, "check %s is %s now%s%s", r->name,
-		        r->health == CH_HEALTHY ? "healthy" : r->health == CH_DEGRADED ? "degraded" : "unhealthy", *r->message ? ": " : "", r->message);
+		chi_log(r->health == CH_HEALTHY ? CH_INFO : CH_WARN, &(struct chi_log_fields){ .plugin = r->inst->self.id },
+			"check %s is %s now%s%s", r->name,
+			r->health == CH_HEALTHY    ? "healthy"
+			: r->health == CH_DEGRADED ? "degraded"
+						   : "unhealthy",
+			*r->message ? ": " : "", r->message);
 }
 
 static void came(struct ch_ctx *c, int rc)
@@ -179,8 +183,13 @@ void chi_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *da
 	int64_t now = chi_clock();
 	for (size_t i = 0; i < nresults; i++) {
 		const struct result *r = &results[i];
-		struct ch_check_state s = { .size = sizeof s, .name = r->name, .health = r->health, .critical = r->row->critical && r->inst->needed, .message = r->message,
-		                            .duration_ms = r->duration_ms, .age = r->at ? (double)(now - r->at) / 1e6 : -1 };
+		struct ch_check_state s = { .size = sizeof s,
+			.name = r->name,
+			.health = r->health,
+			.critical = r->row->critical && r->inst->needed,
+			.message = r->message,
+			.duration_ms = r->duration_ms,
+			.age = r->at ? (double)(now - r->at) / 1e6 : -1 };
 		fn(data, &s);
 	}
 	pthread_mutex_unlock(&lock);

@@ -25,7 +25,8 @@ static void say(const struct chi_listen_addr *a)
 }
 
 /*
- * SO_REUSEPORT lets a second server of the same user take half of our connections without a word. So the address is tried once without it: then
+ * SO_REUSEPORT lets a second server of the same user take half of our connections without a word. So the address is tried once without
+ * it: then
  * the kernel says that it is in use.
  */
 static bool unused(struct chi_listen_addr *a, char *why, size_t cap)

@@ -44,8 +44,9 @@ static void look_at(struct ch_loop *l, struct beat *b, int64_t now)
 	if (late && !b->told) {
 		const char *plugin = atomic_load_explicit(&l->busy_plugin, memory_order_relaxed);
 		const char *hook = atomic_load_explicit(&l->busy_hook, memory_order_relaxed);
-		chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = plugin }, "%s has been blocked for %.1f s by %s%s%s: its requests wait; no hook may block, use ch_offload",
-		        l->name, (double)(now - since) / 1e6, plugin ? plugin : "the core", plugin ? "'s hook " : "", plugin && hook ? hook : "");
+		chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = plugin },
+			"%s has been blocked for %.1f s by %s%s%s: its requests wait; no hook may block, use ch_offload", l->name,
+			(double)(now - since) / 1e6, plugin ? plugin : "the core", plugin ? "'s hook " : "", plugin && hook ? hook : "");
 	}
 	b->told = late;
 	atomic_fetch_add(&stalled, late);
@@ -177,7 +178,9 @@ static void on_errand(void *data)
 
 static void everywhere(void (*fn)(struct ch_loop *, void *), void *arg)
 {
-	struct everywhere e = { .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .left = chi_around.nloops, .fn = fn, .arg = arg };
+	struct everywhere e = {
+		.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .left = chi_around.nloops, .fn = fn, .arg = arg
+	};
 	struct errand v[CHI_MAX_LOOPS];
 	for (unsigned i = 0; i < chi_around.nloops; i++) {
 		v[i] = (struct errand){ &e, chi_around.loops[i] };

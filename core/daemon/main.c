@@ -129,7 +129,8 @@ static void check_step(void)
 	limit = limit ? limit : STEP_DEFAULT_MS;
 	if (worker.job != JOB_BOOT || !step || chi_clock() - atomic_load(&chi_daemon.step_since) < limit * 1000)
 		return;
-	fprintf(stderr, "chimerad: the startup step '%s' is not done after %lld ms: see [server] startup_step_timeout\n", step, (long long)limit);
+	fprintf(stderr, "chimerad: the startup step '%s' is not done after %lld ms: see [server] startup_step_timeout\n", step,
+		(long long)limit);
 	_exit(CHI_EXIT_UNAVAILABLE);
 }
 

@@ -52,7 +52,9 @@ bool chi_offload_start(unsigned n)
 {
 	static const struct ch_metric table[] = {
 		{ .name = "chimera_offload_waiting", .kind = CH_GAUGE, .help = "Work that waits for a thread of the offload pool" },
-		{ .name = "chimera_offload_refused_total", .kind = CH_COUNTER, .help = "Work refused because the offload pool's queue was full" },
+		{ .name = "chimera_offload_refused_total",
+			.kind = CH_COUNTER,
+			.help = "Work refused because the offload pool's queue was full" },
 	};
 	char err[200];
 	depth_series = chi_metrics_series(chi_metrics_family(&table[0], err, sizeof err), NULL);

@@ -434,7 +434,7 @@ static size_t parse_head(struct chi_conn *c, const char *p, size_t n)
 	default:
 		c->state = CHI_C_BUSY;
 		c->more = false;
-		chi_req_reject(c, head.status, head.error, p, n);
+		chi_req_reject(c, head.status, head.error);
 		return n;
 	}
 }
@@ -570,7 +570,7 @@ static void timed_out(struct chi_conn *c)
 			leave_wait(c);
 			c->in_len = 0;
 			c->state = CHI_C_BUSY;
-			chi_req_reject(c, 408, "the head of the request did not arrive within header_timeout: send it at once", "", 0);
+			chi_req_reject(c, 408, "the head of the request did not arrive within header_timeout: send it at once");
 			return;
 		}
 		break;

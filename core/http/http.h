@@ -139,7 +139,17 @@ struct chi_conn {
 
 /* ---- the request ---- */
 
-enum chi_stage { CHI_S_HEADERS, CHI_S_AUTH, CHI_S_LIMIT, CHI_S_BODY_WAIT, CHI_S_BODY, CHI_S_CONTENT, CHI_S_HANDLER, CHI_S_ANSWERED, CHI_S_OVER };
+enum chi_stage {
+	CHI_S_HEADERS,
+	CHI_S_AUTH,
+	CHI_S_LIMIT,
+	CHI_S_BODY_WAIT,
+	CHI_S_BODY,
+	CHI_S_CONTENT,
+	CHI_S_HANDLER,
+	CHI_S_ANSWERED,
+	CHI_S_OVER
+};
 
 struct chi_header {
 	const char *name, *value;
@@ -231,7 +241,7 @@ void chi_conn_set_wait(struct chi_conn *c, enum chi_wait w);
 /* request.c */
 void chi_req_start(struct chi_conn *c, const struct ch_h1_head *head, const char *raw);
 /* An error before there is a request: answers it and closes. */
-void chi_req_reject(struct chi_conn *c, int code, const char *detail, const char *raw, size_t n);
+void chi_req_reject(struct chi_conn *c, int status, const char *detail);
 /* Body bytes, unframed; then its end; or what is wrong with it (a status and a sentence). Each may end the request. */
 void chi_req_data(struct chi_req *r, const char *p, size_t n);
 void chi_req_data_end(struct chi_req *r);
@@ -254,12 +264,17 @@ void chi_resp_abort(struct chi_req *r);
 /* After the hooks: END, then the last bytes. */
 void chi_resp_finish(struct chi_req *r);
 void chi_resp_drop(struct chi_req *r); /* what was held and will not be sent */
+const char *chi_resp_date(struct ch_loop *l); /* "Date: …\r\n", CHI_DATE_LEN bytes, made once a second and loop */
+#define CHI_DATE_LEN 37
 
 /* problem.c */
 const struct ch_code_info *chi_problem_info(int code);
 int chi_problem_status(int code);
 const char *chi_problem_name(int code);
 int chi_problem(struct chi_req *r, int code, int64_t retry_after_ms, const char *param, const char *detail);
+struct ch_jw;
+/* The object of every error answer; param and req_id may be NULL. */
+void chi_problem_body(struct ch_jw *w, int code, const char *param, const char *req_id, const char *detail);
 const char *chi_status_text(int status);
 
 /* proxy.c */

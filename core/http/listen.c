@@ -77,6 +77,8 @@ bool chi_listen_parse(const char *text, struct chi_listen_addr *a, char *why, si
 		a->len = sizeof *in;
 		if (!strcmp(host, "localhost"))
 			strcpy(host, "127.0.0.1");
+		if (!strcmp(host, "*"))
+			strcpy(host, "0.0.0.0");
 		if (n && inet_pton(AF_INET, host, &in->sin_addr) != 1)
 			n = (size_t)-1;
 	}

@@ -68,11 +68,27 @@ const char *chi_status_text(int status)
 {
 	static const char *const low[] = { [0] = "OK", [1] = "Created", [2] = "Accepted", [4] = "No Content", [6] = "Partial Content" };
 	static const char *const mid[] = {
-		[0] = "Bad Request", [1] = "Unauthorized", [2] = "Payment Required", [3] = "Forbidden", [4] = "Not Found",
-		[5] = "Method Not Allowed", [6] = "Not Acceptable", [8] = "Request Timeout", [9] = "Conflict", [10] = "Gone",
-		[11] = "Length Required", [12] = "Precondition Failed", [13] = "Content Too Large", [14] = "URI Too Long",
-		[15] = "Unsupported Media Type", [16] = "Range Not Satisfiable", [17] = "Expectation Failed", [22] = "Unprocessable Content",
-		[28] = "Precondition Required", [29] = "Too Many Requests", [31] = "Request Header Fields Too Large",
+		[0] = "Bad Request",
+		[1] = "Unauthorized",
+		[2] = "Payment Required",
+		[3] = "Forbidden",
+		[4] = "Not Found",
+		[5] = "Method Not Allowed",
+		[6] = "Not Acceptable",
+		[8] = "Request Timeout",
+		[9] = "Conflict",
+		[10] = "Gone",
+		[11] = "Length Required",
+		[12] = "Precondition Failed",
+		[13] = "Content Too Large",
+		[14] = "URI Too Long",
+		[15] = "Unsupported Media Type",
+		[16] = "Range Not Satisfiable",
+		[17] = "Expectation Failed",
+		[22] = "Unprocessable Content",
+		[28] = "Precondition Required",
+		[29] = "Too Many Requests",
+		[31] = "Request Header Fields Too Large",
 	};
 	static const char *const high[] = {
 		[0] = "Internal Server Error", [1] = "Not Implemented", [2] = "Bad Gateway", [3] = "Service Unavailable",
@@ -93,6 +109,33 @@ const char *chi_status_text(int status)
 	return text ? text : "";
 }
 
+void chi_problem_body(struct ch_jw *w, int code, const char *param, const char *req_id, const char *detail)
+{
+	const struct ch_code_info *p = &problem_of(code)->info;
+	char type[80];
+	snprintf(type, sizeof type, "urn:chimera:problem:%s", p->name);
+	ch_jw_object(w);
+	ch_jw_key(w, "type");
+	ch_jw_cstr(w, type);
+	ch_jw_key(w, "title");
+	ch_jw_cstr(w, chi_status_text(p->status));
+	ch_jw_key(w, "status");
+	ch_jw_int(w, p->status);
+	ch_jw_key(w, "detail");
+	ch_jw_cstr(w, detail);
+	ch_jw_key(w, "code");
+	ch_jw_cstr(w, p->name);
+	if (param) {
+		ch_jw_key(w, "param");
+		ch_jw_cstr(w, param);
+	}
+	if (req_id) {
+		ch_jw_key(w, "req_id");
+		ch_jw_cstr(w, req_id);
+	}
+	ch_jw_object_end(w);
+}
+
 int chi_problem(struct chi_req *r, int code, int64_t retry_after_ms, const char *param, const char *detail)
 {
 	const struct problem *p = problem_of(code);
@@ -102,27 +145,7 @@ int chi_problem(struct chi_req *r, int code, int64_t retry_after_ms, const char 
 	if (buf) {
 		struct ch_jw w;
 		ch_jw_init(&w, buf, cap);
-		ch_jw_object(&w);
-		snprintf(buf + cap - 80, 80, "urn:chimera:problem:%s", p->info.name); /* the writer is far from there yet */
-		ch_jw_key(&w, "type");
-		ch_jw_cstr(&w, buf + cap - 80);
-		ch_jw_key(&w, "title");
-		ch_jw_cstr(&w, chi_status_text(p->info.status));
-		ch_jw_key(&w, "status");
-		ch_jw_int(&w, p->info.status);
-		ch_jw_key(&w, "detail");
-		ch_jw_cstr(&w, detail);
-		ch_jw_key(&w, "code");
-		ch_jw_cstr(&w, p->info.name);
-		if (param) {
-			ch_jw_key(&w, "param");
-			ch_jw_cstr(&w, param);
-		}
-		if (f->req_id) {
-			ch_jw_key(&w, "req_id");
-			ch_jw_cstr(&w, f->req_id);
-		}
-		ch_jw_object_end(&w);
+		chi_problem_body(&w, code, param, f->req_id, detail);
 		cap = w.failed ? 0 : w.len;
 	}
 	f->code = p->info.name;

@@ -4,6 +4,7 @@
 #include "core/log/log.h"
 #include "core/plugin/gen.h"
 
+#include <chimera/kit/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -176,8 +177,8 @@ static bool read_body(struct chi_req *r)
 	r->max_body = r->route->max_body ? r->route->max_body : (size_t)r->http->conf->max_body_bytes;
 	if (r->head.body == CH_H1_BODY_LENGTH && r->head.content_length > r->max_body) {
 		char text[160];
-		snprintf(text, sizeof text, "the body has %llu bytes and this route takes %zu: send less", (unsigned long long)r->head.content_length,
-		         r->max_body);
+		snprintf(text, sizeof text, "the body has %llu bytes and this route takes %zu: send less",
+			(unsigned long long)r->head.content_length, r->max_body);
 		refuse(r, CH_E_TOO_LARGE, text);
 		return true;
 	}
@@ -222,7 +223,7 @@ static bool answered_by_route(struct chi_req *r)
 	} else if (!p->methods[m] || (read_only && m != CH_H1_GET && m != CH_H1_HEAD)) {
 		allow(r, read_only ? "GET, HEAD, OPTIONS" : methods);
 		chi_problem(r, CH_E_METHOD_NOT_ALLOWED, 0, NULL,
-		            read_only ? "this listener is read-only: use the server's main address" : "this path has other methods: see Allow");
+			read_only ? "this listener is read-only: use the server's main address" : "this path has other methods: see Allow");
 	} else {
 		return false;
 	}
@@ -288,7 +289,8 @@ static void next_stage(struct chi_req *r)
 		if (r->stage == CHI_S_HEADERS && !find_route(r))
 			return;
 		if (r->stage == CHI_S_AUTH && !permitted(r)) {
-			refuse(r, CH_E_FORBIDDEN, "this route is for the operator: use status_listen or admin_listen, a loopback address, or an admin key");
+			refuse(r, CH_E_FORBIDDEN,
+				"this route is for the operator: use status_listen or admin_listen, a loopback address, or an admin key");
 			return;
 		}
 		r->stage++;
@@ -335,7 +337,7 @@ void chi_req_start(struct chi_conn *c, const struct ch_h1_head *head, const char
 	struct ch_ctx *x = chi_ctx_new(h->loop, h->loop->gen, &chi_req_owner, sizeof(struct chi_req));
 	struct chi_req *r = x ? (struct chi_req *)(x + 1) : NULL;
 	if (!x) {
-		chi_req_reject(c, 503, "the server is out of memory; try again", raw, head->head_len);
+		chi_req_reject(c, 503, "the server is out of memory; try again");
 		return;
 	}
 	x->req = r;
@@ -344,7 +346,7 @@ void chi_req_start(struct chi_conn *c, const struct ch_h1_head *head, const char
 	r->cls = c->cls;
 	if (!copy_head(r, head, raw)) {
 		chi_ctx_end(x);
-		chi_req_reject(c, 503, "the server is out of memory; try again", raw, head->head_len);
+		chi_req_reject(c, 503, "the server is out of memory; try again");
 		return;
 	}
 	r->conn = c;
@@ -383,26 +385,27 @@ struct ch_str chi_req_param(const struct chi_req *r, const char *name)
 
 static int code_of(int status)
 {
-	static const int codes[] = { CH_E_REQUEST_TIMEOUT, CH_E_URI_TOO_LONG, CH_E_EXPECTATION, CH_E_HEADERS_TOO_LARGE, CH_E_NOT_IMPLEMENTED,
-	                             CH_E_VERSION, CH_E_OVERLOADED };
+	static const int codes[] = { CH_E_REQUEST_TIMEOUT, CH_E_URI_TOO_LONG, CH_E_EXPECTATION, CH_E_HEADERS_TOO_LARGE,
+		CH_E_NOT_IMPLEMENTED, CH_E_VERSION, CH_E_OVERLOADED };
 	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
 		if (chi_problem_status(codes[i]) == status)
 			return codes[i];
 	return CH_E_BAD_REQUEST;
 }
 
-void chi_req_reject(struct chi_conn *c, int status, const char *detail, const char *raw, size_t n)
+void chi_req_reject(struct chi_conn *c, int status, const char *detail)
 {
-	(void)raw;
-	(void)n;
 	int code = code_of(status);
-	char body[512], head[512];
-	int bn = snprintf(body, sizeof body, "{\"type\":\"urn:chimera:problem:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\",\"code\":\"%s\"}",
-	                  chi_problem_name(code), chi_status_text(status), status, detail, chi_problem_name(code));
-	int hn = snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
-	                  status, chi_status_text(status), bn);
+	char body[1024], head[256];
+	struct ch_jw w;
+	ch_jw_init(&w, body, sizeof body);
+	chi_problem_body(&w, code, NULL, NULL, detail);
+	size_t bn = w.failed ? 0 : w.len;
+	int hn = snprintf(head, sizeof head,
+		"HTTP/1.1 %d %s\r\n%.*sContent-Type: application/problem+json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
+		chi_status_text(status), CHI_DATE_LEN, chi_resp_date(c->http->loop), bn);
 	chi_stats_reject(c->http, code, detail, c->peer);
-	chi_conn_send(c, (struct iovec[]){ { head, (size_t)hn }, { body, (size_t)bn } }, 2, NULL, NULL);
+	chi_conn_send(c, (struct iovec[]){ { head, (size_t)hn }, { body, bn } }, 2, NULL, NULL);
 	if (!c->dead)
 		chi_conn_next(c, false);
 }

@@ -82,8 +82,7 @@ static char *put_number(char *at, uint64_t v, unsigned base)
 	return at;
 }
 
-/* "Date: …\r\n", made once a second and loop. */
-static const char *date_line(struct ch_loop *l)
+const char *chi_resp_date(struct ch_loop *l)
 {
 	int64_t second = l->now / 1000000;
 	if (l->date_at != second || !l->date[0]) {
@@ -91,14 +90,13 @@ static const char *date_line(struct ch_loop *l)
 		time_t t = (time_t)(chi_wall() / 1000000);
 		struct tm tm;
 		gmtime_r(&t, &tm);
-		snprintf(l->date, sizeof l->date, "Date: %.3s, %02u %.3s %04u %02u:%02u:%02u GMT\r\n", days + 3 * tm.tm_wday, tm.tm_mday % 100u,
-		         months + 3 * tm.tm_mon, (tm.tm_year + 1900) % 10000u, tm.tm_hour % 100u, tm.tm_min % 100u, tm.tm_sec % 100u);
+		snprintf(l->date, sizeof l->date, "Date: %.3s, %02u %.3s %04u %02u:%02u:%02u GMT\r\n", days + 3 * tm.tm_wday,
+			tm.tm_mday % 100u, months + 3 * tm.tm_mon, (tm.tm_year + 1900) % 10000u, tm.tm_hour % 100u, tm.tm_min % 100u,
+			tm.tm_sec % 100u);
 		l->date_at = second;
 	}
 	return l->date;
 }
-
-#define DATE_LEN 37 /* "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" */
 
 /* Decides how the body is delimited and whether the connection survives; RFC 9112, sections 6.3 and 9.3. */
 static void decide(struct chi_req *r)
@@ -128,7 +126,7 @@ static char *put_head(struct chi_req *r, char *at)
 	*at++ = ' ';
 	at = put(at, text, strlen(text));
 	at = put(at, "\r\n", 2);
-	at = put(at, date_line(r->ctx->loop), DATE_LEN);
+	at = put(at, chi_resp_date(r->ctx->loop), CHI_DATE_LEN);
 	if (r->type) {
 		at = put(at, "Content-Type: ", 14);
 		at = put(at, r->type, strlen(r->type));

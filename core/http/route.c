@@ -48,7 +48,9 @@ const char *chi_method_name(int number)
 	return methods[number];
 }
 
-/* FNV-1a. Paths of routes are the config's, so nobody outside can choose colliding ones; the chain that a client's path walks is bounded. */
+/*
+ * FNV-1a. Paths of routes are the config's, so nobody outside can choose colliding ones; the chain that a client's path walks is bounded.
+ */
 static size_t hash(const char *p, size_t n)
 {
 	uint64_t h = 0xcbf29ce484222325u;
@@ -199,12 +201,14 @@ static void write_allow(struct chi_path *p)
 			at += (size_t)snprintf(p->allow + at, sizeof p->allow - at, "%s%s", at ? ", " : "", methods[i]);
 }
 
-const char *chi_routes_add(struct chi_routes *r, struct chi_inst *inst, const struct ch_route *def, const char *pattern, char *buf, size_t cap)
+const char *chi_routes_add(
+	struct chi_routes *r, struct chi_inst *inst, const struct ch_route *def, const char *pattern, char *buf, size_t cap)
 {
 	const char *why = NULL;
 	int method = def->method ? chi_method_number(def->method) : -1;
 	if (method < 0 || method == CH_H1_CONNECT || method == CH_H1_TRACE) {
-		snprintf(buf, cap, "its method %s is none of GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS", def->method ? def->method : "(none)");
+		snprintf(buf, cap, "its method %s is none of GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS",
+			def->method ? def->method : "(none)");
 		return buf;
 	}
 	if (!pattern || *pattern != '/')
@@ -216,7 +220,8 @@ const char *chi_routes_add(struct chi_routes *r, struct chi_inst *inst, const st
 		return why;
 	struct chi_route *old = e->path.methods[method];
 	if (old && !(method == CH_H1_HEAD && old == e->path.methods[CH_H1_GET])) {
-		snprintf(buf, cap, "[%s] has %s %s already: change the path of one of them or switch one off", old->handler.inst->self.id, def->method, pattern);
+		snprintf(buf, cap, "[%s] has %s %s already: change the path of one of them or switch one off", old->handler.inst->self.id,
+			def->method, pattern);
 		return buf;
 	}
 	struct chi_route *route = calloc(1, sizeof *route);

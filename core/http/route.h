@@ -43,7 +43,8 @@ struct chi_route_match {
 struct chi_routes *chi_routes_new(void);
 void chi_routes_free(struct chi_routes *r);
 /* Adds a row. NULL: ok, else one sentence (static or in buf): a bad pattern, or the same method and pattern twice. */
-const char *chi_routes_add(struct chi_routes *r, struct chi_inst *inst, const struct ch_route *def, const char *pattern, char *buf, size_t cap);
+const char *chi_routes_add(
+	struct chi_routes *r, struct chi_inst *inst, const struct ch_route *def, const char *pattern, char *buf, size_t cap);
 /* The normalised path's route. Exact patterns win over those with parts, and longer literal prefixes over shorter ones. */
 void chi_routes_find(const struct chi_routes *r, const char *path, size_t n, struct chi_route_match *m);
 /* All paths in the order of their patterns. */

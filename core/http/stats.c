@@ -9,18 +9,27 @@
 
 static const double seconds[] = { .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10 };
 static const char *const methods[] = { "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "other", NULL };
-static const char *const codes[] = { "bad_request", "request_timeout", "uri_too_long", "expectation_failed", "headers_too_large", "not_implemented",
-                                     "http_version_not_supported", "overloaded", NULL };
+static const char *const codes[] = { "bad_request", "request_timeout", "uri_too_long", "expectation_failed", "headers_too_large",
+	"not_implemented", "http_version_not_supported", "overloaded", NULL };
 
 static const struct ch_metric table[] = {
-	{ .name = "http_requests_total", .kind = CH_COUNTER, .help = "Requests answered, by method, route pattern and status",
-	  .labels = { { "method", CH_L_FIXED, methods }, { "endpoint", CH_L_HOST, NULL }, { "status", CH_L_HOST, NULL } }, .max_series = 5000 },
-	{ .name = "http_request_duration_seconds", .kind = CH_HISTOGRAM, .help = "Time from a request's first byte to the end of its answer",
-	  .labels = { { "method", CH_L_FIXED, methods }, { "endpoint", CH_L_HOST, NULL } }, .buckets = seconds, .nbuckets = 11 },
+	{ .name = "http_requests_total",
+		.kind = CH_COUNTER,
+		.help = "Requests answered, by method, route pattern and status",
+		.labels = { { "method", CH_L_FIXED, methods }, { "endpoint", CH_L_HOST, NULL }, { "status", CH_L_HOST, NULL } },
+		.max_series = 5000 },
+	{ .name = "http_request_duration_seconds",
+		.kind = CH_HISTOGRAM,
+		.help = "Time from a request's first byte to the end of its answer",
+		.labels = { { "method", CH_L_FIXED, methods }, { "endpoint", CH_L_HOST, NULL } },
+		.buckets = seconds,
+		.nbuckets = 11 },
 	{ .name = "http_requests_in_progress", .kind = CH_GAUGE, .help = "Requests that are not answered yet" },
 	{ .name = "active_connections", .kind = CH_GAUGE, .help = "Open client connections" },
-	{ .name = "chimera_http_rejected_total", .kind = CH_COUNTER, .help = "Connections and requests refused before a request began, by reason",
-	  .labels = { { "code", CH_L_FIXED, codes } } },
+	{ .name = "chimera_http_rejected_total",
+		.kind = CH_COUNTER,
+		.help = "Connections and requests refused before a request began, by reason",
+		.labels = { { "code", CH_L_FIXED, codes } } },
 };
 enum { REQUESTS, DURATION, IN_PROGRESS, CONNECTIONS, REJECTED, FAMILIES };
 

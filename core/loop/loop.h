@@ -2,7 +2,8 @@
 /*
  * core/loop/loop.h - a thread with a libev loop: watches, timers, posts, turn ends, a clock read once a turn.
  *
- * All functions are for the loop's own thread unless marked [any]. The test harness links a virtual loop in the place of loop.c: same header,
+ * All functions are for the loop's own thread unless marked [any]. The test harness links a virtual loop in the place of loop.c: same
+ * header,
  * no thread, a clock that tests move.
  *
  * A turn: libev polls, callbacks run, then everything that became ready meanwhile (posts, resumed tickets, turn ends) runs until nothing is

@@ -8,14 +8,22 @@
 
 static const char *const hooks[] = { "headers", "auth", "limit", "body", "content", "response", "end", "task", "check", NULL };
 static const struct ch_metric table[] = {
-	{ .name = "chimera_hook_calls_total", .kind = CH_COUNTER, .labels = { { "plugin", CH_L_HOST, NULL }, { "hook", CH_L_FIXED, hooks } },
-	  .help = "Calls into plugins, by instance and hook" },
-	{ .name = "chimera_hook_errors_total", .kind = CH_COUNTER, .labels = { { "plugin", CH_L_HOST, NULL }, { "hook", CH_L_FIXED, hooks } },
-	  .help = "Calls that ended with ERROR or broke the rules of the SDK" },
-	{ .name = "chimera_hook_seconds", .kind = CH_HISTOGRAM, .labels = { { "plugin", CH_L_HOST, NULL }, { "hook", CH_L_FIXED, hooks } },
-	  .help = "Time in a call, of every 64th call" },
-	{ .name = "chimera_hook_arena_bytes_total", .kind = CH_COUNTER, .labels = { { "plugin", CH_L_HOST, NULL }, { "hook", CH_L_FIXED, hooks } },
-	  .help = "Bytes that calls took from arenas" },
+	{ .name = "chimera_hook_calls_total",
+		.kind = CH_COUNTER,
+		.labels = { { "plugin", CH_L_HOST, NULL }, { "hook", CH_L_FIXED, hooks } },
+		.help = "Calls into plugins, by instance and hook" },
+	{ .name = "chimera_hook_errors_total",
+		.kind = CH_COUNTER,
+		.labels = { { "plugin", CH_L_HOST, NULL }, { "hook", CH_L_FIXED, hooks } },
+		.help = "Calls that ended with ERROR or broke the rules of the SDK" },
+	{ .name = "chimera_hook_seconds",
+		.kind = CH_HISTOGRAM,
+		.labels = { { "plugin", CH_L_HOST, NULL }, { "hook", CH_L_FIXED, hooks } },
+		.help = "Time in a call, of every 64th call" },
+	{ .name = "chimera_hook_arena_bytes_total",
+		.kind = CH_COUNTER,
+		.labels = { { "plugin", CH_L_HOST, NULL }, { "hook", CH_L_FIXED, hooks } },
+		.help = "Bytes that calls took from arenas" },
 };
 enum { CALLS, ERRORS, SECONDS, BYTES };
 

@@ -179,7 +179,12 @@ static const struct ch_route routes[] = {
 	{ .method = "GET", .pattern = "/control/status", .cls = CHI_ROUTE_CONTROL, .fn = on_status },
 	{ .method = "GET", .pattern = "/control/plugins", .cls = CHI_ROUTE_CONTROL, .fn = on_plugins },
 	{ .method = "GET", .pattern = "/control/log-level", .cls = CHI_ROUTE_CONTROL, .fn = on_level },
-	{ .method = "POST", .pattern = "/control/log-level", .cls = CHI_ROUTE_CONTROL, .body = CH_BODY_BUFFER, .max_body = 64, .fn = on_level_set },
+	{ .method = "POST",
+		.pattern = "/control/log-level",
+		.cls = CHI_ROUTE_CONTROL,
+		.body = CH_BODY_BUFFER,
+		.max_body = 64,
+		.fn = on_level_set },
 };
 
 static const struct ch_plugin plugin = {

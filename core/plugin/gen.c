@@ -203,8 +203,8 @@ bool chi_gen_check(struct chi_gen *g, struct chi_report *report)
 		struct chi_inst *i = g->insts[k];
 		size_t own = chi_report_errors(report);
 		if (i->self.plugin->check && i->self.plugin->check(&i->self) != CH_OK && chi_report_errors(report) == own)
-			chi_report_add(report, CHI_R_ERROR, i->conf->file, i->conf->line, "[%s] refuses its config and does not say why: a bug in the plugin",
-			               i->self.id);
+			chi_report_add(report, CHI_R_ERROR, i->conf->file, i->conf->line,
+				"[%s] refuses its config and does not say why: a bug in the plugin", i->self.id);
 	}
 	chi_checking.report = NULL;
 	return chi_report_errors(report) == before;
@@ -263,7 +263,8 @@ void chi_gen_enter(struct ch_loop *l, struct chi_gen *g)
 	for (size_t k = 0; k < g->ninsts; k++) {
 		struct chi_inst *i = g->order[k];
 		if (i->self.plugin->loop_start && i->self.plugin->loop_start(&i->self, l) != CH_OK)
-			chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = i->self.id }, "loop_start failed on %s: this instance may not work there", l->name);
+			chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = i->self.id },
+				"loop_start failed on %s: this instance may not work there", l->name);
 	}
 	g->loops[l->index].entered = true;
 	l->gen = g;

@@ -3,7 +3,8 @@
  * core/plugin/gen.h - a config generation: the instances of one config, bound to each other, with their chains and routes packed.
  *
  * Built and started on the boot thread, then given to the loops one by one. A loop counts the ctxs that hold a generation in a cell
- * of its own; when a newer one has taken its place and the cell is 0 the loop lets go, and when all have, the boot thread stops the instances.
+ * of its own; when a newer one has taken its place and the cell is 0 the loop lets go, and when all have, the boot thread stops the
+ * instances.
  */
 #ifndef CHI_GEN_H
 #define CHI_GEN_H
@@ -58,18 +59,27 @@ struct chi_gen {
 	atomic_uint tasks;                  /* on their way to a loop */
 };
 
-/* Builds: instances, services, chains, routes, everything that can be wrong without starting. NULL with errors in the report. Takes the conf. */
+/*
+ * Builds: instances, services, chains, routes, everything that can be wrong without starting. NULL with errors in the report. Takes the
+ * conf.
+ */
 struct chi_gen *chi_gen_build(struct chi_conf *conf, struct chi_report *report);
 /* Calls check of every instance; false with errors in the report. */
 bool chi_gen_check(struct chi_gen *g, struct chi_report *report);
-/* Starts the instances in order of their services; step(name) is told before each. False: one sentence in why, and what had started is stopped again. */
+/*
+ * Starts the instances in order of their services; step(name) is told before each. False: one sentence in why, and what had started is
+ * stopped again.
+ */
 bool chi_gen_start(struct chi_gen *g, void (*step)(const char *name), char *why, size_t why_cap);
 /* Stops what is started, in reverse. No loop may hold it. */
 void chi_gen_stop(struct chi_gen *g);
 void chi_gen_free(struct chi_gen *g);
 struct chi_inst *chi_gen_find(const struct chi_gen *g, const char *id);
 
-/* On a loop: takes g as its current generation (runs loop_start of each instance; an error is logged), and lets the old one go when it is free. */
+/*
+ * On a loop: takes g as its current generation (runs loop_start of each instance; an error is logged), and lets the old one go when it is
+ * free.
+ */
 void chi_gen_enter(struct ch_loop *l, struct chi_gen *g);
 /* On a loop that ends: lets its generation go. No ctx is left. */
 void chi_gen_leave(struct ch_loop *l);

@@ -250,7 +250,10 @@ static void host_instances_walk(struct ch_self *s, void (*fn)(void *, const stru
 	for (size_t k = 0; k < g->ninsts; k++) {
 		const struct chi_inst *i = g->insts[k];
 		if (i->conf != &chi_control_inst)
-			fn(data, &(struct ch_instance){ .size = sizeof(struct ch_instance), .id = i->self.id, .plugin = i->self.plugin->name, .needed = i->needed });
+			fn(data, &(struct ch_instance){ .size = sizeof(struct ch_instance),
+					 .id = i->self.id,
+					 .plugin = i->self.plugin->name,
+					 .needed = i->needed });
 	}
 }
 

@@ -4,6 +4,7 @@
 #include "core/plugin/host.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <ltdl.h>
@@ -50,11 +51,12 @@ static const struct ch_plugin *checked(const struct ch_plugin *p, const char *na
 	else if (p->size < offsetof(struct ch_plugin, name))
 		snprintf(why, cap, "the descriptor of %s is too short (%zu bytes): rebuild it with this chimera's headers", path, p->size);
 	else if (p->abi_major != CH_ABI_MAJOR || p->abi_minor != CH_ABI_MINOR)
-		snprintf(why, cap, "%s is built for plugin interface %u.%u and this server has %u.%u: rebuild it with this chimera's headers", path,
-		         p->abi_major, p->abi_minor, CH_ABI_MAJOR, CH_ABI_MINOR);
+		snprintf(why, cap,
+			"%s is built for plugin interface %u.%u and this server has %u.%u: rebuild it with this chimera's headers", path,
+			p->abi_major, p->abi_minor, CH_ABI_MAJOR, CH_ABI_MINOR);
 	else if (p->size < sizeof *p)
-		snprintf(why, cap, "the descriptor of %s has %zu bytes and interface %u.%u has %zu: rebuild it with this chimera's headers", path,
-		         p->size, CH_ABI_MAJOR, CH_ABI_MINOR, sizeof *p);
+		snprintf(why, cap, "the descriptor of %s has %zu bytes and interface %u.%u has %zu: rebuild it with this chimera's headers",
+			path, p->size, CH_ABI_MAJOR, CH_ABI_MINOR, sizeof *p);
 	else if (!p->name || strcmp(p->name, name))
 		snprintf(why, cap, "%s calls itself '%s': file and plugin must have one name", path, p->name ? p->name : "");
 	else
@@ -73,6 +75,11 @@ static const struct ch_plugin *load(const char *name, char *why, size_t cap)
 	}
 	if (writable_by_others(folder, why, cap) || writable_by_others(path, why, cap))
 		return NULL;
+	/* libltdl binds lazily: a symbol that nobody has would show at its first call, as a crash. So all of it is bound here, before. */
+	if (!dlopen(path, RTLD_NOW | RTLD_LOCAL)) {
+		snprintf(why, cap, "%s cannot be loaded: %s", path, dlerror());
+		return NULL;
+	}
 	static bool ready;
 	if (!ready && lt_dlinit()) {
 		snprintf(why, cap, "libltdl does not start: %s", lt_dlerror());

@@ -137,10 +137,11 @@ static void operation(struct ch_jw *w, const struct chi_route *r, int method)
 
 static void components(struct ch_jw *w)
 {
-	static const char problem[] =
-		"{\"type\":\"object\",\"description\":\"RFC 9457\",\"required\":[\"type\",\"title\",\"status\",\"detail\",\"code\"],\"properties\":{"
-		"\"type\":{\"type\":\"string\"},\"title\":{\"type\":\"string\"},\"status\":{\"type\":\"integer\"},\"detail\":{\"type\":\"string\"},"
-		"\"code\":{\"type\":\"string\"},\"param\":{\"type\":\"string\"},\"req_id\":{\"type\":\"string\"}}}";
+	static const char problem[] = "{\"type\":\"object\",\"description\":\"RFC "
+				      "9457\",\"required\":[\"type\",\"title\",\"status\",\"detail\",\"code\"],\"properties\":{"
+				      "\"type\":{\"type\":\"string\"},\"title\":{\"type\":\"string\"},\"status\":{\"type\":\"integer\"},"
+				      "\"detail\":{\"type\":\"string\"},"
+				      "\"code\":{\"type\":\"string\"},\"param\":{\"type\":\"string\"},\"req_id\":{\"type\":\"string\"}}}";
 	ch_jw_key(w, "components");
 	ch_jw_object(w);
 	ch_jw_key(w, "responses");

@@ -41,7 +41,8 @@ static bool precedes(const struct item *x, const struct item *y)
 static bool free_to_go(const struct item *v, size_t n, size_t at)
 {
 	for (size_t k = 0; k < n; k++)
-		if (!v[k].placed && k != at && v[k].row->phase == v[at].row->phase && v[k].row->band == v[at].row->band && precedes(&v[k], &v[at]))
+		if (!v[k].placed && k != at && v[k].row->phase == v[at].row->phase && v[k].row->band == v[at].row->band &&
+			precedes(&v[k], &v[at]))
 			return false;
 	return true;
 }
@@ -62,8 +63,10 @@ static void place_band(struct chi_build *b, struct item *v, size_t n, int phase,
 	}
 	for (size_t i = 0; i < n; i++)
 		if (!v[i].placed && v[i].row->phase == phase && v[i].row->band == band) {
-			chi_build_error(b, v[i].inst, NULL, NULL, "its %s hook must run both before and after others (see `after` and `before` of the plugins "
-			                "in this phase): this is a bug in one of them", names[phase]);
+			chi_build_error(b, v[i].inst, NULL, NULL,
+				"its %s hook must run both before and after others (see `after` and `before` of the plugins "
+				"in this phase): this is a bug in one of them",
+				names[phase]);
 			v[i].placed = true;
 		}
 }
@@ -83,8 +86,9 @@ void chi_order_hooks(struct chi_build *b)
 		for (size_t r = 0; r < t->n; r++) {
 			const struct ch_hook *row = chi_row(t, r);
 			if (row->phase < CH_P_HEADERS || row->phase > CH_P_END || !row->fn || row->band < CH_EARLY || row->band > CH_LATE)
-				chi_build_error(b, g->insts[k], NULL, NULL, "its hook %zu has phase %d, band %d or no function: this is a bug in the plugin", r,
-				                row->phase, row->band);
+				chi_build_error(b, g->insts[k], NULL, NULL,
+					"its hook %zu has phase %d, band %d or no function: this is a bug in the plugin", r, row->phase,
+					row->band);
 			else
 				v[n++] = (struct item){ row, g->insts[k], false };
 		}

@@ -34,14 +34,16 @@ static const struct ch_svc *choose(const struct chi_build *b, const struct chi_i
 		}
 	}
 	if (tie)
-		chi_build_error(b, self, row, o->name, "both [%s] and [%s] provide %s: set %s = %s or %s = %s", best->id, tie->id, o->iface, o->name,
-		                best->id, o->name, tie->id);
+		chi_build_error(b, self, row, o->name, "both [%s] and [%s] provide %s: set %s = %s or %s = %s", best->id, tie->id, o->iface,
+			o->name, best->id, o->name, tie->id);
 	else if (!best && (o->flags & CH_O_REQUIRED))
-		chi_build_error(b, self, row, o->name, "nothing that is enabled provides %s: add the section of a plugin that does", o->iface);
+		chi_build_error(
+			b, self, row, o->name, "nothing that is enabled provides %s: add the section of a plugin that does", o->iface);
 	return best;
 }
 
-static const struct ch_svc *named(const struct chi_build *b, const struct chi_inst *self, const char *row, const struct ch_option *o, const char *id)
+static const struct ch_svc *named(
+	const struct chi_build *b, const struct chi_inst *self, const char *row, const struct ch_option *o, const char *id)
 {
 	struct chi_inst *i = chi_gen_find(b->gen, id);
 	int rank;
@@ -121,8 +123,9 @@ static bool visit(struct chi_build *b, size_t at, uint8_t *mark, size_t *n)
 		if (!b->edges[at * all + k] || mark[k] == 2)
 			continue;
 		if (mark[k] == 1) {
-			chi_build_error(b, b->gen->insts[at], NULL, NULL, "[%s] and [%s] use each other, directly or by others: break the circle",
-			                b->gen->insts[at]->self.id, b->gen->insts[k]->self.id);
+			chi_build_error(b, b->gen->insts[at], NULL, NULL,
+				"[%s] and [%s] use each other, directly or by others: break the circle", b->gen->insts[at]->self.id,
+				b->gen->insts[k]->self.id);
 			return false;
 		}
 		if (!visit(b, k, mark, n))
@@ -154,5 +157,6 @@ void chi_wire(struct chi_build *b)
 				g->insts[p]->needed = true;
 	for (size_t k = 0; k < g->ninsts; k++)
 		if (!g->insts[k]->used)
-			chi_build_warn(b, g->insts[k], "nothing uses [%s]: bind it to an option or take the section away", g->insts[k]->self.id);
+			chi_build_warn(
+				b, g->insts[k], "nothing uses [%s]: bind it to an option or take the section away", g->insts[k]->self.id);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * core/work/arena.h - memory that dies at once. Blocks come from a pool of the loop; what is larger than a quarter block gets memory of its own.
+ * core/work/arena.h - memory that dies at once. Blocks come from a pool of the loop; what is larger than a quarter block gets memory of
+ * its own.
  * The loop's thread only.
  */
 #ifndef CHI_ARENA_H
@@ -19,8 +20,10 @@ struct chi_arena {
 	size_t used;         /* bytes asked for, the limit's measure */
 };
 
-/* Makes an arena inside a fresh block of its own and room of `first` zeroed bytes right behind it: one allocation for an object and its arena.
- * `first` must be well below CHI_BLOCK and the object must begin with the arena. NULL: no memory. */
+/*
+ * Makes an arena inside a fresh block and room of `first` zeroed bytes around it: one allocation for an object and its arena. The object must
+ * begin with its struct chi_arena, and `first` be well below CHI_BLOCK. NULL: no memory.
+ */
 void *chi_arena_object(struct ch_loop *l, size_t first);
 /* Zeroed, aligned to 16. NULL: no memory or past the limit. */
 void *chi_arena_alloc(struct chi_arena *a, size_t n);

@@ -219,7 +219,8 @@ static void on_task(struct ch_loop *l, struct chi_msg *m)
 	struct ch_ctx *c = chi_ctx_new(l, g, &task_owner, sizeof(struct task_room));
 	atomic_fetch_sub(&g->tasks, 1);
 	if (!c) {
-		chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = t.inst->self.id }, "no memory for a background task: it is left out this time");
+		chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = t.inst->self.id },
+			"no memory for a background task: it is left out this time");
 		return;
 	}
 	struct task_room *r = room_of(c);

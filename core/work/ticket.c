@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tickets. A slot's state is one word: generation << 3 | what. Whoever moves it from ARMED by compare-and-swap owns the outcome, so a resume from
+ * Tickets. A slot's state is one word: generation << 3 | what. Whoever moves it from ARMED by compare-and-swap owns the outcome, so a
+ * resume from
  * another thread, a timeout and a client that leaves can race and exactly one wins.
  *
  *   FREE -> ARMED -> READY (resumed, to be delivered) -> FREE

@@ -41,7 +41,10 @@ struct ch_inference_result {
 	void *call;                       /* the provider's own, as long as the call runs: how go_on and cancel find it */
 };
 
-/* Where a streamed answer goes. Called on the loop, after `stream` returned; the text is whole UTF-8 sequences, valid during the call. Return CH_OK, or CH_AGAIN to get no more until `go_on`. */
+/*
+ * Where a streamed answer goes. Called on the loop, after `stream` returned; the text is whole UTF-8 sequences, valid during the call.
+ * Return CH_OK, or CH_AGAIN to get no more until `go_on`.
+ */
 struct ch_inference_sink {
 	size_t size;
 	int (*delta)(struct ch_ctx *, void *arg, const char *text, size_t n);
@@ -51,12 +54,15 @@ struct ch_inference_sink {
 struct ch_inference_v1 {
 	size_t size;
 	/*
-	 * The whole answer. CH_OK: *out is filled now (an answer or a code) and the ticket is untouched. CH_AGAIN: *out will be filled and the ticket resumed
+	 * The whole answer. CH_OK: *out is filled now (an answer or a code) and the ticket is untouched. CH_AGAIN: *out will be filled
+	 * and the ticket resumed
 	 * (result NULL). CH_ERROR: the provider is broken.
 	 */
-	int (*complete)(const struct ch_svc *, struct ch_ctx *, const struct ch_inference_args *, struct ch_inference_result *out, ch_ticket);
+	int (*complete)(
+		const struct ch_svc *, struct ch_ctx *, const struct ch_inference_args *, struct ch_inference_result *out, ch_ticket);
 	/*
-	 * The answer piece by piece: deltas to the sink, then the ticket is resumed with *out filled. A code before the first delta is a refusal, after it a
+	 * The answer piece by piece: deltas to the sink, then the ticket is resumed with *out filled. A code before the first delta is a
+	 * refusal, after it a
 	 * broken stream. CH_OK (refused at once), CH_AGAIN, CH_ERROR as above. The sink is copied.
 	 */
 	int (*stream)(const struct ch_svc *, struct ch_ctx *, const struct ch_inference_args *, const struct ch_inference_sink *,

@@ -18,7 +18,10 @@ static inline void *ch_jw_grow_(void *ctx, void *old, size_t used, size_t want)
 	return p;
 }
 
-/* A writer whose buffer lies in the ctx: `first` bytes, then more as needed. It dies with the ctx; past the arena's limit w->failed is set. */
+/*
+ * A writer whose buffer lies in the ctx: `first` bytes, then more as needed. It dies with the ctx; past the arena's limit w->failed is
+ * set.
+ */
 static inline void ch_jw_ctx(struct ch_jw *w, struct ch_ctx *c, size_t first)
 {
 	ch_jw_init(w, (char *)ch_alloc(c, first), first);

@@ -123,7 +123,7 @@ struct ch_option {
 	const char *min, *max;            /* bounds in the option's own grammar; NULL: none */
 	const char *const *values;        /* ENUM: names, ended by NULL */
 	const char *iface;                /* SERVICE(S): "inference/1" */
-	const char *env;                  /* further environment names by comma; "LLM_TIMEOUT_MS:ms" gives the unit of bare numbers, "OLD:deprecated" warns */
+	const char *env;                  /* more environment names, by comma: "LLM_TIMEOUT_MS:ms" (unit of bare numbers), "OLD:deprecated" */
 	const char *help;                 /* one sentence, without a final stop */
 };
 
@@ -180,7 +180,8 @@ struct ch_tap { void (*fn)(struct ch_self *, struct ch_ctx *, const void *p, siz
 /* ---- routes: routing, 405, body limits and /openapi.json come from this table ---- */
 
 enum ch_route_class { CH_PUBLIC = 0, CH_OPS, CH_ADMIN }; /* OPS: status_listen, loopback peers, admin keys. ADMIN: admin keys only */
-enum ch_body_mode { CH_BODY_NONE = 0, CH_BODY_BUFFER };  /* NONE: a body is dropped (64 KiB, else the connection ends). BUFFER: read whole before BODY */
+/* NONE: a body is dropped (64 KiB, else the connection ends). BUFFER: it is read whole before BODY. */
+enum ch_body_mode { CH_BODY_NONE = 0, CH_BODY_BUFFER };
 
 struct ch_route {
 	const char *method;               /* "GET" also answers HEAD; "POST", … */
@@ -455,16 +456,24 @@ static inline void ch_deadline_set(struct ch_ctx *c, int64_t at) { ch_host_->dea
 
 /*
  * Makes a ticket for something that will happen later; then return CH_AGAIN. `fn` runs once, on the ctx's loop, never inside ch_resume:
- * READY with the result; TIMEOUT after timeout_ms (0: only the ctx's deadline); GONE when the client left. What fn returns continues the hook that
+ * READY with the result; TIMEOUT after timeout_ms (0: only the ctx's deadline); GONE when the client left. What fn returns continues the
+ * hook that
  * returned AGAIN: OK, DONE or ERROR ends its suspension, AGAIN goes on waiting for another ticket.
  *
  * After READY the ticket is spent. After TIMEOUT and GONE the operation may still be running: tell it to stop (a service's `cancel`), and
  * the arena is kept until its holder confirms with ch_resume (which returns false then) or ch_unsuspend. So the rule for whoever
- * was handed a ticket is simple: call ch_resume exactly once, whatever happened. After GONE return DONE. Nothing here ever runs inside a call of
+ * was handed a ticket is simple: call ch_resume exactly once, whatever happened. After GONE return DONE. Nothing here ever runs inside a
+ * call of
  * yours, ch_write and ch_begin included. Returns 0 when no ticket can be had.
  */
-static inline ch_ticket ch_suspend(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, void *data) { return ch_host_->suspend(c, timeout_ms, fn, data); }
-/* Takes a ticket back that nobody will resume: a service that answered at once, an operation confirmed as cancelled. Loop thread; 0 is ignored. */
+static inline ch_ticket ch_suspend(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, void *data)
+{
+	return ch_host_->suspend(c, timeout_ms, fn, data);
+}
+/*
+ * Takes a ticket back that nobody will resume: a service that answered at once, an operation confirmed as cancelled. Loop thread; 0 is
+ * ignored.
+ */
 static inline void ch_unsuspend(ch_ticket t) { ch_host_->unsuspend(t); }
 /* [any] Resumes. True: fn will see `result`. False: too late; drop(result) was called (drop may be NULL). */
 static inline bool ch_resume(ch_ticket t, void *result, ch_fn drop) { return ch_host_->resume(t, result, drop); }
@@ -480,7 +489,10 @@ static inline struct ch_str ch_param(struct ch_ctx *c, const char *name) { retur
 /* The first header field of that name (any letter case); p NULL: absent. */
 static inline struct ch_str ch_header(struct ch_ctx *c, const char *name) { return ch_host_->header(c, name, strlen(name)); }
 /* The i-th header field; false past the last. */
-static inline bool ch_header_at(struct ch_ctx *c, size_t i, struct ch_str *name, struct ch_str *value) { return ch_host_->header_at(c, i, name, value); }
+static inline bool ch_header_at(struct ch_ctx *c, size_t i, struct ch_str *name, struct ch_str *value)
+{
+	return ch_host_->header_at(c, i, name, value);
+}
 /* The buffered body, from BODY on. */
 static inline struct ch_str ch_body(struct ch_ctx *c) { return ch_host_->body(c); }
 /* Is the peer itself one of trusted_proxies? */
@@ -500,8 +512,14 @@ static inline int ch_header_set(struct ch_ctx *c, const char *name, const char *
 	return ch_host_->header_set(c, name, strlen(name), value, strlen(value));
 }
 /* A whole answer: head, body (copied) and end. Returns CH_DONE. type NULL: no Content-Type. */
-static inline int ch_respond(struct ch_ctx *c, int status, const char *type, const void *body, size_t n) { return ch_host_->respond(c, status, type, body, n); }
-/* An error answer of the one shape (RFC 9457); the format is its `detail`: say what to do. retry_after_ms 0: no Retry-After. Returns CH_DONE. */
+static inline int ch_respond(struct ch_ctx *c, int status, const char *type, const void *body, size_t n)
+{
+	return ch_host_->respond(c, status, type, body, n);
+}
+/*
+ * An error answer of the one shape (RFC 9457); the format is its `detail`: say what to do. retry_after_ms 0: no Retry-After. Returns
+ * CH_DONE.
+ */
 CH_PRINTF_(4, 5) static inline int ch_refuse(struct ch_ctx *c, enum ch_code code, int64_t retry_after_ms, const char *fmt, ...)
 {
 	va_list ap;
@@ -522,13 +540,17 @@ CH_PRINTF_(4, 5) static inline int ch_refuse_param(struct ch_ctx *c, enum ch_cod
 /*
  * A streamed answer: ch_begin once, ch_write any number of times, ch_end or ch_abort once; from the handler or, while it is suspended, from
  * any callback on its loop. A length known before may be set by ch_length before ch_begin; otherwise the body is chunked.
- * ch_write takes the bytes in every case but GONE: copied if `release` is NULL, else used in place until release(arg), which is called exactly once,
+ * ch_write takes the bytes in every case but GONE: copied if `release` is NULL, else used in place until release(arg), which is called
+ * exactly once,
  * also after GONE. CH_AGAIN: taken, but more than stream_high bytes wait: go on when on_writable calls. CH_ERROR: not begun, or ended.
  * CH_DONE: the client is gone, nothing was taken. ch_abort cuts the connection so that the client sees an incomplete answer.
  */
 static inline int ch_length(struct ch_ctx *c, uint64_t n) { return ch_host_->length(c, n); }
 static inline int ch_begin(struct ch_ctx *c, int status) { return ch_host_->begin(c, status); }
-static inline int ch_write(struct ch_ctx *c, const void *p, size_t n, ch_fn release, void *arg) { return ch_host_->write(c, p, n, release, arg); }
+static inline int ch_write(struct ch_ctx *c, const void *p, size_t n, ch_fn release, void *arg)
+{
+	return ch_host_->write(c, p, n, release, arg);
+}
 static inline int ch_end(struct ch_ctx *c) { return ch_host_->end(c); }
 static inline void ch_abort(struct ch_ctx *c) { ch_host_->abort_(c); }
 /* fn(data) each time the waiting bytes fall to stream_low; one function a ctx, NULL takes it away. */
@@ -537,10 +559,16 @@ static inline void ch_on_writable(struct ch_ctx *c, ch_fn fn, void *data) { ch_h
 /* ---- loops ---- */
 
 /* Watches fd for READ | WRITE. Loop thread. The fd stays yours and must outlive the watch. NULL: no memory. */
-static inline struct ch_watch *ch_watch(struct ch_loop *l, int fd, int events, ch_watch_fn fn, void *data) { return ch_host_->watch(l, fd, events, fn, data); }
+static inline struct ch_watch *ch_watch(struct ch_loop *l, int fd, int events, ch_watch_fn fn, void *data)
+{
+	return ch_host_->watch(l, fd, events, fn, data);
+}
 static inline void ch_watch_set(struct ch_watch *w, int events) { ch_host_->watch_set(w, events); }
 static inline void ch_watch_free(struct ch_watch *w) { ch_host_->watch_free(w); }
-/* A timer, not started. ch_timer_set starts it anew (ms from now; < 0 stops it). It fires once a start; free it inside its function if you like. */
+/*
+ * A timer, not started. ch_timer_set starts it anew (ms from now; < 0 stops it). It fires once a start; free it inside its function if
+ * you like.
+ */
 static inline struct ch_timer *ch_timer(struct ch_loop *l, ch_fn fn, void *data) { return ch_host_->timer(l, fn, data); }
 static inline void ch_timer_set(struct ch_timer *t, int64_t ms) { ch_host_->timer_set(t, ms); }
 static inline void ch_timer_free(struct ch_timer *t) { ch_host_->timer_free(t); }
@@ -559,20 +587,35 @@ static inline unsigned ch_loop_index(struct ch_loop *l) { return ch_host_->loop_
 /* This instance's own pointer on the loop, NULL at first. Loop thread. */
 static inline void **ch_loop_state(struct ch_self *s, struct ch_loop *l) { return ch_host_->loop_state(s, l); }
 /*
- * [any] Runs work(data) on a pool thread, then ch_resume(ticket, its result, drop). work may block and may use memory of the suspended ctx; it calls
+ * [any] Runs work(data) on a pool thread, then ch_resume(ticket, its result, drop). work may block and may use memory of the suspended
+ * ctx; it calls
  * only functions marked [any]. False: the pool's queue is full; nothing was or will be called, take the ticket back.
  */
-static inline bool ch_offload(struct ch_self *s, void *(*work)(void *), void *data, ch_ticket t, ch_fn drop) { return ch_host_->offload(s, work, data, t, drop); }
-/* [any] Starts a task: a ctx without HTTP on the loop (NULL: the house loop), gone at the deadline (timeout_ms, 0: none). fn returns like a hook. */
-static inline bool ch_task(struct ch_self *s, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data) { return ch_host_->task(s, l, timeout_ms, fn, data); }
+static inline bool ch_offload(struct ch_self *s, void *(*work)(void *), void *data, ch_ticket t, ch_fn drop)
+{
+	return ch_host_->offload(s, work, data, t, drop);
+}
+/*
+ * [any] Starts a task: a ctx without HTTP on the loop (NULL: the house loop), gone at the deadline (timeout_ms, 0: none). fn returns like
+ * a hook.
+ */
+static inline bool ch_task(struct ch_self *s, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data)
+{
+	return ch_host_->task(s, l, timeout_ms, fn, data);
+}
 
 /* ---- metrics ---- */
 
 /*
- * [any] The series of metric `index` (row of your table) with these label values, in order; NULL when it has no labels. Finds or makes it: do it
- * once, in start or loop_start, and keep the number. The number stays valid for the life of the process; a metric of the same name keeps its count over reloads.
+ * [any] The series of metric `index` (row of your table) with these label values, in order; NULL when it has no labels. Finds or makes
+ * it: do it
+ * once, in start or loop_start, and keep the number. The number stays valid for the life of the process; a metric of the same name keeps
+ * its count over reloads.
  */
-static inline unsigned ch_series(struct ch_self *s, unsigned index, const char *const *values) { return ch_host_->series(s, index, values); }
+static inline unsigned ch_series(struct ch_self *s, unsigned index, const char *const *values)
+{
+	return ch_host_->series(s, index, values);
+}
 /* [any] Counter: += v >= 0. Gauge: += v. */
 static inline void ch_add(unsigned series, double v) { ch_host_->add(series, v); }
 /* [any] Gauge: = v. Use either set or add on a gauge, not both. */
@@ -592,7 +635,8 @@ CH_PRINTF_(4, 5) static inline void ch_log(struct ch_self *s, struct ch_ctx *c, 
 	va_end(ap);
 }
 /*
- * [start] An error about a key of this instance, or of its row of that name (NULL: none), shown with file and line; key NULL: the section itself. Say
+ * [start] An error about a key of this instance, or of its row of that name (NULL: none), shown with file and line; key NULL: the section
+ * itself. Say
  * what was found and what is allowed.
  */
 CH_PRINTF_(4, 5) static inline void ch_config_error(struct ch_self *s, const char *row, const char *key, const char *fmt, ...)
@@ -605,13 +649,19 @@ CH_PRINTF_(4, 5) static inline void ch_config_error(struct ch_self *s, const cha
 /* [any] The server and its checks, as health shows them. Set out->size before the call; texts live as long as the process. */
 static inline void ch_server(struct ch_server *out) { ch_host_->server(out); }
 static inline void ch_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *data) { ch_host_->checks_walk(fn, data); }
-/* [any] What the core's table says of a code: for error frames in a stream, where ch_refuse comes too late. An unknown code gives CH_E_INTERNAL's row. */
+/*
+ * [any] What the core's table says of a code: for error frames in a stream, where ch_refuse comes too late. An unknown code gives
+ * CH_E_INTERNAL's row.
+ */
 static inline const struct ch_code_info *ch_code_info(enum ch_code code) { return ch_host_->code_info(code); }
 
 /* [start] How often the checks of this config run, milliseconds; the host's own choice is 5 s. */
 static inline void ch_checks_interval(struct ch_self *s, int64_t ms) { ch_host_->checks_interval(s, ms); }
 /* [any] The enabled instances of this config, in its order. */
-static inline void ch_instances_walk(struct ch_self *s, void (*fn)(void *, const struct ch_instance *), void *data) { ch_host_->instances_walk(s, fn, data); }
+static inline void ch_instances_walk(struct ch_self *s, void (*fn)(void *, const struct ch_instance *), void *data)
+{
+	ch_host_->instances_walk(s, fn, data);
+}
 
 #ifdef __cplusplus
 }

@@ -129,6 +129,8 @@ const struct ch_svc *ch_test_provided(struct ch_test *t, const char *id, const c
  * did not take it. The task may still be suspended then.
  */
 bool ch_test_task(struct ch_test *t, const char *id, int64_t timeout_ms, ch_task_fn fn, void *data);
+/* Runs fn(data) on the worker loop, as a timer's function would run, then until nothing is ready. */
+void ch_test_on_loop(struct ch_test *t, ch_fn fn, void *data);
 /* Runs the check "health.disk" (or "kv", named like its instance) and keeps its result for ch_checks_walk. False: no such check, or it still runs. */
 bool ch_test_check(struct ch_test *t, const char *name, struct ch_check_result *out);
 /* What ch_checks_interval asked for last, milliseconds; 0: nothing. */
