@@ -235,13 +235,14 @@ static bool same_list(const struct ch_list *a, const struct ch_list *b)
 static const char *needs_restart(const struct chi_conf *old, const struct chi_conf *fresh)
 {
 	const struct chi_server_conf *a = old->server, *b = fresh->server;
-	return !same_list(&a->listen, &b->listen)                 ? "listen"
+	/* The first two change what others are by default: the key that was changed is the one to name. */
+	return a->profile != b->profile                           ? "profile"
+	       : strcmp(a->state_dir, b->state_dir)               ? "state_dir"
+	       : !same_list(&a->listen, &b->listen)               ? "listen"
 	       : !same_list(&a->status_listen, &b->status_listen) ? "status_listen"
 	       : !same_list(&a->admin_listen, &b->admin_listen)   ? "admin_listen"
 	       : strcmp(a->control, b->control)                   ? "control"
 	       : a->workers != b->workers                         ? "workers"
-	       : a->profile != b->profile                         ? "profile"
-	       : strcmp(a->state_dir, b->state_dir)               ? "state_dir"
 	       : strcmp(a->plugin_dir, b->plugin_dir)             ? "plugin_dir"
 	       : strcmp(a->user, b->user)                         ? "user"
 	       : a->offload_threads != b->offload_threads         ? "offload_threads"

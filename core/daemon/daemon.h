@@ -62,9 +62,10 @@ void chi_step(const char *name);
 /* loops.c */
 bool chi_loops_start(const struct chi_conf *conf, char *why, size_t cap);
 void chi_loops_enter(struct chi_gen *g); /* every loop takes it; returns when all have */
-void chi_loops_listen_stop(void);        /* listeners close, idle connections too; returns when done */
+void chi_loops_listen_stop(void);        /* listeners close, idle connections too; returns when done; again for those that became idle */
 size_t chi_loops_busy(void);             /* connections that are still open */
-void chi_loops_stop(bool at_once);       /* ends the loops and joins their threads */
+void chi_loops_empty(void);              /* no connection is left, and the loops let go of their generation */
+void chi_loops_stop(void);               /* ends the loops and joins their threads */
 void chi_loops_free(void);               /* after stop */
 unsigned chi_loops_stalled(void);
 double chi_loops_lag(void);

@@ -269,12 +269,14 @@ static void let_go(struct ch_loop *l, void *arg)
 	chi_gen_leave(l);
 }
 
-void chi_loops_stop(bool at_once)
+void chi_loops_empty(void)
 {
-	if (!chi_around.nloops || at_once)
-		return;
 	everywhere(close_all, NULL);
 	everywhere(let_go, NULL); /* a turn later: requests that lost their client have heard so */
+}
+
+void chi_loops_stop(void)
+{
 	for (unsigned i = 0; i < chi_around.nloops; i++)
 		chi_loop_stop(chi_around.loops[i]);
 	for (unsigned i = 0; i < chi_around.nloops; i++)

@@ -83,15 +83,19 @@ static void drain(void)
 	pause_ms((int)s->drain_delay);
 	chi_log(CH_INFO, NULL, "draining: no new connections, %zu are open", chi_loops_busy());
 	chi_loops_listen_stop();
-	while (chi_loops_busy() && chi_clock() < begin + s->drain_timeout * 1000)
+	while (chi_loops_busy() && chi_clock() < begin + s->drain_timeout * 1000) {
 		pause_ms(10);
+		chi_loops_listen_stop(); /* those whose answer promised to keep the connection are idle by and by */
+	}
 	size_t left = chi_loops_busy();
 	if (left)
 		chi_log(CH_WARN, NULL, "drain_timeout is over: %zu connections are cut", left);
 	chi_offload_stop();
-	chi_loops_stop(false);
-	while (!chi_reap() && chi_clock() < begin + s->drain_timeout * 1000 + 1000000)
+	int64_t end = begin + s->drain_timeout * 1000 + 1000000;
+	chi_loops_empty();
+	while (!chi_reap() && chi_clock() < end) /* the loops still run: who holds a ticket resumes it there */
 		pause_ms(5);
+	chi_loops_stop();
 	chi_listeners_unlink();
 }
 
@@ -184,7 +188,9 @@ static int after_job(struct pending *p)
 	} else if (p->reload) {
 		p->reload = false; /* however many SIGHUPs came meanwhile, they are one reload */
 		chi_log_reopen();
-		chi_notify("RELOADING=1");
+		char text[64];
+		snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)chi_clock());
+		chi_notify(text);
 		begin_job(JOB_RELOAD);
 	}
 	return -1;

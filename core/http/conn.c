@@ -61,7 +61,7 @@ void chi_conn_set_wait(struct chi_conn *c, enum chi_wait wait)
 	else
 		w->first = c;
 	w->last = c;
-	if (w->patience >= 0 && !c->http->sweep_at)
+	if (w->patience >= 0 && (!c->http->sweep_at || c->since + w->patience < c->http->sweep_at))
 		arm_sweep(c->http);
 }
 
@@ -699,8 +699,11 @@ struct chi_http *chi_http_new(struct ch_loop *l, struct chi_http_shared *shared)
 void chi_http_close_idle(struct chi_http *h)
 {
 	struct chi_conn *next;
+	int64_t now = chi_clock();
 	for (struct chi_conn *c = h->conns; c; c = next) {
 		next = c->next;
+		if (now - c->since < CHI_IDLE_GRACE_US)
+			continue; /* its request may be on the way */
 		if (c->state == CHI_C_HEAD && !c->in_len && !c->out)
 			on_event(c, CH_READ); /* a request may lie in the socket: then it is answered, and the answer says close */
 		if (!c->dead && c->state == CHI_C_HEAD && !c->in_len && !c->out)

@@ -29,6 +29,7 @@
 
 #define CHI_DISCARD (64u << 10)  /* bytes of an unread body that are read and dropped to keep a connection */
 #define CHI_LINGER_MS 1000       /* how long a closing connection drains what the client still sends */
+#define CHI_IDLE_GRACE_US 100000 /* how long a connection must have been idle to be closed by a drain */
 #define CHI_HEADERS 32           /* fields of an answer that plugins may set */
 
 enum chi_listen_class { CHI_L_PUBLIC, CHI_L_STATUS, CHI_L_ADMIN, CHI_L_CONTROL };
@@ -220,7 +221,7 @@ void chi_http_close_listeners(struct chi_http *h);
 struct chi_http *chi_http_new(struct ch_loop *l, struct chi_http_shared *shared);
 /* Takes limits, timeouts and trusted proxies of a generation. Before the first connection, and at each new one. */
 void chi_http_configure(struct chi_http *h, const struct chi_gen *g);
-/* Closes the connections that have no request, after a last look whether one has come; and all of them. */
+/* Closes the connections that have had no request for CHI_IDLE_GRACE_US, after a last look whether one has come; and all of them. */
 void chi_http_close_idle(struct chi_http *h);
 void chi_http_close_all(struct chi_http *h);
 void chi_http_free(struct chi_http *h);

@@ -192,10 +192,11 @@ static void take(struct chi_listener *ls, int fd, const struct sockaddr_storage 
 {
 	struct chi_http *h = ls->http;
 	const struct chi_server_conf *s = h->conf;
+	bool client = ls->cls == CHI_L_PUBLIC; /* probes and operators get in however full it is */
 	int64_t now = atomic_load_explicit(&h->shared->connections, memory_order_relaxed);
-	if (now >= s->max_connections * 9 / 10 && h->waits[CHI_W_IDLE].first)
+	if (client && now >= s->max_connections * 9 / 10 && h->waits[CHI_W_IDLE].first)
 		chi_conn_lost(h->waits[CHI_W_IDLE].first); /* the oldest idle one makes room */
-	if (now >= s->max_connections) {
+	if (client && now >= s->max_connections) {
 		chi_stats_reject(h, CH_E_OVERLOADED, "max_connections are open", "");
 		say_full(fd);
 		close(fd);
@@ -208,7 +209,7 @@ static void take(struct chi_listener *ls, int fd, const struct sockaddr_storage 
 		close(fd);
 		return;
 	}
-	if (too_many(h, c)) {
+	if (client && too_many(h, c)) {
 		chi_stats_reject(h, CH_E_OVERLOADED, "max_connections_per_ip are open from one address", c->peer);
 		say_full(fd);
 		chi_conn_lost(c);

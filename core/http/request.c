@@ -45,9 +45,11 @@ static void answer(struct chi_req *r)
 {
 	struct ch_ctx *c = r->ctx;
 	if (!r->answered && !r->begun && !r->aborted && r->conn) {
-		chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = c->hook ? c->hook->inst->self.id : NULL, .req_id = c->facts.req_id },
+		const struct chi_hook *last = c->hook && c->hook == c->hook_end ? c->hook - 1 : c->hook; /* the chain may be through */
+		chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = last ? last->inst->self.id : NULL, .req_id = c->facts.req_id },
 		        "%s was done without an answer: the request ends with 500; this is a bug in the plugin", c->facts.endpoint);
-		chi_problem(r, CH_E_INTERNAL, 0, NULL, "the server has a bug: no answer was made; tell its operator the req_id");
+		if (chi_problem(r, CH_E_INTERNAL, 0, NULL, "the server has a bug: no answer was made; tell its operator the req_id") == CH_ERROR)
+			r->aborted = true; /* no memory even for that */
 	}
 	r->stage = CHI_S_ANSWERED;
 	if (r->conn && r->aborted && !r->begun)
@@ -106,7 +108,7 @@ static int body_room(struct chi_req *r, size_t more)
 		return CH_E_OVERLOADED;
 	}
 	char *p;
-	if (known && cap <= SMALL_BODY) {
+	if (known && r->head.content_length <= SMALL_BODY) {
 		p = chi_arena_raw(&r->ctx->arena, cap);
 	} else {
 		p = realloc(r->body, cap); /* never the arena's: that one is made whole at once */
@@ -293,6 +295,10 @@ static void next_stage(struct chi_req *r)
 				"this route is for the operator: use status_listen or admin_listen, a loopback address, or an admin key");
 			return;
 		}
+		if (r->stage == CHI_S_HANDLER) { /* it said OK and has answered nothing */
+			answer(r);
+			return;
+		}
 		r->stage++;
 		if (r->stage == CHI_S_BODY_WAIT) {
 			if (read_body(r))
@@ -301,10 +307,6 @@ static void next_stage(struct chi_req *r)
 		}
 		if (r->stage == CHI_S_HANDLER) {
 			run_handler(r);
-			return;
-		}
-		if (r->stage > CHI_S_HANDLER) { /* the handler said OK and has answered nothing */
-			answer(r);
 			return;
 		}
 		const struct chi_chain *chain = &r->ctx->gen->phases[phase[r->stage]];

@@ -200,10 +200,8 @@ int chi_resp_whole(struct chi_req *r, int status, const char *type, const void *
 	if (r->begun || r->answered || r->stage >= CHI_S_ANSWERED)
 		return CH_ERROR;
 	char *copy = n ? chi_arena_raw(&r->ctx->arena, n) : NULL;
-	if (n && !copy) {
-		r->aborted = true; /* no room for the answer: an incomplete one is better than a wrong one */
-		return CH_DONE;
-	}
+	if (n && !copy)
+		return CH_ERROR; /* larger than a ctx may hold: such an answer is streamed */
 	if (n)
 		memcpy(copy, body, n);
 	r->answered = true;

@@ -13,8 +13,9 @@ import time
 from servers import PATIENCE, SOURCE, Broken, Exchange, cpu_seconds, request, rss
 
 CONNECTIONS = 32
+CALM = 90  # per cent of its CPU that a server had in a round without company
 STATIC_BODY = 256
-SERIES = 10000
+SERIES = 9900  # with the daemon's own ones: 10,000 lines, and below the process's cap of 10,000 series
 FULL = "[trace]\n[health]\n[prometheus]\n[dryrun]\n[ask]\n"  # what quickstart.ini enables
 ASK = json.dumps({"prompt": "Tell me in a few words why the sea is salt, and whether the rivers have a part in it. " * 4})
 
@@ -109,30 +110,35 @@ def warm(server, req, times):
         x.close()
 
 
-def wrk(port, path, body, seconds, cpus, before=()):
-    env = {**os.environ, "BENCH_BODY": body} if body else {k: v for k, v in os.environ.items() if k != "BENCH_BODY"}
-    pin = ["taskset", "-c", ",".join(map(str, sorted(cpus)))] if cpus else []
-    done = subprocess.run([*before, *pin, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", SOURCE / "tests/bench/wrk.lua",
-                           f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, env=env, timeout=seconds + PATIENCE)
-    found = re.search(r"^BENCH (.*)$", done.stdout, re.M)
+def generate(server, req, path, body, seconds, options, before=()):
+    """Runs the load, on our own CPUs: load.c, or wrk where --wrk asks for it."""
+    env = {k: v for k, v in os.environ.items() if k != "BENCH_BODY"}
+    if body:
+        env["BENCH_BODY"] = body
+    command = [options.folder / "load", str(server.port), str(CONNECTIONS), str(seconds)]
+    if options.wrk:
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", SOURCE / "tests/bench/wrk.lua", f"http://127.0.0.1:{server.port}{path}"]
+    done = subprocess.run([*before, *command], input=req, capture_output=True, env=env, timeout=seconds + PATIENCE)
+    out = done.stdout.decode(errors="replace")
+    found = re.search(r"^BENCH (.*)$", out, re.M)
     if done.returncode or not found:
-        raise Broken(f"wrk failed: {done.stdout} {done.stderr}")
+        raise Broken(f"the load on {server.name} failed: {out} {done.stderr.decode(errors='replace')}")
     return json.loads(found[1])
 
 
-def under_load(server, req, path, body, seconds, cpus, size):
+def under_load(server, req, path, body, size, options):
     server.wait_ready(req)
     warm(server, req, 50)
     pids = server.pids()
     cpu, wall = cpu_seconds(pids), time.monotonic()
-    r = wrk(server.port, path, body, seconds, cpus)
+    r = generate(server, req, path, body, options.seconds, options)
     cpu, wall = cpu_seconds(pids) - cpu, time.monotonic() - wall
     if r["bad"] or not r["requests"]:
-        raise Broken(f"{server.name}: wrk counts {r['bad']} failed of {r['requests']} requests to {path}")
+        raise Broken(f"{server.name}: {r['bad']} wrong answers of {r['requests']} requests to {path}")
     if abs(r["bytes"] / r["requests"] / size - 1) > 0.01:
         raise Broken(f"{server.name}: {r['bytes'] / r['requests']:.1f} bytes an answer under load instead of {size}")
     return {"cpu": cpu / r["requests"] * 1e6, "rate": r["requests"] / r["duration_us"] * 1e6, "p50": r["p50_us"], "p99": r["p99_us"],
-            "busy": cpu / wall * 100}
+            "busy": cpu / wall * 100 / server.workers}
 
 
 def load(part, makers, req, size, path, body, budgets, options):
@@ -141,14 +147,21 @@ def load(part, makers, req, size, path, body, budgets, options):
         for name in ["chimera", "nginx"][:: -1 if i % 2 else 1]:
             if name in makers:
                 with makers[name]() as server:
-                    got[name].append(under_load(server, req, path, body, options.seconds, options.wrk_cpus, size))
+                    got[name].append(under_load(server, req, path, body, size, options))
 
-    def row(key, what, unit):
-        column = lambda name: [r[key] for r in got[name]]
-        return Row(part, what, unit, column("chimera"), column("nginx") or None, budgets.get(key))
+    # A round in which another program took the servers' CPU tells about CPU time, but nothing about time on the clock.
+    every = range(options.rounds)
+    calm = [i for i in every if all(got[name][i]["busy"] >= CALM for name in makers)]
+    note = "" if len(calm) == options.rounds else f", {len(calm)} calm rounds" if calm else ", busy machine"
 
-    return [row("cpu", "CPU per request", "us"), row("rate", "requests per second", "/s"), row("p50", "latency p50", "us"),
-            row("p99", "latency p99", "us"), row("busy", "CPU in use", "%")]
+    def row(key, what, unit, rounds, budget=None):
+        column = lambda name: [got[name][i][key] for i in rounds] if name in makers else None
+        return Row(part, what, unit, column("chimera"), column("nginx"), budget)
+
+    return [row("cpu", "CPU per request", "us", every, budgets.get("cpu")), row("rate", f"requests per second{note}", "/s", calm or every),
+            row("p50", f"latency p50{note}", "us", calm or every),
+            row("p99", f"latency p99{note}", "us", calm or every, budgets.get("p99") if calm else None),
+            row("busy", "CPU in use", "%", every)]
 
 
 def static_part(maker, options):
@@ -191,7 +204,7 @@ def by_perf(make, req, path, body, options):
         warm(server, req, 50)
         out = options.folder / "perf.txt"
         pids = ",".join(map(str, server.pids()))
-        r = wrk(server.port, path, body, 1, options.wrk_cpus, before=["perf", "stat", "-x,", "-e", "instructions:u", "-p", pids, "-o", out, "--"])
+        r = generate(server, req, path, body, 1, options, before=["perf", "stat", "-x,", "-e", "instructions:u", "-p", pids, "-o", out, "--"])
         found = re.search(r"^(\d+),", out.read_text(), re.M)
         if not found:
             raise Broken(f"perf stat gives no count: {out.read_text()}")
@@ -300,12 +313,12 @@ def metrics_part(maker, options):
             before, began = cpu_seconds(server.pids()), time.monotonic()
             status, _, page = x.ask()
             took, used = time.monotonic() - began, cpu_seconds(server.pids()) - before
-            lines = page.count(b"\nbench_series_total{")
-            if status != 200 or lines != SERIES:
-                raise Broken(f"/metrics answers {status} with {lines} of {SERIES} series")
+            made, lines = page.count(b"\nbench_series_total{"), sum(not x.startswith(b"#") for x in page.splitlines())
+            if status != 200 or made != SERIES or lines < 10000:
+                raise Broken(f"/metrics answers {status} with {made} of {SERIES} series in {lines} lines")
             if i:  # the first one warms up
                 wall.append(took * 1e3)
                 cpu.append(used * 1e3)
         x.close()
-    part = f"/metrics, {SERIES:,} series, {len(page) / 1e6:.2f} MB"
+    part = f"/metrics, {lines:,} samples, {len(page) / 1e6:.2f} MB"
     return [Row(part, "request to last byte", "ms", wall, None, 10.0, True), Row(part, "CPU per page, sending included", "ms", cpu)]

@@ -54,6 +54,15 @@ def chimera(tmp_path, plugins):
     assert not problems, "\n".join(problems)
 
 
+@pytest.fixture(scope="session")
+def corpus():
+    """The folder of public test data, or a skip."""
+    folder = os.environ.get("CHIMERA_CORPUS") or os.path.join(kit.SRC, "..", "shared", "corpus")
+    if not os.path.isdir(folder):
+        pytest.skip("corpus not at hand: set CHIMERA_CORPUS")
+    return folder
+
+
 class Shared:
     def __init__(self, module, folder, plugins):
         self.module, self.folder, self.plugins, self.n, self.now = module, folder, plugins, 0, None

@@ -18,7 +18,6 @@ struct record {
 	struct record *next;
 	struct ch_ctx *c;
 	size_t n;
-	unsigned left; /* instances whose END is to come */
 	char text[1024];
 };
 

@@ -25,6 +25,7 @@ struct stream {
 	int64_t at, bytes, chunk;
 	bool release, hold, cut;
 	bool waiting; /* the hook has returned AGAIN */
+	bool gone;    /* ch_write said so */
 	bool over;    /* nothing more is written */
 };
 
@@ -94,7 +95,7 @@ static void pump(void *data)
 		s->at += n;
 	}
 	if (rc == CH_DONE)
-		s->over = true; /* GONE will come */
+		s->over = s->gone = true; /* GONE will come */
 	else if (!s->over && (rc == CH_ERROR || s->at == s->bytes))
 		end(s);
 }
@@ -136,7 +137,7 @@ static int get_stream(struct ch_self *self, struct ch_ctx *c)
 	ch_on_writable(c, pump, s);
 	pump(s);
 	if (s->over && !s->hold) {
-		ch_add(s->state->over[COMPLETE], 1);
+		ch_add(s->state->over[s->gone ? GONE : COMPLETE], 1);
 		return CH_DONE;
 	}
 	s->ticket = ch_suspend(c, 0, on_over, s);

@@ -38,7 +38,7 @@ struct ch_test;
 
 /* ---- life ---- */
 
-/* A harness: clock at 1,000 s, wall clock at 2026-01-01T00:00:00Z, seed 1, nothing configured. Ends the program if there is one already. */
+/* A harness: clock at 1,000 s, wall clock at 2026-01-01T00:00:00Z, seed 1, nothing configured. One that a failed test has not freed is left as it is. */
 struct ch_test *ch_test_new(void);
 /*
  * Lets clients leave, lets time pass until suspended work has heard it (a day at most), stops the plugins, and frees everything. It fails
