@@ -49,7 +49,7 @@ static void facts(const struct ch_option *o, FILE *out)
 		roff(o->iface, out);
 		fputc('\n', out);
 	}
-	if (o->flags & CH_O_REQUIRED)
+	if ((o->flags & CH_O_REQUIRED) && !(o->def && *o->def))
 		fputs(".br\nRequired.\n", out);
 	if (o->flags & CH_O_SECRET)
 		fputs(".br\nA secret: never shown.\n", out);

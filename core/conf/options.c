@@ -69,7 +69,7 @@ static void widen(const struct ch_table *t, int w[3])
 
 static void text_flags(const struct ch_option *o, FILE *out)
 {
-	if (o->flags & CH_O_REQUIRED)
+	if ((o->flags & CH_O_REQUIRED) && !(o->def && *o->def))
 		fputs("; required", out);
 	if (o->flags & CH_O_SECRET)
 		fputs("; secret", out);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* server_conf.c - [server] and [log]. */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/conf/address.h"
 #include "core/conf/server_conf.h"
 
 static const char *const profiles[] = { "prod", "dev", "ci", NULL };
@@ -22,7 +22,7 @@ const char *chi_profile_name(int profile)
 /* state_dir stands before what is relative to it. */
 static const struct ch_option server_options[] = {
 	OPT(listen, LIST, .def = "127.0.0.1:8080", .flags = CH_O_OFF,
-		.help = "Addresses that serve clients: host:port, [v6]:port or unix:/path; port 0 picks a free one"),
+		.help = "Addresses that serve clients: IP:port, [IPv6]:port, *:port or unix:/path; port 0 picks a free one"),
 	OPT(status_listen, LIST, .flags = CH_O_OFF,
 		.help = "Addresses of the status listener: probes, metrics, digest; read-only, on a thread of its own"),
 	OPT(admin_listen, LIST, .flags = CH_O_OFF,
@@ -106,66 +106,37 @@ static long number(const char *s, long most)
 	return *s || v > most ? -1 : v;
 }
 
-static bool is_address(const char *s)
+/* Each gives one sentence about what is wrong. */
+static bool is_address(const char *s, char *why, size_t cap)
 {
-	const char *colon = strrchr(s, ':');
-	char host[64];
-	struct in6_addr v6;
-	size_t n;
+	struct chi_listen_addr a;
 
-	if (!strncmp(s, "unix:", 5))
-		return s[5] != '\0';
-	if (!colon || colon == s || number(colon + 1, 65535) < 0)
-		return false;
-	n = (size_t)(colon - s);
-	if (s[0] != '[')
-		return !memchr(s, ':', n) && !strpbrk(s, " \t/");
-	if (s[n - 1] != ']' || n - 2 >= sizeof(host))
-		return false;
-	memcpy(host, s + 1, n - 2);
-	host[n - 2] = '\0';
-	return inet_pton(AF_INET6, host, &v6) == 1;
+	return chi_listen_parse(s, &a, why, cap);
 }
 
-static bool is_network(const char *s)
+static bool is_network(const char *s, char *why, size_t cap)
 {
-	const char *slash = strchr(s, '/');
-	struct in6_addr v6;
-	struct in_addr v4;
-	char host[64];
-	size_t n = slash ? (size_t)(slash - s) : strlen(s);
-	long bits;
+	struct chi_net net;
 
-	if (n >= sizeof(host))
-		return false;
-	memcpy(host, s, n);
-	host[n] = '\0';
-	if (inet_pton(AF_INET, host, &v4) == 1)
-		bits = 32;
-	else if (inet_pton(AF_INET6, host, &v6) == 1)
-		bits = 128;
-	else
-		return false;
-	return !slash || number(slash + 1, bits) >= 0;
+	snprintf(why, cap, "write addresses and networks such as 10.0.0.1, 10.0.0.0/8 or fd00::/8");
+	return chi_net_parse(s, strlen(s), &net);
 }
 
-static void check_list(const struct ch_list *l, bool (*good)(const char *), const char *key, const char *want,
+static void check_list(const struct ch_list *l, bool (*good)(const char *, char *, size_t), const char *key,
 		       void (*fail)(void *, const char *, const char *), void *arg)
 {
-	char why[256];
-	size_t i;
+	char why[256], text[400];
 
-	for (i = 0; i < l->n; i++) {
-		if (good(l->v[i].p))
+	for (size_t i = 0; i < l->n; i++) {
+		if (good(l->v[i].p, why, sizeof(why)))
 			continue;
-		snprintf(why, sizeof(why), "holds \"%.80s\"; write %s", l->v[i].p, want);
-		fail(arg, key, why);
+		snprintf(text, sizeof(text), "holds \"%.80s\": %s", l->v[i].p, why);
+		fail(arg, key, text);
 	}
 }
 
 void chi_server_conf_check(struct chi_server_conf *c, void (*fail)(void *arg, const char *key, const char *sentence), void *arg)
 {
-	static const char address[] = "host:port, *:port, [IPv6]:port or unix:/path";
 	long n = 0;
 
 	if (strcmp(c->workers_text, "auto")) {
@@ -174,11 +145,10 @@ void chi_server_conf_check(struct chi_server_conf *c, void (*fail)(void *arg, co
 			fail(arg, "workers", "is no number of workers; write auto, or a whole number from 1 to 64");
 	}
 	c->workers = n;
-	check_list(&c->listen, is_address, "listen", address, fail, arg);
-	check_list(&c->status_listen, is_address, "status_listen", address, fail, arg);
-	check_list(&c->admin_listen, is_address, "admin_listen", address, fail, arg);
-	check_list(&c->trusted_proxies, is_network, "trusted_proxies", "addresses and networks such as 10.0.0.1, 10.0.0.0/8 or fd00::/8",
-		fail, arg);
+	check_list(&c->listen, is_address, "listen", fail, arg);
+	check_list(&c->status_listen, is_address, "status_listen", fail, arg);
+	check_list(&c->admin_listen, is_address, "admin_listen", fail, arg);
+	check_list(&c->trusted_proxies, is_network, "trusted_proxies", fail, arg);
 	if (c->stream_low >= c->stream_high)
 		fail(arg, "stream_low", "is not below stream_high; a producer that waits could never go on: lower it");
 	if (c->drain_delay > c->drain_timeout)

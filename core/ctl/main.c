@@ -149,7 +149,7 @@ static int find_socket(struct ctl *ctl)
 		return 0;
 	if (!chi_config_default("chimeractl") || !ctl_server(&control))
 		return CHI_EXIT_CONFIG;
-	ctl->socket = control; /* until the end of the process */
+	ctl->socket = control;
 	return *control ? 0 : ctl_fail(CHI_EXIT_CONFIG, "the config has no control socket: set [server] control, or name one with --socket PATH");
 }
 
@@ -177,7 +177,7 @@ static int run(const struct verb *v, struct ctl *ctl, const struct flags *f)
 
 int main(int argc, char **argv)
 {
-	struct ctl ctl = { .colour = wants_colour() };
+	static struct ctl ctl;
 	struct flags f = { false, false, false };
 	int code = parse(argc, argv, &ctl, &f);
 
@@ -196,6 +196,7 @@ int main(int argc, char **argv)
 		usage_of(v);
 		return 0;
 	}
+	ctl.colour = wants_colour();
 	ctl.args = argv + optind + 1;
 	ctl.nargs = argc - optind - 1;
 	if (ctl.nargs < v->least || ctl.nargs > v->most)

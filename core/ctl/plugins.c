@@ -25,6 +25,17 @@ static void show_array(const struct ctl *ctl, struct ch_str array, const char *c
 	ctl_table_print(&t, stdout, ctl->colour);
 }
 
+static char *copy(struct ch_str s)
+{
+	char *text = malloc(s.n + 1);
+
+	if (text) {
+		memcpy(text, s.p, s.n);
+		text[s.n] = '\0';
+	}
+	return text;
+}
+
 static void show_chains(const struct ctl *ctl, struct ch_str chains)
 {
 	struct ctl_table t = { .columns = 2 };
@@ -32,7 +43,7 @@ static void show_chains(const struct ctl *ctl, struct ch_str chains)
 
 	ctl_table_row(&t, (const char *const[]){ "phase", "hooks in order" });
 	for (size_t at = 0; ctl_each(chains, &at, &phase, &ids);) {
-		char *cells[CTL_COLUMNS] = { strndup(phase.p, phase.n), ctl_text(ids) };
+		char *cells[CTL_COLUMNS] = { copy(phase), ctl_text(ids) };
 		if (!cells[1] || !*cells[1]) {
 			free(cells[1]);
 			cells[1] = strdup("-");

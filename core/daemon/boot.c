@@ -65,26 +65,12 @@ struct chi_conf *chi_config_load(struct chi_report *report)
 		report);
 }
 
-/* What can be written but not listened on, a name for instance, is an error of the config and not of the start. */
-static void check_addresses(const struct chi_conf *conf, const char *key, const struct ch_list *list, struct chi_report *report)
-{
-	char why[256];
-	for (size_t i = 0; i < list->n; i++)
-		if (!chi_listen_parse(list->v[i].p, &(struct chi_listen_addr){ 0 }, why, sizeof why))
-			chi_report_key(
-				report, CHI_R_ERROR, conf->nfiles ? conf->files[0] : NULL, 0, "server", key, list->v[i].p, "%s", why);
-}
-
 struct chi_gen *chi_config_build(struct chi_report *report)
 {
 	struct chi_conf *conf = chi_config_load(report);
 	struct chi_gen *g = conf ? chi_gen_build(conf, report) : NULL;
 	if (!g)
 		return NULL;
-	const struct chi_server_conf *s = g->conf->server;
-	check_addresses(g->conf, "listen", &s->listen, report);
-	check_addresses(g->conf, "status_listen", &s->status_listen, report);
-	check_addresses(g->conf, "admin_listen", &s->admin_listen, report);
 	chi_protect(g, report);
 	chi_gen_check(g, report);
 	if (!chi_report_errors(report))
@@ -231,22 +217,37 @@ static bool same_list(const struct ch_list *a, const struct ch_list *b)
 	return true;
 }
 
-/* Keys that a running process cannot change. NULL: none has changed. */
-static const char *needs_restart(const struct chi_conf *old, const struct chi_conf *fresh)
+struct fixed_key {
+	const char *section, *key;
+	bool changed;
+};
+
+/* A key that was changed and that a running process cannot change; false: there is none. */
+static bool needs_restart(const struct chi_conf *old, const struct chi_conf *fresh, struct fixed_key *out)
 {
 	const struct chi_server_conf *a = old->server, *b = fresh->server;
 	/* The first two change what others are by default: the key that was changed is the one to name. */
-	return a->profile != b->profile                           ? "profile"
-	       : strcmp(a->state_dir, b->state_dir)               ? "state_dir"
-	       : !same_list(&a->listen, &b->listen)               ? "listen"
-	       : !same_list(&a->status_listen, &b->status_listen) ? "status_listen"
-	       : !same_list(&a->admin_listen, &b->admin_listen)   ? "admin_listen"
-	       : strcmp(a->control, b->control)                   ? "control"
-	       : a->workers != b->workers                         ? "workers"
-	       : strcmp(a->plugin_dir, b->plugin_dir)             ? "plugin_dir"
-	       : strcmp(a->user, b->user)                         ? "user"
-	       : a->offload_threads != b->offload_threads         ? "offload_threads"
-								  : NULL;
+	const struct fixed_key keys[] = {
+		{ "server", "profile", a->profile != b->profile },
+		{ "server", "state_dir", strcmp(a->state_dir, b->state_dir) },
+		{ "server", "listen", !same_list(&a->listen, &b->listen) },
+		{ "server", "status_listen", !same_list(&a->status_listen, &b->status_listen) },
+		{ "server", "admin_listen", !same_list(&a->admin_listen, &b->admin_listen) },
+		{ "server", "control", strcmp(a->control, b->control) },
+		{ "server", "workers", a->workers != b->workers },
+		{ "server", "plugin_dir", strcmp(a->plugin_dir, b->plugin_dir) },
+		{ "server", "user", strcmp(a->user, b->user) },
+		{ "server", "offload_threads", a->offload_threads != b->offload_threads },
+		{ "server", "max_metric_series", a->max_metric_series != b->max_metric_series },
+		{ "log", "target", strcmp(old->log->target, fresh->log->target) },
+		{ "log", "format", old->log->format != fresh->log->format },
+	};
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		if (keys[i].changed) {
+			*out = keys[i];
+			return true;
+		}
+	return false;
 }
 
 static void no_step(const char *name)
@@ -258,9 +259,9 @@ static struct chi_gen *fresh_generation(struct chi_report *report)
 {
 	char why[512];
 	struct chi_gen *g = chi_config_build(report);
-	const char *key = g ? needs_restart(chi_daemon.gen->conf, g->conf) : NULL;
-	if (key)
-		chi_report_key(report, CHI_R_ERROR, g->conf->nfiles ? g->conf->files[0] : NULL, 0, "server", key, NULL,
+	struct fixed_key key;
+	if (g && needs_restart(chi_daemon.gen->conf, g->conf, &key))
+		chi_report_key(report, CHI_R_ERROR, g->conf->nfiles ? g->conf->files[0] : NULL, 0, key.section, key.key, NULL,
 		               "this key was changed and takes a restart: put it back, or restart the server");
 	else if (g && !chi_gen_start(g, no_step, why, sizeof why))
 		chi_report_add(report, CHI_R_ERROR, NULL, 0, "%s", why);
@@ -364,16 +365,26 @@ int chi_boot(void)
 	chi_daemon.profile = conf->server->profile;
 	chi_daemon.state_dir = strdup(conf->server->state_dir);
 	chi_daemon.step_timeout = conf->server->startup_step_timeout;
-	struct chi_log_setup log = { .level = conf->log->level, .format = conf->log->format, .target = conf->log->target };
-	if (!chi_log_start(&log, why, sizeof why))
+	char target[PATH_MAX];
+	bool stream = !strcmp(conf->log->target, "stderr") || !strcmp(conf->log->target, "stdout");
+	snprintf(target, sizeof target, "%s%s%s", stream || *conf->log->target == '/' ? "" : conf->server->state_dir,
+		stream || *conf->log->target == '/' ? "" : "/", conf->log->target); /* data: below state_dir */
+	struct chi_log_setup log = { .level = conf->log->level, .format = conf->log->format, .target = target };
+	if (!chi_log_start(&log, why, sizeof why)) {
+		chi_report_free(report);
+		chi_gen_free(g);
 		return fail(CHI_EXIT_UNAVAILABLE, why);
+	}
 	log_report(report);
 	chi_report_free(report);
 	if (getuid() == 0 && conf->server->profile == CHI_PROFILE_PROD && !*conf->server->user)
 		chi_log(CH_WARN, NULL, "running as root: set [server] user, so that a fault in a plugin is not root's");
 	int code = start_loops(g, why, sizeof why);
-	if (code)
+	if (code) {
+		if (chi_daemon.gen != g)
+			chi_gen_free(g); /* no loop has it */
 		return fail(code, why);
+	}
 	chi_step(NULL);
 	atomic_store(&chi_daemon.ready, true);
 	chi_notify("READY=1\nSTATUS=serving");

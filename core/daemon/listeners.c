@@ -68,7 +68,11 @@ static bool share(int fd, const struct chi_listen_addr *a, char *why, size_t cap
 static bool open_one(const char *text, int cls, char *why, size_t cap)
 {
 	struct chi_listen_addr a = { .cls = cls };
-	char reason[256];
+	char reason[256], full[256];
+	if (!strncmp(text, "unix:", 5) && text[5] != '/') { /* data: below state_dir */
+		snprintf(full, sizeof full, "unix:%s/%s", chi_daemon.state_dir, text + 5);
+		text = full;
+	}
 	if (!chi_listen_parse(text, &a, reason, sizeof reason)) {
 		snprintf(why, cap, "'%s': %s", text, reason);
 		return false;

@@ -22,7 +22,7 @@ static struct beat {
 } beats[CHI_MAX_LOOPS];
 static struct ch_timer ping_timer;
 static unsigned stalled_series;
-static int64_t watchdog_at;
+static int64_t watchdog_at, beat_due;
 static atomic_uint stalled;
 
 /* ---- heartbeats, on the house loop ---- */
@@ -61,6 +61,11 @@ static void on_beat(void *data)
 	(void)data;
 	int64_t now = chi_clock(), interval = chi_watchdog_interval();
 	atomic_store(&stalled, 0);
+	if (beat_due) { /* the house loop measures itself by how late this timer is */
+		struct ch_loop *house = chi_around.loops[chi_around.nloops - 1];
+		atomic_store_explicit(&house->lag, now > beat_due ? now - beat_due : 0, memory_order_relaxed);
+		chi_metrics_set(beats[house->index].lag_series, (double)house->lag / 1e6);
+	}
 	for (unsigned i = 0; i + 1 < chi_around.nloops; i++)
 		look_at(chi_around.loops[i], &beats[i], now);
 	chi_metrics_set(stalled_series, atomic_load(&stalled));
@@ -68,7 +73,9 @@ static void on_beat(void *data)
 		watchdog_at = now + interval;
 		chi_notify("WATCHDOG=1"); /* not while a worker is stalled: the manager restarts us then */
 	}
-	chi_timer_set(&ping_timer, interval && interval / 1000 < PING_MS ? interval / 1000 : PING_MS);
+	int64_t next = interval && interval / 1000 < PING_MS ? interval / 1000 : PING_MS;
+	beat_due = now + next * 1000;
+	chi_timer_set(&ping_timer, next);
 }
 
 unsigned chi_loops_stalled(void)

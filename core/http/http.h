@@ -17,6 +17,7 @@
 #ifndef CHI_HTTP_H
 #define CHI_HTTP_H
 
+#include "core/conf/address.h"
 #include "core/conf/server_conf.h"
 #include "core/http/route.h"
 #include "core/work/work.h"
@@ -33,11 +34,6 @@
 #define CHI_HEADERS 32           /* fields of an answer that plugins may set */
 
 enum chi_listen_class { CHI_L_PUBLIC, CHI_L_STATUS, CHI_L_ADMIN, CHI_L_CONTROL };
-
-struct chi_net { /* an address with a prefix length; IPv4 as ::ffff:a.b.c.d */
-	struct in6_addr addr;
-	unsigned bits;
-};
 
 /* What all loops share. */
 struct chi_http_shared {
@@ -165,6 +161,7 @@ struct chi_req {
 	struct ch_h1_head head;
 	const char *path;
 	size_t path_len;
+	const char *bad_target; /* why the target cannot be routed */
 	struct ch_str query;
 	struct chi_route_match match;
 	const struct chi_route *route;
@@ -203,14 +200,6 @@ struct chi_req {
 };
 
 /* listen.c */
-struct chi_listen_addr { /* a socket address and its text; filled by chi_listen_parse */
-	struct sockaddr_storage sa;
-	socklen_t len;
-	char text[160];
-	int cls;
-};
-/* "127.0.0.1:8080", "[::1]:0", ":8080", "unix:/path". False: one sentence in why. */
-bool chi_listen_parse(const char *text, struct chi_listen_addr *a, char *why, size_t why_cap);
 /* A listening socket; with port 0 the address is filled in with the one the kernel chose. reuse: SO_REUSEPORT. -1: sentence in why. */
 int chi_listen_open(struct chi_listen_addr *a, bool reuse, char *why, size_t why_cap);
 /* Takes the fd and accepts on it until chi_http_close_listeners. */
@@ -279,10 +268,7 @@ void chi_problem_body(struct ch_jw *w, int code, const char *param, const char *
 const char *chi_status_text(int status);
 
 /* proxy.c */
-bool chi_net_parse(const char *text, size_t n, struct chi_net *net);
 bool chi_net_has(const struct chi_net *v, size_t n, const struct in6_addr *a);
-bool chi_addr_parse(const char *p, size_t n, struct in6_addr *a);
-void chi_addr_text(const struct in6_addr *a, char *out); /* INET6_ADDRSTRLEN bytes */
 bool chi_proxy_trusted(const struct chi_conn *c);
 const char *chi_proxy_client(struct chi_req *r); /* the client's address as text */
 

@@ -207,8 +207,8 @@ static bool answered_by_route(struct chi_req *r)
 {
 	const struct chi_path *p = r->match.path;
 	int m = r->head.method;
-	const char *methods = p ? p->allow : "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
 	bool read_only = r->cls == CHI_L_STATUS;
+	const char *methods = read_only ? "GET, HEAD, OPTIONS" : p ? p->allow : "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
 	if (m == CH_H1_OTHER) {
 		chi_problem(r, CH_E_NOT_IMPLEMENTED, 0, NULL, "the method is not known here: see Allow of an OPTIONS request");
 	} else if (m == CH_H1_OPTIONS && (r->path_len == 1 && *r->path == '*')) {
@@ -223,7 +223,7 @@ static bool answered_by_route(struct chi_req *r)
 		allow(r, methods);
 		chi_resp_whole(r, 204, NULL, NULL, 0);
 	} else if (!p->methods[m] || (read_only && m != CH_H1_GET && m != CH_H1_HEAD)) {
-		allow(r, read_only ? "GET, HEAD, OPTIONS" : methods);
+		allow(r, methods);
 		chi_problem(r, CH_E_METHOD_NOT_ALLOWED, 0, NULL,
 			read_only ? "this listener is read-only: use the server's main address" : "this path has other methods: see Allow");
 	} else {
@@ -234,6 +234,11 @@ static bool answered_by_route(struct chi_req *r)
 
 static bool find_route(struct chi_req *r)
 {
+	if (r->bad_target) {
+		r->ctx->facts.endpoint = "none";
+		refuse(r, CH_E_BAD_REQUEST, r->bad_target);
+		return false;
+	}
 	if (*r->path == '/')
 		chi_routes_find(r->ctx->gen->routes, r->path, r->path_len, &r->match);
 	r->ctx->facts.endpoint = r->match.path ? r->match.path->pattern : "none";
@@ -261,6 +266,8 @@ static bool loopback(const struct chi_req *r)
 static bool permitted(struct chi_req *r)
 {
 	bool admin = r->ctx->facts.role == CH_ROLE_ADMIN;
+	if (r->cls == CHI_L_ADMIN)
+		return admin; /* an admin key always */
 	switch (r->route->def->cls) {
 	case CH_PUBLIC:
 		return true;
@@ -364,9 +371,9 @@ void chi_req_start(struct chi_conn *c, const struct ch_h1_head *head, const char
 		r->path_len = 1;
 	} else if (ch_h1_target(r->raw + head->target.off, head->target.len, (char *)r->path, &r->path_len, &query, &error)) {
 		r->head.keep_alive = 0;
-		x->facts.endpoint = "none";
-		refuse(r, CH_E_BAD_REQUEST, error);
-		return;
+		r->path = ""; /* refused after HEADERS, which give the answer its ids */
+		r->path_len = 0;
+		r->bad_target = error;
 	}
 	r->query = (struct ch_str){ r->raw + head->target.off + query.off, query.len };
 	const struct chi_chain *chain = &x->gen->phases[CH_P_HEADERS];

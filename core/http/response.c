@@ -223,7 +223,7 @@ static void send_whole(struct chi_req *r)
 		return;
 	}
 	char *at = put_head(r, buf);
-	if (one)
+	if (one && body)
 		at = put(at, r->whole, body);
 	struct iovec v[2] = { { buf, (size_t)(at - buf) }, { (char *)r->whole, body } };
 	r->head_sent = true;

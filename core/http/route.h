@@ -20,7 +20,7 @@ struct chi_route {
 	struct chi_hook handler; /* as a chain of one */
 	size_t max_body;
 	_Atomic unsigned requests[600]; /* metric series by status, made on first use; 0: not yet */
-	unsigned duration;              /* metric series */
+	_Atomic unsigned duration;      /* metric series, made on first use */
 };
 
 /* One pattern with all its methods. */

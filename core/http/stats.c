@@ -37,11 +37,6 @@ static const struct chi_family *families[FAMILIES];
 static unsigned in_progress, connections;
 static struct chi_route none[CHI_METHODS]; /* requests without a route, by method */
 
-static void name_route(struct chi_route *route, const char *method, const char *endpoint)
-{
-	route->duration = chi_metrics_series(families[DURATION], (const char *const[]){ method, endpoint });
-}
-
 bool chi_stats_init(char *why, size_t cap)
 {
 	for (int i = 0; i < FAMILIES; i++)
@@ -55,15 +50,12 @@ bool chi_stats_init(char *why, size_t cap)
 	chi_metrics_host_value("endpoint", "none");
 	in_progress = chi_metrics_series(families[IN_PROGRESS], NULL);
 	connections = chi_metrics_series(families[CONNECTIONS], NULL);
-	for (int i = 0; i < CHI_METHODS; i++)
-		name_route(&none[i], methods[i], "none");
 	return true;
 }
 
 void chi_stats_route(struct chi_route *route)
 {
 	chi_metrics_host_value("endpoint", route->path->pattern);
-	name_route(route, route->def->method, route->path->pattern);
 }
 
 void chi_stats_conn(int delta)
@@ -84,6 +76,17 @@ static unsigned requests_series(struct chi_route *route, const char *method, con
 		snprintf(text, sizeof text, "%d", status);
 		s = chi_metrics_series(families[REQUESTS], (const char *const[]){ method, endpoint, text });
 		atomic_store_explicit(&route->requests[status], s, memory_order_relaxed);
+	}
+	return s;
+}
+
+/* The families come after the first config's routes, so a series is made when it is first needed. */
+static unsigned duration_series(struct chi_route *route, const char *method, const char *endpoint)
+{
+	unsigned s = atomic_load_explicit(&route->duration, memory_order_relaxed);
+	if (!s) {
+		s = chi_metrics_series(families[DURATION], (const char *const[]){ method, endpoint });
+		atomic_store_explicit(&route->duration, s, memory_order_relaxed);
 	}
 	return s;
 }
@@ -123,12 +126,13 @@ void chi_stats_end(struct chi_req *r)
 	int64_t took = chi_clock() - f->started;
 	struct chi_route *route = r->route ? (struct chi_route *)r->route : &none[r->head.method];
 	const char *endpoint = r->route ? r->match.path->pattern : "none";
-	chi_metrics_add(requests_series(route, r->route ? route->def->method : f->method, endpoint, status), 1);
-	chi_metrics_observe(route->duration, (double)took / 1e6);
+	const char *method = r->route ? route->def->method : f->method;
+	chi_metrics_add(requests_series(route, method, endpoint, status), 1);
+	chi_metrics_observe(duration_series(route, method, endpoint), (double)took / 1e6);
 	chi_metrics_add(in_progress, -1);
 	atomic_fetch_add_explicit(&r->http->shared->requests, 1, memory_order_relaxed);
 	int access = r->http->access;
-	if (access == CHI_ACCESS_ALL || (access == CHI_ACCESS_ERRORS && (status >= 500 || f->aborted)))
+	if (access == CHI_ACCESS_ALL || (access == CHI_ACCESS_ERRORS && (status >= 400 || f->aborted)))
 		access_line(r, took);
 }
 

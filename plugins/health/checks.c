@@ -86,8 +86,8 @@ static int disk_seen(struct ch_ctx *c, void *data, int why, void *result)
 	/* As df counts: what is kept for root is neither used nor free. */
 	total = (double)(d->f_blocks - d->f_bfree) + (double)d->f_bavail;
 	share = total > 0 ? (double)d->f_bavail / total : 1;
-	tell(look->out, health_if_low(share, conf->disk_free_warn, conf->disk_free_critical), "%.1f%% of the disk of %.80s is free",
-		share * 100, look->dir);
+	tell(look->out, health_if_low(share, conf->disk_free_warn, conf->disk_free_critical), "%.1f%% of state_dir's disk is free",
+		share * 100);
 	return CH_OK;
 }
 

@@ -143,7 +143,8 @@ int main(int argc, char **argv)
 			on_readable(ready[i].data.ptr);
 		now = now_us();
 	}
-	printf("BENCH {\"requests\":%llu,\"bytes\":%llu,\"duration_us\":%lld,\"bad\":%llu,\"p50_us\":%u,\"p99_us\":%u}\n", (unsigned long long)requests,
-	       (unsigned long long)bytes, (long long)(now - began), (unsigned long long)bad, percentile(0.5), percentile(0.99));
+	printf("BENCH {\"requests\":%llu,\"bytes\":%llu,\"duration_us\":%lld,\"bad\":%llu,\"p50_us\":%u,\"p99_us\":%u}\n",
+	       (unsigned long long)requests, (unsigned long long)bytes, (long long)(now - began), (unsigned long long)bad, percentile(0.5),
+	       percentile(0.99));
 	return 0;
 }

@@ -13,7 +13,7 @@ import time
 from servers import PATIENCE, SOURCE, Broken, Exchange, cpu_seconds, request, rss
 
 CONNECTIONS = 32
-CALM = 90  # per cent of its CPU that a server had in a round without company
+CALM = 90  # per cent of its CPU that a server uses in a round without company
 STATIC_BODY = 256
 SERIES = 9900  # with the daemon's own ones: 10,000 lines, and below the process's cap of 10,000 series
 FULL = "[trace]\n[health]\n[prometheus]\n[dryrun]\n[ask]\n"  # what quickstart.ini enables
@@ -117,7 +117,8 @@ def generate(server, req, path, body, seconds, options, before=()):
         env["BENCH_BODY"] = body
     command = [options.folder / "load", str(server.port), str(CONNECTIONS), str(seconds)]
     if options.wrk:
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", SOURCE / "tests/bench/wrk.lua", f"http://127.0.0.1:{server.port}{path}"]
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", SOURCE / "tests/bench/wrk.lua",
+                   f"http://127.0.0.1:{server.port}{path}"]
     done = subprocess.run([*before, *command], input=req, capture_output=True, env=env, timeout=seconds + PATIENCE)
     out = done.stdout.decode(errors="replace")
     found = re.search(r"^BENCH (.*)$", out, re.M)
@@ -149,10 +150,10 @@ def load(part, makers, req, size, path, body, budgets, options):
                 with makers[name]() as server:
                     got[name].append(under_load(server, req, path, body, size, options))
 
-    # A round in which another program took the servers' CPU tells about CPU time, but nothing about time on the clock.
+    # A round in which a server had to share its CPU, or to wait for its load, tells about CPU time, but nothing about time on the clock.
     every = range(options.rounds)
     calm = [i for i in every if all(got[name][i]["busy"] >= CALM for name in makers)]
-    note = "" if len(calm) == options.rounds else f", {len(calm)} calm rounds" if calm else ", busy machine"
+    note = "" if len(calm) == options.rounds else f", {len(calm)} rounds at {CALM} %" if calm else f", no round at {CALM} %"
 
     def row(key, what, unit, rounds, budget=None):
         column = lambda name: [got[name][i][key] for i in rounds] if name in makers else None
@@ -204,7 +205,8 @@ def by_perf(make, req, path, body, options):
         warm(server, req, 50)
         out = options.folder / "perf.txt"
         pids = ",".join(map(str, server.pids()))
-        r = generate(server, req, path, body, 1, options, before=["perf", "stat", "-x,", "-e", "instructions:u", "-p", pids, "-o", out, "--"])
+        count = ["perf", "stat", "-x,", "-e", "instructions:u", "-p", pids, "-o", out, "--"]
+        r = generate(server, req, path, body, 1, options, before=count)
         found = re.search(r"^(\d+),", out.read_text(), re.M)
         if not found:
             raise Broken(f"perf stat gives no count: {out.read_text()}")

@@ -474,6 +474,7 @@ class Chimera:
         if self.alive:
             self.process.kill()
             self.process.wait()
+            self.checked = True
         RUNNING.discard(self)
 
     def __enter__(self):

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process under pressure: no descriptors, no memory, signals, a plugin that blocks (FAULTS P1, P2, P4, P8)."""
+import resource
+import shutil
+import signal
+import socket
+import time
+
+import chimera as kit
+import pytest
+
+BLOCK_MS = 2500
+
+
+def test_p1_without_descriptors_clients_get_503_and_the_server_recovers(chimera):
+    if not shutil.which("prlimit"):
+        pytest.skip("prlimit is not installed")
+    c = chimera({"t_echo": {}, "server": {"workers": "1"}})
+    probe = c.connect("status")
+    assert probe.ask("GET", "/health/live").status == 200
+    used = c.descriptors()
+    resource.prlimit(c.pid, resource.RLIMIT_NOFILE, (used + 10, used + 10))
+    held, refused = [], 0
+    for _ in range(40):
+        s = c.connect()
+        s.send(kit.request_bytes("GET", "/"))
+        held.append(s)
+    cpu, begin = c.cpu(), time.monotonic()
+
+    def somebody_was_refused():
+        text = probe.ask("GET", "/metrics").text
+        return [v for n, labels, v in kit.parse_metrics(text) if n == "chimera_http_rejected_total" and labels["code"] == "overloaded" and v >= 3]
+    kit.wait_for(somebody_was_refused, "refusals for want of descriptors")
+    seconds = time.monotonic() - begin
+    if not kit.SANITIZERS:
+        assert c.cpu() - cpu < 0.05 * seconds + 0.1, "a busy loop"
+    c.wait_said("no file descriptors")
+    served = 0
+    for s in held:
+        s.sock.settimeout(0.2)
+        try:
+            status = s.response().status
+        except (kit.Closed, TimeoutError):
+            status = 0
+        assert status in (0, 200, 503)
+        served += status == 200
+        refused += status == 503
+    assert served >= 5
+    for s in held:
+        s.close()
+    kit.wait_for(lambda: c.get("/").status == 200, "the server to take connections again")
+    kit.wait_for(lambda: all(c.get("/").status == 200 for _ in range(5)), "the server to recover")
+    probe.close()
+
+
+def test_p2_failing_allocations_cost_requests_and_nothing_more(chimera, plugins):
+    """A share of all mallocs fails, with another seed each round; the daemon may refuse and drop, but neither die nor lie."""
+    if not shutil.which("fiu-run"):
+        pytest.skip("fiu-run is not installed (Debian: fiu-utils)")
+    if kit.SANITIZERS:
+        pytest.skip("a sanitizer has its own malloc")
+    c = chimera({"t_echo": {}, "ask": {}, "dryrun": {}, "trace": {}, "t_stream": {}, "t_suspend": {}, "t_service": {}}, prefix=["fiu-run", "-x"])
+    control = shutil.which("fiu-ctrl")
+    kit.subprocess.run([control, "-c", "enable_random name=libc/mm/malloc,probability=0.05", str(c.pid)], check=True, timeout=kit.DEADLINE)
+    kit.subprocess.run([control, "-c", "enable_random name=libc/mm/calloc,probability=0.05", str(c.pid)], check=True, timeout=kit.DEADLINE)
+    kit.subprocess.run([control, "-c", "enable_random name=libc/mm/realloc,probability=0.05", str(c.pid)], check=True, timeout=kit.DEADLINE)
+    outcomes = {}
+    for i in range(400):
+        request = (("GET", "/", None), ("POST", "/", b"x" * 100000), ("POST", "/", [b"y" * 5000] * 20), ("POST", "/v1/ask", '{"prompt":"x"}'),
+                   ("POST", "/v1/ask", '{"prompt":"x","stream":true}'), ("GET", "/stream?bytes=100000&chunk=1000&release=1", None),
+                   ("GET", "/suspend/service?ms=1", None), ("GET", "/nowhere", None))[i % 8]
+        try:
+            r = c.request(*request)
+            outcome = r.status
+            if r.status == 200 and request[1] == "/":
+                body = request[2] or b""
+                assert r.body == (body if isinstance(body, bytes) else b"".join(body))
+        except (kit.Closed, kit.BadAnswer, ConnectionError) as e:
+            outcome = type(e).__name__
+        assert c.alive, f"chimerad died at request {i} {request[:2]}:\n{c.stderr()}"
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+    print(outcomes)
+    assert "BadAnswer" not in outcomes
+    for name in ("malloc", "calloc", "realloc"):
+        kit.subprocess.run([control, "-c", f"disable name=libc/mm/{name}", str(c.pid)], check=True, timeout=kit.DEADLINE)
+    kit.wait_for(lambda: c.get("/").status == 200, "the server to work again")
+    assert outcomes.get(200, 0) > 50
+    assert c.request("POST", "/v1/ask", '{"prompt":"x"}').status == 200
+    kit.wait_for(lambda: c.metric("http_requests_in_progress") == 1, "all requests to have ended")
+    kit.wait_for(lambda: c.metric("active_connections") == 1, "all connections to be gone")
+    c.kill()  # libfiu's own thread takes SIGTERM, so this daemon cannot be ended by it
+
+
+def test_p4_sigpipe_is_ignored(chimera):
+    c = chimera({"t_echo": {}, "t_stream": {}})
+    c.signal(signal.SIGPIPE)
+    for _ in range(20):
+        with c.connect() as s:
+            s.send(kit.request_bytes("GET", "/stream?bytes=1000000&chunk=1000") * 3)
+            s.abort()
+    assert c.get("/").status == 200 and c.alive
+
+
+def test_p8_a_plugin_that_blocks_is_named_and_liveness_fails(chimera):
+    c = chimera({"t_block": {}, "t_echo": {}})
+    with c.connect() as s:
+        s.send(kit.request_bytes("GET", f"/block?ms={BLOCK_MS}"))
+        line = c.wait_said("has been blocked")
+        assert line["plugin"] == "t_block" and line["lvl"] == "error"
+        assert "t_block" in line["msg"] and "content" in line["msg"] and "worker-" in line["msg"]
+        r = c.get("/health/live", kind="status")
+        assert r.status == 503, r
+        assert c.metric("chimera_loops_stalled") == 1
+        assert s.response().body == b"blocked"
+    kit.wait_for(lambda: c.get("/health/live", kind="status").status == 200, "liveness to come back")
+    kit.wait_for(lambda: c.metric("chimera_loops_stalled") == 0, "the stall to end")
+    assert len(c.said("has been blocked")) == 1, "said once"
+
+
+def test_p8_other_workers_go_on_while_one_is_blocked(chimera):
+    c = chimera({"t_block": {}, "t_echo": {}, "server": {"workers": "2"}})
+    with c.connect() as s:
+        s.send(kit.request_bytes("GET", f"/block?ms={BLOCK_MS}"))
+        c.wait_said("has been blocked")
+        answered = 0
+        for _ in range(20):  # the kernel spreads connections over both workers
+            with c.connect() as other:
+                other.sock.settimeout(0.1)
+                other.send(kit.request_bytes("GET", "/"))
+                try:
+                    answered += other.response().status == 200
+                except (TimeoutError, socket.timeout):
+                    continue
+        assert answered > 0
+        assert s.response().body == b"blocked"
+
+
+def test_10000_idle_connections_survive(chimera):
+    if not kit.HEAVY:
+        pytest.skip("CHIMERA_HEAVY=1 runs this")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 10500:
+        pytest.skip(f"only {hard} descriptors may be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (10500, hard))
+    try:
+        c = chimera({"t_echo": {}, "server": {"keepalive_timeout": "10m"}})
+        before = c.rss()
+        conns = [c.connect() for _ in range(10000)]
+        for s in conns:
+            assert s.ask("GET", "/").status == 200
+        each = (c.rss() - before) / len(conns)
+        print(f"{each:.0f} bytes of resident memory for an idle connection")
+        for s in conns[::97]:
+            assert s.ask("GET", "/").status == 200
+        assert c.metric("active_connections") == 10001
+        if not kit.SANITIZERS:
+            assert each <= 512
+        for s in conns:
+            s.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
