@@ -24,23 +24,6 @@ static void say(const struct chi_listen_addr *a)
 	chi_log(CH_INFO, &(struct chi_log_fields){ .kv = kv, .nkv = 2 }, "listening");
 }
 
-/*
- * SO_REUSEPORT lets a second server of the same user take half of our connections without a word. So the address is tried once without
- * it: then
- * the kernel says that it is in use.
- */
-static bool unused(struct chi_listen_addr *a, char *why, size_t cap)
-{
-	if (a->sa.ss_family == AF_UNIX)
-		return true;
-	struct chi_listen_addr probe = *a;
-	int fd = chi_listen_open(&probe, false, why, cap);
-	if (fd < 0)
-		return false;
-	close(fd);
-	return true;
-}
-
 static void make_folder(const char *path)
 {
 	char folder[108];
@@ -83,7 +66,7 @@ static bool open_one(const char *text, int cls, char *why, size_t cap)
 	if (!inherited) {
 		if (is_unix)
 			make_folder(((struct sockaddr_un *)(void *)&a.sa)->sun_path);
-		if (!unused(&a, why, cap) || (fd = chi_listen_open(&a, cls == CHI_L_PUBLIC, why, cap)) < 0)
+		if (!chi_listen_unused(&a, why, cap) || (fd = chi_listen_open(&a, cls == CHI_L_PUBLIC, why, cap)) < 0)
 			return false;
 		if (is_unix && nmade < 64)
 			made[nmade++] = strdup(((struct sockaddr_un *)(void *)&a.sa)->sun_path);

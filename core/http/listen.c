@@ -31,7 +31,8 @@ static void remove_stale(const struct chi_listen_addr *a)
 		close(fd);
 }
 
-int chi_listen_open(struct chi_listen_addr *a, bool reuse, char *why, size_t cap)
+/* A bound socket. */
+static int bound(struct chi_listen_addr *a, bool reuse, char *why, size_t cap)
 {
 	int one = 1, family = a->sa.ss_family;
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -51,17 +52,37 @@ int chi_listen_open(struct chi_listen_addr *a, bool reuse, char *why, size_t cap
 	int rc = bind(fd, (struct sockaddr *)&a->sa, a->len);
 	int err = errno;
 	umask(old);
-	if (rc || listen(fd, BACKLOG)) {
-		err = rc ? err : errno;
+	if (rc) {
 		snprintf(why, cap, "%s cannot be listened on: %s%s", a->text, strerror(err),
-		         err == EADDRINUSE ? "; another process uses it: stop that one or choose another address" :
-		         err == EACCES ? "; ports below 1024 and other users' folders need more rights" : "");
+			err == EADDRINUSE  ? "; another process uses it: stop that one or choose another address"
+			: err == EACCES    ? "; ports below 1024 and other users' folders need more rights"
+			                   : "");
 		close(fd);
 		return -1;
 	}
 	socklen_t len = sizeof a->sa;
 	if (family != AF_UNIX && !getsockname(fd, (struct sockaddr *)&a->sa, &len))
 		chi_address_name(a);
+	return fd;
+}
+
+bool chi_listen_unused(const struct chi_listen_addr *a, char *why, size_t cap)
+{
+	struct chi_listen_addr probe = *a;
+	int fd = a->sa.ss_family == AF_UNIX ? -1 : bound(&probe, false, why, cap);
+	if (fd >= 0)
+		close(fd); /* never listened on: nobody could connect and be cut off */
+	return fd >= 0 || a->sa.ss_family == AF_UNIX;
+}
+
+int chi_listen_open(struct chi_listen_addr *a, bool reuse, char *why, size_t cap)
+{
+	int fd = bound(a, reuse, why, cap);
+	if (fd >= 0 && listen(fd, BACKLOG)) {
+		snprintf(why, cap, "%s cannot be listened on: %s", a->text, strerror(errno));
+		close(fd);
+		return -1;
+	}
 	return fd;
 }
 

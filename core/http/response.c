@@ -16,13 +16,14 @@
 
 static bool token(const char *p, size_t n)
 {
-	static const char specials[] = "!#$%&'*+-.^_`|~";
-	for (size_t i = 0; i < n; i++) {
-		char ch = p[i];
-		bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '-';
-		if (!plain && (!ch || !strchr(specials, ch)))
+	static const bool tchar[256] = { /* RFC 9110, section 5.6.2 */
+		['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true,
+		['&'] = true, ['\''] = true, ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true, ['`'] = true,
+		['|'] = true, ['~'] = true,
+	};
+	for (size_t i = 0; i < n; i++)
+		if (!tchar[(unsigned char)p[i]])
 			return false;
-	}
 	return n > 0;
 }
 

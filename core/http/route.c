@@ -85,6 +85,14 @@ void chi_routes_free(struct chi_routes *r)
 	free(r);
 }
 
+static bool is_name(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!((p[i] | 0x20) >= 'a' && (p[i] | 0x20) <= 'z') && !(p[i] >= '0' && p[i] <= '9') && p[i] != '_')
+			return false;
+	return n > 0;
+}
+
 static bool cut(struct entry *e, const char **why)
 {
 	size_t parts = 0;
@@ -99,11 +107,11 @@ static bool cut(struct entry *e, const char **why)
 		size_t n = end ? (size_t)(end - p) : e->len - at;
 		struct seg s = { p, n, false, false };
 		if (n && *p == '{') {
-			if (p[n - 1] != '}' || n < 3) {
+			if (p[n - 1] != '}') {
 				*why = "a part must be a whole segment: /{name}/";
 				return false;
 			}
-			s = (struct seg){ p + 1, n - 2, true, false };
+			s = (struct seg){ p + 1, n > 2 ? n - 2 : 0, true, false };
 			if (s.n > 3 && !memcmp(s.p + s.n - 3, "...", 3)) {
 				s.rest = true;
 				s.n -= 3;
@@ -111,6 +119,10 @@ static bool cut(struct entry *e, const char **why)
 					*why = "{name...} must be the last part";
 					return false;
 				}
+			}
+			if (!is_name(s.p, s.n)) {
+				*why = "a part's name has letters, digits and _: /{name}/";
+				return false;
 			}
 			if (!parts++)
 				e->literal = at;
@@ -165,7 +177,20 @@ static bool rehash(struct chi_routes *r)
 	return true;
 }
 
-static struct entry *entry_for(struct chi_routes *r, const char *pattern, const char **why)
+/* Do both take the same paths, their parts only being named otherwise? Then who answered would be chance. */
+static bool same_shape(const struct entry *x, const struct entry *y)
+{
+	if (!x->segs || !y->segs || x->nsegs != y->nsegs)
+		return false;
+	for (size_t i = 0; i < x->nsegs; i++) {
+		const struct seg *a = &x->segs[i], *b = &y->segs[i];
+		if (a->part != b->part || a->rest != b->rest || (!a->part && (a->n != b->n || memcmp(a->p, b->p, a->n))))
+			return false;
+	}
+	return true;
+}
+
+static struct entry *entry_for(struct chi_routes *r, const char *pattern, const char **why, char *buf, size_t cap)
 {
 	for (size_t i = 0; i < r->n; i++)
 		if (!strcmp(r->all[i]->text, pattern))
@@ -184,6 +209,13 @@ static struct entry *entry_for(struct chi_routes *r, const char *pattern, const 
 		entry_free(e);
 		return NULL;
 	}
+	for (size_t i = 0; i < r->n; i++)
+		if (same_shape(r->all[i], e)) {
+			snprintf(buf, cap, "%s takes the same paths: give their parts the same names", r->all[i]->text);
+			*why = buf;
+			entry_free(e);
+			return NULL;
+		}
 	r->all[r->n++] = e;
 	qsort(r->all, r->n, sizeof *r->all, order);
 	if (!rehash(r)) {
@@ -215,7 +247,7 @@ const char *chi_routes_add(
 		return "a pattern must begin with /";
 	if (!def->fn)
 		return "it has no handler";
-	struct entry *e = entry_for(r, pattern, &why);
+	struct entry *e = entry_for(r, pattern, &why, buf, cap);
 	if (!e)
 		return why;
 	struct chi_route *old = e->path.methods[method];

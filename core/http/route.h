@@ -42,7 +42,8 @@ struct chi_route_match {
 
 struct chi_routes *chi_routes_new(void);
 void chi_routes_free(struct chi_routes *r);
-/* Adds a row. NULL: ok, else one sentence (static or in buf): a bad pattern, or the same method and pattern twice. */
+/* Adds a row. NULL: ok, else one sentence (static or in buf): a bad pattern, the same method and pattern twice, or the same
+ * shape with other names (/{a}, /{b}). */
 const char *chi_routes_add(
 	struct chi_routes *r, struct chi_inst *inst, const struct ch_route *def, const char *pattern, char *buf, size_t cap);
 /* The normalised path's route. Exact patterns win over those with parts, and longer literal prefixes over shorter ones. */

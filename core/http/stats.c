@@ -42,11 +42,6 @@ bool chi_stats_init(char *why, size_t cap)
 	for (int i = 0; i < FAMILIES; i++)
 		if (!(families[i] = chi_metrics_family(&table[i], why, cap)))
 			return false;
-	for (int s = 100; s < 600; s++) {
-		char text[12];
-		snprintf(text, sizeof text, "%d", s);
-		chi_metrics_host_value("status", text);
-	}
 	chi_metrics_host_value("endpoint", "none");
 	in_progress = chi_metrics_series(families[IN_PROGRESS], NULL);
 	connections = chi_metrics_series(families[CONNECTIONS], NULL);
@@ -74,6 +69,7 @@ static unsigned requests_series(struct chi_route *route, const char *method, con
 	if (!s) {
 		char text[12];
 		snprintf(text, sizeof text, "%d", status);
+		chi_metrics_host_value("status", text);
 		s = chi_metrics_series(families[REQUESTS], (const char *const[]){ method, endpoint, text });
 		atomic_store_explicit(&route->requests[status], s, memory_order_relaxed);
 	}

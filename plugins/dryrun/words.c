@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* words.c - see words.h. */
+#include <endian.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -25,6 +26,10 @@ static uint64_t load(const char *p, size_t n)
 {
 	uint64_t v = 0;
 
+	if (n == 8) {
+		memcpy(&v, p, 8);
+		return le64toh(v);
+	}
 	for (size_t i = 0; i < n; i++)
 		v |= (uint64_t)(unsigned char)p[i] << 8 * i;
 	return v;
@@ -49,9 +54,14 @@ static bool blank(char c)
 uint64_t dryrun_count(const char *p, size_t n)
 {
 	uint64_t words = 0;
+	bool before = true;
 
-	for (size_t i = 0; i < n; i++)
-		words += !blank(p[i]) && (i == 0 || blank(p[i - 1]));
+	for (size_t i = 0; i < n; i++) {
+		bool now = blank(p[i]);
+
+		words += before & !now;
+		before = now;
+	}
 	return words;
 }
 

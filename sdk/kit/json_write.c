@@ -54,13 +54,22 @@ static void put(struct ch_jw *w, const char *s, size_t n)
 	}
 }
 
+/* One byte, which is what most calls write. */
+static inline void put1(struct ch_jw *w, char c)
+{
+	if (w->len < w->cap && !w->failed)
+		w->buf[w->len++] = c;
+	else
+		put(w, &c, 1);
+}
+
 /* What stands in front of a value or a name: a comma, if it is not the first and not the value of the name just written. */
 static void lead(struct ch_jw *w)
 {
 	if (w->after_key)
 		w->after_key = false;
 	else if (w->stack & 1)
-		put(w, ",", 1);
+		put1(w, ',');
 	else if (w->depth)
 		w->stack |= 1;
 }
@@ -88,7 +97,7 @@ static void end(struct ch_jw *w, const char *bracket)
 		w->failed = true;
 		return;
 	}
-	put(w, bracket, 1);
+	put1(w, *bracket);
 	w->depth--;
 	w->stack >>= 1;
 }
@@ -127,7 +136,7 @@ static void put_escape(struct ch_jw *w, unsigned char c)
 
 static void put_text(struct ch_jw *w, const char *s, size_t n)
 {
-	put(w, "\"", 1);
+	put1(w, '"');
 	for (size_t i = 0; i < n && !w->failed;) {
 		size_t start = i, len = 1;
 
@@ -146,7 +155,7 @@ static void put_text(struct ch_jw *w, const char *s, size_t n)
 			put(w, "\xef\xbf\xbd", 3);
 		i++;
 	}
-	put(w, "\"", 1);
+	put1(w, '"');
 }
 
 void ch_jw_key(struct ch_jw *w, const char *name)
@@ -157,7 +166,7 @@ void ch_jw_key(struct ch_jw *w, const char *name)
 	}
 	lead(w);
 	put_text(w, name, strlen(name));
-	put(w, ":", 1);
+	put1(w, ':');
 	w->after_key = true;
 }
 
