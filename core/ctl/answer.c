@@ -16,8 +16,8 @@
 /* An answer on its way. The body is put together where it came in: what frames it only ever makes it shorter. */
 struct reader {
 	char *in;
-	size_t n, cap;          /* bytes that came */
-	size_t used;            /* of these, looked at */
+	size_t n, cap; /* bytes that came */
+	size_t used; /* of these, looked at */
 	bool have_head;
 	struct ch_h1_head head;
 	struct ch_h1_field fields[FIELDS];

@@ -12,13 +12,13 @@
 
 struct ctl_answer {
 	int status;
-	char *body;     /* malloc'd, with a NUL behind its n bytes */
+	char *body; /* malloc'd, with a NUL behind its n bytes */
 	size_t n;
 };
 
 /*
- * Reads one answer (1xx are passed over; by length, chunked or to the end). deadline: on the clock of ctl_clock. False: why holds the end of a sentence
- * whose subject is the other side: "does not answer within 5 s".
+ * Reads one answer (1xx are passed over; by length, chunked or to the end). deadline: on the clock of ctl_clock. False: why holds the
+ * end of a sentence whose subject is the other side: "does not answer within 5 s".
  */
 bool ctl_read_answer(int fd, int64_t deadline, struct ctl_answer *out, char *why, size_t cap);
 /* Milliseconds of the monotonic clock. */

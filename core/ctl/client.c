@@ -19,7 +19,8 @@ static int reach(const char *path, int *code)
 	int fd = -1;
 
 	if (strlen(path) >= sizeof(un.sun_path)) {
-		*code = ctl_fail(CHI_EXIT_CONFIG, "the control socket's path has %zu bytes and may have %zu: %s", strlen(path), sizeof(un.sun_path) - 1, path);
+		*code = ctl_fail(CHI_EXIT_CONFIG, "the control socket's path has %zu bytes and may have %zu: %s", strlen(path),
+			sizeof(un.sun_path) - 1, path);
 		return -1;
 	}
 	strcpy(un.sun_path, path);
@@ -27,7 +28,8 @@ static int reach(const char *path, int *code)
 	if (fd >= 0 && !connect(fd, (struct sockaddr *)&un, sizeof(un)))
 		return fd;
 	if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR)
-		*code = ctl_fail(CHI_EXIT_UNAVAILABLE, "no server listens on %s: it does not run, or its config is another one (-c FILE, --socket PATH)", path);
+		*code = ctl_fail(CHI_EXIT_UNAVAILABLE,
+			"no server listens on %s: it does not run, or its config is another one (-c FILE, --socket PATH)", path);
 	else if (errno == EACCES || errno == EPERM)
 		*code = ctl_fail(CHI_EXIT_NOPERM, "%s is not for this user: run chimeractl as the user of the server, or as root", path);
 	else if (errno == EAGAIN)
@@ -41,11 +43,13 @@ static int reach(const char *path, int *code)
 
 static int refused(const char *path, const struct ctl_answer *a)
 {
-	char *detail = ch_json_valid(a->body, a->n, 0, 0, NULL, NULL) ? ctl_text(ctl_member((struct ch_str){ a->body, a->n }, "detail")) : NULL;
+	char *detail =
+		ch_json_valid(a->body, a->n, 0, 0, NULL, NULL) ? ctl_text(ctl_member((struct ch_str){ a->body, a->n }, "detail")) : NULL;
 	int code;
 
 	if (!detail || !*detail)
-		code = ctl_fail(CHI_EXIT_UNAVAILABLE, "what answers on %s says %d to this: it is no chimera server, or one of another version", path, a->status);
+		code = ctl_fail(CHI_EXIT_UNAVAILABLE,
+			"what answers on %s says %d to this: it is no chimera server, or one of another version", path, a->status);
 	else
 		code = ctl_fail(a->status == 400 ? CHI_EXIT_USAGE : CHI_EXIT_UNAVAILABLE, "the server refuses (%d): %s", a->status, detail);
 	free(detail);
@@ -59,8 +63,8 @@ int ctl_ask(const char *path, const char *method, const char *target, const char
 
 	if (fd < 0)
 		return code;
-	int n = snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: chimera\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", method, target,
-	                 body ? strlen(body) : 0, body ? body : "");
+	int n = snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: chimera\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+		method, target, body ? strlen(body) : 0, body ? body : "");
 	*out = (struct ctl_answer){ 0 };
 	if (send(fd, request, (size_t)n, MSG_NOSIGNAL) != n) /* a fresh socket has room for this */
 		code = ctl_fail(CHI_EXIT_UNAVAILABLE, "what listens on %s takes no question: %s", path, strerror(errno));

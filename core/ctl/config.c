@@ -41,8 +41,13 @@ bool ctl_server(char **control)
 
 	if (control)
 		*control = NULL;
-	chi_conf_free(chi_conf_load(&(struct chi_conf_args){ .file = chi_daemon.file, .overrides = chi_daemon.overrides, .env = environ,
-	                                                     .on_server = on_server, .find_plugin = no_plugin, .arg = &w }, report));
+	chi_conf_free(chi_conf_load(&(struct chi_conf_args){ .file = chi_daemon.file,
+					    .overrides = chi_daemon.overrides,
+					    .env = environ,
+					    .on_server = on_server,
+					    .find_plugin = no_plugin,
+					    .arg = &w },
+		report));
 	bool known = w.known && (!control || *control);
 	if (!known)
 		chi_report_print(report, stderr, false);

@@ -18,10 +18,10 @@
 #include "core/daemon/daemon.h"
 
 struct ctl {
-	const char *socket;     /* --socket; NULL: the config's */
+	const char *socket; /* --socket; NULL: the config's */
 	bool json;
-	bool colour;            /* stdout is a terminal that wants some */
-	char **args;            /* behind the verb, NULL-ended */
+	bool colour; /* stdout is a terminal that wants some */
+	char **args; /* behind the verb, NULL-ended */
 	int nargs;
 };
 
@@ -39,8 +39,8 @@ int ctl_log_level(const struct ctl *ctl);
 /* "chimeractl: …" and a newline on stderr; returns code. */
 int ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /*
- * Reads just enough of the config to know [server]: plugin_dir, for the loader, and the control socket's path, malloc'd, into *control (NULL: not
- * wanted). What is wrong elsewhere does not matter here. False: there is not even a [server], told on stderr.
+ * Reads just enough of the config to know [server]: plugin_dir, for the loader, and the control socket's path, malloc'd, into *control
+ * (NULL: not wanted). What is wrong elsewhere does not matter here. False: there is not even a [server], told on stderr.
  */
 bool ctl_server(char **control);
 /* A buffer of realloc for a struct ch_jw: w.grow. */

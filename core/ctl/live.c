@@ -46,13 +46,14 @@ static char *workers(struct ch_str doc)
 {
 	double stalled = ctl_number(ctl_member(doc, "stalled"));
 
-	return stalled > 0 ? print("%.0f, %.0f of them stalled", ctl_number(ctl_member(doc, "workers")), stalled) : ctl_text(ctl_member(doc, "workers"));
+	return stalled > 0 ? print("%.0f, %.0f of them stalled", ctl_number(ctl_member(doc, "workers")), stalled)
+			   : ctl_text(ctl_member(doc, "workers"));
 }
 
 static void show_status(const struct ctl *ctl, struct ch_str doc)
 {
-	static const char *const plain[][2] = { { "connections", "connections" }, { "requests", "requests" }, { "generation", "config generation" },
-	                                        { "log_level", "log level" } };
+	static const char *const plain[][2] = { { "connections", "connections" }, { "requests", "requests" },
+		{ "generation", "config generation" }, { "log_level", "log level" } };
 	struct ctl_table t = { .columns = 2, .headless = true }, loops = { .columns = 2 };
 	char *state = ctl_text(ctl_member(doc, "state"));
 	struct ch_str loop;
@@ -73,7 +74,8 @@ static void show_status(const struct ctl *ctl, struct ch_str doc)
 	putchar('\n');
 	ctl_table_row(&loops, (const char *const[]){ "loop", "lag" });
 	for (size_t at = 0; ctl_each(ctl_member(doc, "loops"), &at, NULL, &loop);)
-		ctl_table_take(&loops, (char *const[]){ ctl_text(ctl_member(loop, "name")), print("%.3f ms", ctl_number(ctl_member(loop, "lag_seconds")) * 1e3) });
+		ctl_table_take(&loops, (char *const[]){ ctl_text(ctl_member(loop, "name")),
+					       print("%.3f ms", ctl_number(ctl_member(loop, "lag_seconds")) * 1e3) });
 	ctl_table_print(&loops, stdout, ctl->colour);
 }
 

@@ -14,26 +14,27 @@ enum needs { NOTHING, CONFIG, SERVER }; /* a verb needs: no file; the config fil
 
 struct verb {
 	const char *name, *args;
-	int least, most;        /* arguments */
+	int least, most; /* arguments */
 	enum needs needs;
 	int (*run)(const struct ctl *);
-	const char *summary;    /* NULL: not shown */
+	const char *summary; /* NULL: not shown */
 	const char *help;
 };
 
 static const struct verb verbs[] = {
 	{ "check", "", 0, 0, CONFIG, ctl_check, "Check the config and tell all its errors",
-	  "Loads the config as the daemon would and starts nothing. Exit code 78 if it has errors.\nWith --json: an array of objects with level, file, line, section, key, value, message." },
+		"Loads the config as the daemon would and starts nothing. Exit code 78 if it has errors.\nWith --json: an array of objects "
+		"with level, file, line, section, key, value, message." },
 	{ "dump", "", 0, 0, CONFIG, ctl_dump, "Print the effective config with the origin of each value",
-	  "Secrets are shown as ***. With --json: the same as one object." },
+		"Secrets are shown as ***. With --json: the same as one object." },
 	{ "plugins", "[--live]", 0, 0, CONFIG, ctl_plugins, "Show plugins, hooks in the order of their chains, services and routes",
-	  "What the config makes of it, without a server; with --live what the running server has." },
+		"What the config makes of it, without a server; with --live what the running server has." },
 	{ "options", "[PLUGIN]", 0, 1, NOTHING, ctl_options, "Show what a plugin can be told; also `server` and `log`",
-	  "Name, type, default, what is allowed, environment variables; without PLUGIN: the plugins that there are." },
+		"Name, type, default, what is allowed, environment variables; without PLUGIN: the plugins that there are." },
 	{ "status", "", 0, 0, SERVER, ctl_status, "Show how the running server is",
-	  "Asks the server over its control socket. Exit code 69 if it does not answer within 5 s." },
+		"Asks the server over its control socket. Exit code 69 if it does not answer within 5 s." },
 	{ "log", "level [LEVEL]", 1, 2, SERVER, ctl_log_level, "Show or set the running server's log level",
-	  "LEVEL is debug, info, warn or error, and holds until the next one, a reload that names another, or the end." },
+		"LEVEL is debug, info, warn or error, and holds until the next one, a reload that names another, or the end." },
 	{ "version", "", 0, 0, NOTHING, ctl_version, "Print version, commit and plugin interface", "" },
 	{ "man", "", 0, 0, NOTHING, ctl_man, NULL, "Prints the generated part of chimera.ini(5) for all plugins in plugin_dir." },
 };
@@ -71,12 +72,14 @@ static void usage(FILE *out)
 	      "      --socket PATH   the control socket (default: the config's)\n"
 	      "      --json          for programs\n"
 	      "  -h, --help          this text; behind a verb: more about it\n"
-	      "  -V, --version       as the verb\n", out);
+	      "  -V, --version       as the verb\n",
+		out);
 }
 
 static void usage_of(const struct verb *v)
 {
-	printf("usage: chimeractl [-c FILE] [-o S.K=V]... [--json] %s%s%s%s\n\n", v->needs == SERVER ? "[--socket PATH] " : "", v->name, *v->args ? " " : "", v->args);
+	printf("usage: chimeractl [-c FILE] [-o S.K=V]... [--json] %s%s%s%s\n\n", v->needs == SERVER ? "[--socket PATH] " : "", v->name,
+		*v->args ? " " : "", v->args);
 	printf("%s.\n%s%s", v->summary ? v->summary : "For the build", v->help, *v->help ? "\n" : "");
 }
 
@@ -110,9 +113,14 @@ static int parse(int argc, char **argv, struct ctl *ctl, struct flags *f)
 {
 	enum { JSON = 256, SOCKET, LIVE };
 	static const struct option longs[] = {
-		{ "config", required_argument, NULL, 'c' }, { "option", required_argument, NULL, 'o' }, { "json", no_argument, NULL, JSON },
-		{ "socket", required_argument, NULL, SOCKET }, { "live", no_argument, NULL, LIVE }, { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' }, { 0 },
+		{ "config", required_argument, NULL, 'c' },
+		{ "option", required_argument, NULL, 'o' },
+		{ "json", no_argument, NULL, JSON },
+		{ "socket", required_argument, NULL, SOCKET },
+		{ "live", no_argument, NULL, LIVE },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
 	};
 	int opt, n = 0;
 
@@ -150,7 +158,9 @@ static int find_socket(struct ctl *ctl)
 	if (!chi_config_default("chimeractl") || !ctl_server(&control))
 		return CHI_EXIT_CONFIG;
 	ctl->socket = control;
-	return *control ? 0 : ctl_fail(CHI_EXIT_CONFIG, "the config has no control socket: set [server] control, or name one with --socket PATH");
+	return *control ? 0
+			: ctl_fail(CHI_EXIT_CONFIG,
+				  "the config has no control socket: set [server] control, or name one with --socket PATH");
 }
 
 static int run(const struct verb *v, struct ctl *ctl, const struct flags *f)
@@ -200,6 +210,7 @@ int main(int argc, char **argv)
 	ctl.args = argv + optind + 1;
 	ctl.nargs = argc - optind - 1;
 	if (ctl.nargs < v->least || ctl.nargs > v->most)
-		return ctl_fail(CHI_EXIT_USAGE, "%s takes %s: see chimeractl %s --help", v->name, *v->args ? v->args : "no arguments", v->name);
+		return ctl_fail(
+			CHI_EXIT_USAGE, "%s takes %s: see chimeractl %s --help", v->name, *v->args ? v->args : "no arguments", v->name);
 	return run(v, &ctl, &f);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plugins: instances, hooks in the order of their chains, routes; from the config, or from a running server. One document, one way to show it. */
+/* plugins: instances, hooks in the order of their chains, routes; from the config or from a running server. One document, shown one way. */
 #include "core/ctl/client.h"
 #include "core/ctl/ctl.h"
 #include "core/ctl/doc.h"

@@ -99,8 +99,8 @@ static void columns_are_as_wide_as_their_widest_cell_in_characters(void **state)
 	ctl_table_print(&t, f, false);
 	fclose(f);
 	assert_string_equal(text, "id    name    x\n"
-	                          "1     m\xc3\xbcller  last\n"
-	                          "long\n");
+				  "1     m\xc3\xbcller  last\n"
+				  "long\n");
 	free(text);
 }
 

@@ -250,11 +250,6 @@ static bool needs_restart(const struct chi_conf *old, const struct chi_conf *fre
 	return false;
 }
 
-static void no_step(const char *name)
-{
-	(void)name;
-}
-
 static struct chi_gen *fresh_generation(struct chi_report *report)
 {
 	char why[512];
@@ -263,7 +258,7 @@ static struct chi_gen *fresh_generation(struct chi_report *report)
 	if (g && needs_restart(chi_daemon.gen->conf, g->conf, &key))
 		chi_report_key(report, CHI_R_ERROR, g->conf->nfiles ? g->conf->files[0] : NULL, 0, key.section, key.key, NULL,
 		               "this key was changed and takes a restart: put it back, or restart the server");
-	else if (g && !chi_gen_start(g, no_step, why, sizeof why))
+	else if (g && !chi_gen_start(g, chi_step, why, sizeof why))
 		chi_report_add(report, CHI_R_ERROR, NULL, 0, "%s", why);
 	else
 		return g;
@@ -276,6 +271,7 @@ bool chi_reload(void)
 {
 	struct chi_report *report = chi_report_new();
 	struct chi_gen *g = fresh_generation(report);
+	chi_step(NULL);
 	log_report(report);
 	chi_report_free(report);
 	chi_metrics_set(reload_failed, g ? 0 : 1);

@@ -69,7 +69,7 @@ void chi_loops_stop(void);               /* ends the loops and joins their threa
 void chi_loops_free(void);               /* after stop */
 unsigned chi_loops_stalled(void);
 double chi_loops_lag(void);
-bool chi_loops_add_listener(int fd, unsigned loop, int cls, bool is_unix);
+bool chi_loops_add_listener(int fd, unsigned loop, int cls, bool is_unix, bool inherited);
 
 /* listen: opens what the config names, or takes what was inherited. False: sentence in why. */
 bool chi_listeners_open(const struct chi_conf *conf, char *why, size_t cap);

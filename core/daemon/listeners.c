@@ -35,12 +35,12 @@ static void make_folder(const char *path)
 	}
 }
 
-static bool share(int fd, const struct chi_listen_addr *a, char *why, size_t cap)
+static bool share(int fd, const struct chi_listen_addr *a, bool inherited, char *why, size_t cap)
 {
 	bool is_unix = a->sa.ss_family == AF_UNIX;
 	for (unsigned i = 0; i < chi_daemon.nworkers; i++) {
 		int own = i + 1 == chi_daemon.nworkers ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-		if (own < 0 || !chi_loops_add_listener(own, i, a->cls, is_unix)) {
+		if (own < 0 || !chi_loops_add_listener(own, i, a->cls, is_unix, inherited)) {
 			snprintf(why, cap, "%s: %s", a->text, strerror(errno));
 			return false;
 		}
@@ -73,13 +73,13 @@ static bool open_one(const char *text, int cls, char *why, size_t cap)
 	}
 	say(&a);
 	if (cls != CHI_L_PUBLIC)
-		return chi_loops_add_listener(fd, chi_daemon.nworkers, cls, is_unix);
+		return chi_loops_add_listener(fd, chi_daemon.nworkers, cls, is_unix, inherited);
 	if (inherited || is_unix)
-		return share(fd, &a, why, cap);
+		return share(fd, &a, inherited, why, cap);
 	for (unsigned i = 0; i < chi_daemon.nworkers; i++) {
 		if (i && (fd = chi_listen_open(&a, true, why, cap)) < 0)
 			return false;
-		if (!chi_loops_add_listener(fd, i, cls, false))
+		if (!chi_loops_add_listener(fd, i, cls, false, false))
 			return false;
 	}
 	return true;

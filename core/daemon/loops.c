@@ -220,19 +220,19 @@ void chi_loops_enter(struct chi_gen *g)
 struct new_listener {
 	int fd, cls;
 	unsigned loop;
-	bool is_unix, ok;
+	bool is_unix, inherited, ok;
 };
 
 static void listen_here(struct ch_loop *l, void *arg)
 {
 	struct new_listener *n = arg;
 	if (l->index == n->loop)
-		n->ok = chi_http_listen(l->http, n->fd, n->cls, n->is_unix);
+		n->ok = chi_http_listen(l->http, n->fd, n->cls, n->is_unix, n->inherited);
 }
 
-bool chi_loops_add_listener(int fd, unsigned loop, int cls, bool is_unix)
+bool chi_loops_add_listener(int fd, unsigned loop, int cls, bool is_unix, bool inherited)
 {
-	struct new_listener n = { fd, cls, loop, is_unix, false };
+	struct new_listener n = { fd, cls, loop, is_unix, inherited, false };
 	everywhere(listen_here, &n);
 	return n.ok;
 }

@@ -65,6 +65,7 @@ static struct {
 	pthread_t thread;
 	enum job job;
 	atomic_bool done;
+	bool told; /* that it hangs */
 	int code;
 } worker;
 
@@ -117,6 +118,7 @@ static void *run_job(void *arg)
 static void begin_job(enum job job)
 {
 	worker.job = job;
+	worker.told = false;
 	atomic_store(&worker.done, false);
 	int rc = pthread_create(&worker.thread, NULL, run_job, NULL);
 	if (rc) {
@@ -125,17 +127,34 @@ static void begin_job(enum job job)
 	}
 }
 
-/* A step that hangs cannot be ended, so the process is. */
-static void check_step(void)
+struct pending {
+	bool stop, reload;
+};
+
+/* A step that hangs cannot be ended, so the process is: during the start at once, during a reload when it is to stop anyway. */
+static void check_step(const struct pending *p)
 {
 	const char *step = atomic_load(&chi_daemon.step);
 	int64_t limit = atomic_load(&chi_daemon.step_timeout);
 	limit = limit ? limit : STEP_DEFAULT_MS;
-	if (worker.job != JOB_BOOT || !step || chi_clock() - atomic_load(&chi_daemon.step_since) < limit * 1000)
+	if (!step || chi_clock() - atomic_load(&chi_daemon.step_since) < limit * 1000)
 		return;
-	fprintf(stderr, "chimerad: the startup step '%s' is not done after %lld ms: see [server] startup_step_timeout\n", step,
-		(long long)limit);
-	_exit(CHI_EXIT_UNAVAILABLE);
+	if (worker.job == JOB_BOOT) {
+		fprintf(stderr, "chimerad: the startup step '%s' is not done after %lld ms: see [server] startup_step_timeout\n", step,
+		        (long long)limit);
+		_exit(CHI_EXIT_UNAVAILABLE);
+	}
+	if (worker.job == JOB_RELOAD && !worker.told) {
+		worker.told = true;
+		chi_log(CH_ERR, NULL, "the reload's step '%s' is not done after %lld ms: the old config goes on, and only a restart ends this", step,
+		        (long long)limit);
+	}
+	if (worker.job == JOB_RELOAD && p->stop) {
+		chi_log(CH_WARN, NULL, "stopping without a drain: the reload hangs");
+		chi_log_flush(200);
+		chi_listeners_unlink();
+		_exit(0);
+	}
 }
 
 static void begin_drain(void)
@@ -148,10 +167,6 @@ static void begin_drain(void)
 	chi_log(CH_INFO, NULL, "stopping: not ready any more, serving on for drain_delay");
 	begin_job(JOB_DRAIN);
 }
-
-struct pending {
-	bool stop, reload;
-};
 
 static void on_signal(int sig, struct pending *p)
 {
@@ -214,7 +229,7 @@ static int serve(int signals)
 			return code;
 		if (worker.job != JOB_DRAIN)
 			chi_reap();
-		check_step();
+		check_step(&p);
 		if (drain_deadline && chi_clock() > drain_deadline) {
 			chi_log(CH_WARN, NULL, "the drain does not end: something blocks; exiting");
 			chi_log_flush(200);

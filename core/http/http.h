@@ -51,6 +51,7 @@ struct chi_listener {
 	int fd;
 	int cls;               /* enum chi_listen_class */
 	bool is_unix;
+	bool inherited;        /* the service manager has it too */
 };
 
 /* Connections wait in lists of equal patience, so the first of each is the next to time out. */
@@ -207,8 +208,8 @@ struct chi_req {
 bool chi_listen_unused(const struct chi_listen_addr *a, char *why, size_t why_cap);
 /* A listening socket; with port 0 the address is filled in with the one the kernel chose. reuse: SO_REUSEPORT. -1: sentence in why. */
 int chi_listen_open(struct chi_listen_addr *a, bool reuse, char *why, size_t why_cap);
-/* Takes the fd and accepts on it until chi_http_close_listeners. */
-bool chi_http_listen(struct chi_http *h, int fd, int cls, bool is_unix);
+/* Takes the fd and accepts on it until chi_http_close_listeners. inherited: it then stays open until the end of the process, see there. */
+bool chi_http_listen(struct chi_http *h, int fd, int cls, bool is_unix, bool inherited);
 void chi_http_close_listeners(struct chi_http *h);
 
 /* The loop's HTTP. */

@@ -164,10 +164,9 @@ static void take(struct chi_listener *ls, int fd, const struct sockaddr_storage 
 	}
 }
 
-static void on_accept(void *data, int events)
+/* False: the queue is empty, or accepting rests. */
+static bool accept_some(struct chi_listener *ls)
 {
-	(void)events;
-	struct chi_listener *ls = data;
 	for (int i = 0; i < ACCEPTS; i++) {
 		struct sockaddr_storage sa;
 		socklen_t len = sizeof sa;
@@ -179,11 +178,18 @@ static void on_accept(void *data, int events)
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 			no_descriptors(ls);
 		if (errno != ECONNABORTED && errno != EINTR)
-			return;
+			return false;
 	}
+	return true;
 }
 
-bool chi_http_listen(struct chi_http *h, int fd, int cls, bool is_unix)
+static void on_accept(void *data, int events)
+{
+	(void)events;
+	accept_some(data); /* and more in the next turn: others want to be served too */
+}
+
+bool chi_http_listen(struct chi_http *h, int fd, int cls, bool is_unix, bool inherited)
 {
 	struct chi_listener *ls = calloc(1, sizeof *ls);
 	if (!ls)
@@ -192,6 +198,7 @@ bool chi_http_listen(struct chi_http *h, int fd, int cls, bool is_unix)
 	ls->fd = fd;
 	ls->cls = cls;
 	ls->is_unix = is_unix;
+	ls->inherited = inherited;
 	ls->next = h->listeners;
 	h->listeners = ls;
 	if (h->spare_fd < 0)
@@ -206,10 +213,16 @@ void chi_http_close_listeners(struct chi_http *h)
 	while (h->listeners) {
 		struct chi_listener *ls = h->listeners;
 		h->listeners = ls->next;
-		on_accept(ls, CH_READ); /* who is in the queue already is served: closing would reset them */
+		while (!ls->inherited && accept_some(ls))
+			; /* who is in the queue already is served: closing would reset them. The manager's queue is the next server's. */
 		chi_timer_set(&ls->pause, -1);
 		chi_watch_set(&ls->watch, 0);
-		close(ls->fd);
+		/*
+		 * epoll forgets a descriptor when its file is closed, and the service manager holds this file: if we closed our number, what
+		 * gets the number next would be taken for the listener.
+		 */
+		if (!ls->inherited)
+			close(ls->fd);
 		free(ls);
 	}
 }

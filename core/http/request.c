@@ -68,7 +68,6 @@ static void came(struct ch_ctx *c, int rc)
 			chi_resp_abort(r);
 		} else {
 			r->answered = false;
-			r->nheaders = 0;
 			chi_problem(r, CH_E_INTERNAL, 0, NULL, "a part of the server failed at this request; tell its operator the req_id");
 		}
 		answer(r);

@@ -128,7 +128,7 @@ static char *put_head(struct chi_req *r, char *at)
 	at = put(at, text, strlen(text));
 	at = put(at, "\r\n", 2);
 	at = put(at, chi_resp_date(r->ctx->loop), CHI_DATE_LEN);
-	if (r->type) {
+	if (r->type && *r->type) {
 		at = put(at, "Content-Type: ", 14);
 		at = put(at, r->type, strlen(r->type));
 		at = put(at, "\r\n", 2);
@@ -201,10 +201,16 @@ int chi_resp_whole(struct chi_req *r, int status, const char *type, const void *
 	if (r->begun || r->answered || r->stage >= CHI_S_ANSWERED)
 		return CH_ERROR;
 	char *copy = n ? chi_arena_raw(&r->ctx->arena, n) : NULL;
-	if (n && !copy)
-		return CH_ERROR; /* larger than a ctx may hold: such an answer is streamed */
+	if (n && !copy) {
+		if (r->ctx->arena.used + n + 15 > CHI_ARENA_LIMIT)
+			return CH_ERROR; /* larger than a ctx may hold: such an answer is streamed */
+		r->aborted = true; /* no memory, which is not the plugin's fault: the connection is cut */
+		return CH_DONE;
+	}
 	if (n)
 		memcpy(copy, body, n);
+	if (type) /* one that a plugin set before it thought better of it */
+		chi_resp_header(r, "Content-Type", 12, "", 0);
 	r->answered = true;
 	r->status = status;
 	r->type = type ? chi_text_copy(&r->ctx->arena, type) : NULL;

@@ -42,7 +42,8 @@ static void a_body_over_the_limit_is_413_before_it_is_read(void **state)
 
 static void bad_chunks_are_400_and_the_end(void **state)
 {
-	static const char *const bodies[] = { "x\r\n", "3\r\nabcd\r\n", "-1\r\n", "0x3\r\nabc\r\n0\r\n\r\n", "11111111111111111\r\n", "3\nabc\n0\n\n" };
+	static const char *const bodies[] = { "x\r\n", "3\r\nabcd\r\n", "-1\r\n", "0x3\r\nabc\r\n0\r\n\r\n", "11111111111111111\r\n",
+		"3\nabc\n0\n\n" };
 	struct ch_test *t = begin();
 	char bytes[256];
 
@@ -84,7 +85,8 @@ static void bodies_over_the_budget_are_503(void **state)
 static void a_body_that_nobody_wants_is_dropped_and_the_connection_kept(void **state)
 {
 	struct ch_test *t = begin();
-	struct chi_peer *p = raw(t, "GET /hello HTTP/1.1\r\n" HOST "Content-Length: 31\r\n\r\nGET /none HTTP/1.1\r\nHost: b\r\n\r\n" GET("/sized"));
+	struct chi_peer *p =
+		raw(t, "GET /hello HTTP/1.1\r\n" HOST "Content-Length: 31\r\n\r\nGET /none HTTP/1.1\r\nHost: b\r\n\r\n" GET("/sized"));
 
 	(void)state;
 	assert_string_equal(chi_peer_answer(p, "GET")->body, "hello");
@@ -139,6 +141,41 @@ static void a_body_that_will_not_be_read_is_not(void **state)
 	ch_test_free(t);
 }
 
+/* ---- without memory ---- */
+
+/* FAULTS P2: whichever allocation fails, the answer is whole, or a 503, or the connection is cut; and nothing is left. */
+static void whichever_allocation_fails_it_is_a_503_or_a_cut(void **state)
+{
+	static char large[70000];
+	static const struct { const char *path, *headers; const void *body; size_t n; } requests[] = {
+		{ "/hello", NULL, NULL, 0 }, { "/stream", NULL, NULL, 0 }, { "/sized", NULL, NULL, 0 }, { "/none", NULL, NULL, 0 },
+		{ "/small", NULL, "0123456789", 10 }, { "/echo", NULL, large, sizeof(large) },
+		{ "/echo", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\n\r\n", 13 }, { "/small", NULL, large, 11 },
+	};
+	struct ch_test *t = begin();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+		bool struck = true;
+
+		for (unsigned long n = 1; struck; n++) {
+			struct ch_test_answer *a;
+
+			ch_test_fail_alloc(t, n);
+			a = ch_test_request(t, requests[i].body ? "POST" : "GET", requests[i].path, requests[i].headers, requests[i].body,
+				requests[i].n);
+			struck = ch_test_fail_alloc(t, 0);
+			assert_true(a->done);
+			if (struck && a->status >= 500 && a->status != 503)
+				fail_msg("%s, allocation %lu: %s", requests[i].path, n, a->body);
+			if (!struck)
+				assert_true(a->status == 200 || a->status == 404 || a->status == 413);
+		}
+	}
+	assert_true(ch_test_metric(t, "http_requests_in_progress", NULL) == 0);
+	ch_test_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +187,7 @@ int main(void)
 		cmocka_unit_test(a_long_body_that_nobody_wants_ends_the_connection),
 		cmocka_unit_test(a_body_that_will_be_read_is_asked_for),
 		cmocka_unit_test(a_body_that_will_not_be_read_is_not),
+		cmocka_unit_test(whichever_allocation_fails_it_is_a_503_or_a_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

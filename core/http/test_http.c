@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers, connections, order, methods: RFC 9110, RFC 9112; FAULTS H14-H28. The parser has its own tests; here is what the core does with what
- * it says. Bodies: test_body.c, clocks: test_times.c.
+ * Answers, connections, order, methods: RFC 9110, RFC 9112; FAULTS H14-H28. The parser has its own tests; here is what the core
+ * does with what it says. Bodies: test_body.c, clocks: test_times.c.
  */
 #include "core/http/test_show.h"
 
@@ -11,7 +11,8 @@ static void an_answer_byte_by_byte(void **state)
 {
 	struct ch_test *t = begin();
 	struct chi_peer *p = raw(t, GET("/hello"));
-	static const char expected[] = "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
+	static const char expected[] =
+		"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
 
 	(void)state;
 	assert_int_equal(p->ngot, strlen(expected));
@@ -431,7 +432,8 @@ static void limits_have_their_statuses(void **state)
 
 static void what_follows_a_bad_request_is_never_a_request(void **state)
 {
-	static const char bytes[] = "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" GET("/hello");
+	static const char bytes[] =
+		"POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" GET("/hello");
 	struct ch_test *t = begin();
 
 	(void)state;

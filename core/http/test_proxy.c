@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Networks, and whose address a request has: behind trusted proxies the rightmost that is none of them. What a client writes proves nothing. */
+/*
+ * Networks, and whose address a request has: behind trusted proxies the rightmost that is none of them. What a client writes proves
+ * nothing.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,8 +48,8 @@ static void a_network_holds_its_addresses(void **state)
 
 static void what_is_no_network_is_refused(void **state)
 {
-	static const char *const bad[] = { "", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/08x", "10.0.0/8", "::/129", "::/1000", "/8", "localhost",
-		"10.0.0.0/8/8", "10.0.0.0 /8", "1.2.3.4.5", "::1::" };
+	static const char *const bad[] = { "", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/08x", "10.0.0/8", "::/129", "::/1000",
+		"/8", "localhost", "10.0.0.0/8/8", "10.0.0.0 /8", "1.2.3.4.5", "::1::" };
 	struct chi_net n;
 
 	(void)state;

@@ -250,9 +250,31 @@ static void on_async(struct ev_loop *ev, ev_async *a, int revents)
 	(void)a; /* waking is all it is for: prepare empties the inbox */
 }
 
+#define RESERVE (256u << 10) /* more than libev's tables ever grow by in one step here */
+
+static void *_Atomic reserve; /* never touched, so it costs no memory until then */
+
+/* libev ends the process when it gets no memory for a larger table, so it is given the reserve when all else is gone. */
+static void *ev_memory(void *p, long n)
+{
+	if (!n) {
+		free(p);
+		return NULL;
+	}
+	void *q = realloc(p, (size_t)n);
+	for (int i = 0; !q && i < 64; i++) {
+		free(atomic_exchange(&reserve, NULL));
+		q = realloc(p, (size_t)n);
+	}
+	return q;
+}
+
 struct ch_loop *chi_loop_new(unsigned index, const char *name)
 {
 	struct ch_loop *l = calloc(1, sizeof *l);
+	if (!atomic_load(&reserve))
+		atomic_store(&reserve, malloc(RESERVE));
+	ev_set_allocator(ev_memory);
 	if (!l)
 		return NULL;
 	/* The environment must not choose the backend (LIBEV_FLAGS=…). */

@@ -49,7 +49,8 @@ static struct ch_test *begin(const struct row *rows, size_t n)
 	return t;
 }
 
-#define ORDER_IS(expected, ...) order_is(expected, (const struct row[]){ __VA_ARGS__ }, sizeof((const struct row[]){ __VA_ARGS__ }) / sizeof(struct row))
+#define ORDER_IS(expected, ...)                                                                                                            \
+	order_is(expected, (const struct row[]){ __VA_ARGS__ }, sizeof((const struct row[]){ __VA_ARGS__ }) / sizeof(struct row))
 
 static void order_is(const char *expected, const struct row *rows, size_t n)
 {

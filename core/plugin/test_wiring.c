@@ -36,20 +36,28 @@ static void on_stop(struct ch_self *self)
 
 static const struct ch_option wants[] = { CH_OPT(struct conf, thing, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "thing/1",
 	.help = "What is used") };
-static const struct ch_option may_want[] = { CH_OPT(struct conf, thing, SERVICE, .def = "auto", .iface = "thing/1", .help = "What is used") };
+static const struct ch_option may_want[] = { CH_OPT(
+	struct conf, thing, SERVICE, .def = "auto", .iface = "thing/1", .help = "What is used") };
 static const struct ch_option wants_many[] = { CH_OPT(struct many_conf, things, SERVICES, .flags = CH_O_REQUIRED, .def = "*",
 	.iface = "thing/1", .help = "What is used") };
 static const struct ch_provide low[] = { { .iface = "thing/1", .vt = vtable, .rank = 1 } };
 static const struct ch_provide high[] = { { .iface = "thing/1", .vt = vtable, .rank = 2 } };
 static const struct ch_provide another[] = { { .iface = "another/1", .vt = vtable } };
 
-#define PLUGIN(var, ...) \
-	static const struct ch_plugin var##_plugin = { .size = sizeof(struct ch_plugin), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, \
-		.name = #var, .version = "0", .summary = "For wiring", .start = on_start, .stop = on_stop, __VA_ARGS__ }; \
-	static const struct ch_plugin *var##_entry(const struct ch_host *host) \
-	{ \
-		(void)host; \
-		return &var##_plugin; \
+#define PLUGIN(var, ...)                                                                                                                   \
+	static const struct ch_plugin var##_plugin = { .size = sizeof(struct ch_plugin),                                                   \
+		.abi_major = CH_ABI_MAJOR,                                                                                                 \
+		.abi_minor = CH_ABI_MINOR,                                                                                                 \
+		.name = #var,                                                                                                              \
+		.version = "0",                                                                                                            \
+		.summary = "For wiring",                                                                                                   \
+		.start = on_start,                                                                                                         \
+		.stop = on_stop,                                                                                                           \
+		__VA_ARGS__ };                                                                                                             \
+	static const struct ch_plugin *var##_entry(const struct ch_host *host)                                                             \
+	{                                                                                                                                  \
+		(void)host;                                                                                                                \
+		return &var##_plugin;                                                                                                      \
 	}
 
 PLUGIN(low, .provides = CH_TABLE(low))
@@ -59,8 +67,15 @@ PLUGIN(user, .conf_size = sizeof(struct conf), .options = CH_TABLE(wants))
 PLUGIN(maybe, .conf_size = sizeof(struct conf), .options = CH_TABLE(may_want))
 PLUGIN(many, .conf_size = sizeof(struct many_conf), .options = CH_TABLE(wants_many))
 PLUGIN(relay, .conf_size = sizeof(struct conf), .options = CH_TABLE(wants), .provides = CH_TABLE(high))
-static const struct ch_plugin broken_plugin = { .size = sizeof(struct ch_plugin), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR,
-	.name = "broken", .version = "0", .summary = "Does not start", .start = on_fail, .conf_size = sizeof(struct conf), .options = CH_TABLE(wants) };
+static const struct ch_plugin broken_plugin = { .size = sizeof(struct ch_plugin),
+	.abi_major = CH_ABI_MAJOR,
+	.abi_minor = CH_ABI_MINOR,
+	.name = "broken",
+	.version = "0",
+	.summary = "Does not start",
+	.start = on_fail,
+	.conf_size = sizeof(struct conf),
+	.options = CH_TABLE(wants) };
 static const struct ch_plugin *broken_entry(const struct ch_host *host)
 {
 	(void)host;
@@ -69,7 +84,8 @@ static const struct ch_plugin *broken_entry(const struct ch_host *host)
 
 static struct ch_test *begin(const char *ini)
 {
-	static const ch_plugin_entry all[] = { low_entry, high_entry, other_entry, user_entry, maybe_entry, many_entry, relay_entry, broken_entry };
+	static const ch_plugin_entry all[] = { low_entry, high_entry, other_entry, user_entry, maybe_entry, many_entry, relay_entry,
+		broken_entry };
 	struct ch_test *t = ch_test_new();
 
 	started[0] = 0;
@@ -212,7 +228,8 @@ static void who_is_used_by_nobody_is_warned_about(void **state)
 
 	(void)state;
 	assert_true(ch_test_start(t));
-	assert_string_equal(ch_test_errors(t), "test.ini:1: warning: [low]: nothing uses [low]: bind it to an option or take the section away\n");
+	assert_string_equal(
+		ch_test_errors(t), "test.ini:1: warning: [low]: nothing uses [low]: bind it to an option or take the section away\n");
 	ch_test_free(t);
 }
 

@@ -154,8 +154,9 @@ static void an_answer_at_once_is_one_json_object(void **state)
 	assert_int_equal(a->status, 200);
 	assert_string_equal(ch_test_header(a, "content-type"), "application/json");
 	assert_string_equal(ch_test_header(a, "x-chimera-backend"), "fake");
-	assert_string_equal(a->body, "{\"backend\":\"fake\",\"model\":\"m1\",\"answer\":\"one \\\"two\\\" three\",\"finish_reason\":\"stop\","
-	                             "\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3,\"total_tokens\":5},\"latency_ms\":0.000,\"req_id\":null}");
+	assert_string_equal(a->body,
+		"{\"backend\":\"fake\",\"model\":\"m1\",\"answer\":\"one \\\"two\\\" three\",\"finish_reason\":\"stop\","
+		"\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3,\"total_tokens\":5},\"latency_ms\":0.000,\"req_id\":null}");
 	assert_int_equal(f.max_tokens, 7);
 	assert_string_equal(f.prompt, "hello");
 	assert_true(ch_test_metric(t, "ask_latency_ms", "fake", NULL) == 1);
@@ -262,8 +263,9 @@ static void a_backend_may_confirm_the_cancel_later(void **state)
 
 /* ---- streams ---- */
 
-#define END "data: {\"backend\":\"fake\",\"model\":\"m1\",\"finish_reason\":\"stop\",\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3," \
-            "\"total_tokens\":5},\"latency_ms\":0.000,\"req_id\":null}\n\ndata: [DONE]\n\n"
+#define END                                                                                                                                \
+	"data: {\"backend\":\"fake\",\"model\":\"m1\",\"finish_reason\":\"stop\",\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3,"  \
+	"\"total_tokens\":5},\"latency_ms\":0.000,\"req_id\":null}\n\ndata: [DONE]\n\n"
 
 static void a_stream_is_deltas_then_the_facts_then_done(void **state)
 {
@@ -330,8 +332,9 @@ static void a_stream_that_fails_after_its_first_delta_ends_with_an_error_and_no_
 	ch_test_on_loop(t, end_stream, &f);
 	assert_true(a->complete);
 	assert_int_equal(a->status, 200);
-	assert_string_equal(a->body, "data: {\"delta\":\"one \"}\n\ndata: {\"error\":{\"message\":\"The fake is not well.\",\"type\":\"server_error\","
-	                             "\"param\":null,\"code\":\"upstream_error\"}}\n\n");
+	assert_string_equal(a->body,
+		"data: {\"delta\":\"one \"}\n\ndata: {\"error\":{\"message\":\"The fake is not well.\",\"type\":\"server_error\","
+		"\"param\":null,\"code\":\"upstream_error\"}}\n\n");
 	assert_true(ch_test_metric(t, "ask_errors_total", "fake", "upstream_error", NULL) == 1);
 	ch_test_free(t);
 }
@@ -489,7 +492,8 @@ static void ask_over_dryrun_answers_whole_and_streamed_alike(void **state)
 	ch_test_advance(t, 20);
 	assert_int_equal(a->status, 200);
 	assert_non_null(strstr(a->body, "{\"backend\":\"dryrun\",\"model\":\"dryrun\",\"answer\":\""));
-	assert_non_null(strstr(a->body, "\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3,\"total_tokens\":5},\"latency_ms\":20.000"));
+	assert_non_null(
+		strstr(a->body, "\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3,\"total_tokens\":5},\"latency_ms\":20.000"));
 	a = post(t, STREAM);
 	ch_test_advance(t, 20);
 	assert_true(a->complete);

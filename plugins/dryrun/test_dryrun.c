@@ -312,8 +312,9 @@ static void a_default_model_that_is_none_of_models_is_an_error(void **state)
 	ch_test_plugin(t, CH_TEST_ENTRY(dryrun));
 	ch_test_config(t, "[dryrun]\nmodels = a, b\ndefault_model = c\n");
 	assert_false(ch_test_start(t));
-	assert_non_null(strstr(ch_test_errors(t), "test.ini:3: error: [dryrun] default_model = c: \"c\" is none of `models`: name it there too, or set "
-	                                          "default_model to one of them\n"));
+	assert_non_null(strstr(ch_test_errors(t),
+		"test.ini:3: error: [dryrun] default_model = c: \"c\" is none of `models`: name it there too, or set "
+		"default_model to one of them\n"));
 	ch_test_free(t);
 }
 

@@ -85,7 +85,8 @@ static void before_its_first_check_nobody_is_ready(void **state)
 
 static void with_all_checks_healthy_it_is_ready(void **state)
 {
-	static const char *const names[] = { "/ready", "/health/ready", "/readyz", "/health/live", "/livez", "/health/startup", "/startupz", "/health" };
+	static const char *const names[] = { "/ready", "/health/ready", "/readyz", "/health/live", "/livez", "/health/startup", "/startupz",
+		"/health" };
 	struct ch_test *t = begin(CALM "[store]\n");
 
 	(void)state;
@@ -106,7 +107,8 @@ static void the_body_names_each_component(void **state)
 	assert_string_equal(ch_test_header(a, "content-type"), "application/json");
 	assert_string_equal(ch_test_header(a, "cache-control"), "no-store");
 	assert_memory_equal(a->body, "{\"status\":\"healthy\",\"version\":\"0.0.0\",\"uptime\":", 47);
-	assert_non_null(strstr(a->body, "{\"name\":\"store.ping\",\"status\":\"healthy\",\"message\":\"the store says 0\",\"check_duration_ms\":0}"));
+	assert_non_null(strstr(
+		a->body, "{\"name\":\"store.ping\",\"status\":\"healthy\",\"message\":\"the store says 0\",\"check_duration_ms\":0}"));
 	assert_non_null(strstr(a->body, "{\"name\":\"server\",\"status\":\"healthy\",\"message\":\"serving\""));
 	ch_test_free(t);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sdk/test/arena.c - the core's own arena, with a tap: chi_world_fail_alloc makes one allocation fail. Production links core/work/arena.c as
- * it is; here its functions get other names, and those below stand in front of them.
+ * sdk/test/arena.c - the core's own arena, with a tap: chi_world_fail_alloc makes one allocation fail. Production links
+ * core/work/arena.c as it is; here its functions get other names, and those below stand in front of them.
  */
 #define chi_arena_object arena_object
 #define chi_arena_alloc arena_alloc

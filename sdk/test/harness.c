@@ -84,7 +84,9 @@ void chi_test_run(struct ch_test *t)
 	} while (--left && (chi_world_settle() || chi_peers_run(t) || chi_world_fire() || (t->pool == CH_TEST_AUTO && chi_jobs_run(t))));
 	t->running = false;
 	if (!left)
-		chi_test_fail("%d turns at one moment of the clock and no end: something posts to itself, or sets a timer of 0 ms, for ever", ROUNDS);
+		chi_test_fail(
+			"%d turns at one moment of the clock and no end: something posts to itself, or sets a timer of 0 ms, for ever",
+			ROUNDS);
 }
 
 void ch_test_advance(struct ch_test *t, int64_t ms)
@@ -151,8 +153,8 @@ struct ch_test *ch_test_new(void)
 	t->ini = chi_test_copy("");
 	t->errors = chi_test_copy("");
 	chi_gen_retired = NULL; /* reap looks for itself */
-	t->server = (struct ch_server){ .size = sizeof t->server, .version = "0.0.0", .profile = "dev", .state_dir = "/", .workers = 1, .ready = true,
-	                                .started_wall = chi_wall() / 1000000 };
+	t->server = (struct ch_server){ .size = sizeof t->server, .version = "0.0.0", .profile = "dev", .state_dir = "/", .workers = 1,
+		.ready = true, .started_wall = chi_wall() / 1000000 };
 	ch_test_peer(t, "127.0.0.1");
 	chi_inside_start(t);
 	chi_look_start(t);
@@ -176,8 +178,8 @@ void ch_test_plugin(struct ch_test *t, ch_plugin_entry entry)
 {
 	const struct ch_plugin *p = entry(&chi_host);
 	if (!p || p->size != sizeof *p || p->abi_major != CH_ABI_MAJOR || p->abi_minor != CH_ABI_MINOR || !p->name) {
-		chi_test_fail("the entry returned no descriptor of plugin interface %d.%d: compile the plugin with this chimera's headers", CH_ABI_MAJOR,
-		              CH_ABI_MINOR);
+		chi_test_fail("the entry returned no descriptor of plugin interface %d.%d: compile the plugin with this chimera's headers",
+			CH_ABI_MAJOR, CH_ABI_MINOR);
 		return;
 	}
 	add_known(t)->plugin = p;
@@ -191,8 +193,8 @@ void ch_test_service(struct ch_test *t, const char *id, const char *iface, const
 	k->override = chi_test_copy(text);
 	k->data = data;
 	k->provide = (struct ch_provide){ .iface = iface, .vt = vtable };
-	k->desc = (struct ch_plugin){ .size = sizeof k->desc, .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = id, .version = "test",
-	                              .summary = "A provider of the test's", .provides = { &k->provide, 1, sizeof k->provide } };
+	k->desc = (struct ch_plugin){ .size = sizeof k->desc, .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = id,
+		.version = "test", .summary = "A provider of the test's", .provides = { &k->provide, 1, sizeof k->provide } };
 	k->plugin = &k->desc;
 }
 
@@ -287,8 +289,9 @@ static struct chi_gen *build(struct ch_test *t, struct chi_report *report)
 			overrides[n++] = k->override;
 	overrides[n] = NULL;
 	write_ini(t, path, sizeof path);
-	struct chi_conf *conf = chi_conf_load(&(struct chi_conf_args){ .file = path, .overrides = overrides, .env = t->env, .find_plugin = find_plugin,
-	                                                               .list_plugins = list_plugins, .arg = t }, report);
+	const struct chi_conf_args args = { .file = path, .overrides = overrides, .env = t->env, .find_plugin = find_plugin,
+		.list_plugins = list_plugins, .arg = t };
+	struct chi_conf *conf = chi_conf_load(&args, report);
 	unlink(path);
 	struct chi_gen *g = conf ? chi_gen_build(conf, report) : NULL;
 	if (g && !chi_gen_check(g, report)) {
@@ -376,16 +379,22 @@ static void judge(struct ch_test *t, bool stopped)
 	if (!stopped)
 		return;
 	if ((n = chi_world_timers(&maker)))
-		chi_test_fail("%zu timers are left after stop, the oldest was made by %s: ch_timer_free them when their work ends, or in loop_stop", n, maker);
+		chi_test_fail("%zu timers are left after stop, the oldest was made by %s: ch_timer_free them when their work ends, or in "
+			      "loop_stop",
+			n, maker);
 	if ((n = chi_world_watches(&maker)))
-		chi_test_fail("%zu watches are left after stop, the oldest was made by %s: ch_watch_free them when their work ends, or in loop_stop", n, maker);
+		chi_test_fail("%zu watches are left after stop, the oldest was made by %s: ch_watch_free them when their work ends, or in "
+			      "loop_stop",
+			n, maker);
 	if (t->misuse_expected)
 		return;
 	if (chi_world_misuse())
 		chi_test_fail("%s", chi_world_misuse());
 	if (ch_test_metric(t, "chimera_hook_errors_total", NULL) > 0)
-		chi_test_fail("%g calls into plugins ended with ERROR or broke the rules of plugin.h (ch_test_expect_misuse, if that is the test): the log "
-		              "says\n%s", ch_test_metric(t, "chimera_hook_errors_total", NULL), ch_test_log(t));
+		chi_test_fail(
+			"%g calls into plugins ended with ERROR or broke the rules of plugin.h (ch_test_expect_misuse, if that is the "
+			"test): the log says\n%s",
+			ch_test_metric(t, "chimera_hook_errors_total", NULL), ch_test_log(t));
 }
 
 static void free_loops(void)
@@ -421,8 +430,10 @@ void ch_test_free(struct ch_test *t)
 	chi_world_fail_alloc(0);
 	close_everything(t);
 	if (held(t))
-		chi_test_fail("%llu units of work are still suspended, %zu tickets are out: whoever was handed a ticket must call ch_resume once (or "
-		              "ch_unsuspend), also after GONE and TIMEOUT", (unsigned long long)held(t), chi_slots_used(t->worker) + chi_slots_used(t->house));
+		chi_test_fail(
+			"%llu units of work are still suspended, %zu tickets are out: whoever was handed a ticket must call ch_resume "
+			"once (or ch_unsuspend), also after GONE and TIMEOUT",
+			(unsigned long long)held(t), chi_slots_used(t->worker) + chi_slots_used(t->house));
 	chi_test_run(t);
 	bool stopped = !held(t);
 	for (unsigned i = 0; stopped && i < chi_around.nloops; i++) {

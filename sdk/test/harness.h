@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sdk/test/harness.h - what the files of the harness share, and what the core's own unit tests use beside chimera/test.h: connections byte by
- * byte. The test's thread.
+ * sdk/test/harness.h - what the files of the harness share, and what the core's own unit tests use beside chimera/test.h:
+ * connections byte by byte. The test's thread.
  *
  *   harness.c  life: config, start, the turn, failure
  *   peer.c     connections in memory, requests, answers

@@ -196,7 +196,8 @@ bool ch_test_check(struct ch_test *t, const char *name, struct ch_check_result *
 	struct ch_ctx *c = v->running ? NULL : chi_ctx_new(t->house, t->gen, &check_owner, sizeof(struct room));
 	if (c) {
 		int64_t ms = v->row->timeout_ms ? v->row->timeout_ms : t->gen->conf->server->startup_check_timeout;
-		*room_of(c) = (struct room){ .check = v, .began = chi_clock(), .out = { .size = sizeof v->result, .health = CH_UNHEALTHY } };
+		*room_of(c) = (struct room){ .check = v, .began = chi_clock() };
+		room_of(c)->out = (struct ch_check_result){ .size = sizeof v->result, .health = CH_UNHEALTHY };
 		c->deadline = chi_clock() + ms * 1000;
 		v->running = true;
 		chi_ctx_run_one(c, &v->hook);
@@ -219,9 +220,9 @@ static void checks_walk(void (*fn)(void *, const struct ch_check_state *), void 
 {
 	list_checks(chi_test);
 	for (const struct chi_checked *v = chi_test->checked; v; v = v->next) {
-		struct ch_check_state s = { .size = sizeof s, .name = v->name, .health = v->result.health, .critical = v->row->critical && v->inst->needed,
-		                            .message = v->result.message, .duration_ms = (double)v->took / 1e3,
-		                            .age = v->at ? (double)(chi_clock() - v->at) / 1e6 : -1 };
+		struct ch_check_state s = { .size = sizeof s, .name = v->name, .health = v->result.health,
+			.critical = v->row->critical && v->inst->needed, .message = v->result.message, .duration_ms = (double)v->took / 1e3,
+			.age = v->at ? (double)(chi_clock() - v->at) / 1e6 : -1 };
 		fn(data, &s);
 	}
 }

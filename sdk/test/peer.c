@@ -311,7 +311,8 @@ static bool names(const char *lines, const char *field)
 	return false;
 }
 
-struct ch_test_answer *ch_test_request(struct ch_test *t, const char *method, const char *target, const char *headers, const void *body, size_t n)
+struct ch_test_answer *ch_test_request(
+	struct ch_test *t, const char *method, const char *target, const char *headers, const void *body, size_t n)
 {
 	struct chi_peer *p = chi_peer_new(t, CHI_L_PUBLIC);
 	char length[64];

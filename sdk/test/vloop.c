@@ -113,8 +113,9 @@ static void on_loop(const struct ch_loop *l, const char *what)
 {
 	if (here == l || *world.misuse)
 		return;
-	snprintf(world.misuse, sizeof world.misuse, "%s was called %s%s on a thing of the loop %s: only functions marked [any] in plugin.h may be",
-	         what, here ? "on the loop " : "off the loops (in start, check, stop or offloaded work)", here ? here->name : "", l->name);
+	snprintf(world.misuse, sizeof world.misuse,
+		"%s was called %s%s on a thing of the loop %s: only functions marked [any] in plugin.h may be", what,
+		here ? "on the loop " : "off the loops (in start, check, stop or offloaded work)", here ? here->name : "", l->name);
 }
 
 /* ---- clock.c ---- */

@@ -23,7 +23,10 @@ int64_t chi_world_next(void);
 /* Fires the timer that is due first, if it is due now, and settles. */
 bool chi_world_fire(void);
 
-/* The watches that plugins made: fires those of fd that wait for one of `events`, and settles; false: none does. What is waited for of fd. */
+/*
+ * The watches that plugins made: fires those of fd that wait for one of `events`, and settles; false: none does. What is waited for
+ * of fd.
+ */
 bool chi_world_fd(int fd, int events);
 int chi_world_watched(int fd);
 /* What a watch of the core waits for. Calls its function for `events`, and settles. */

@@ -153,15 +153,16 @@ def load(part, makers, req, size, path, body, budgets, options):
     # A round in which a server had to share its CPU, or to wait for its load, tells about CPU time, but nothing about time on the clock.
     every = range(options.rounds)
     calm = [i for i in every if all(got[name][i]["busy"] >= CALM for name in makers)]
-    note = "" if len(calm) == options.rounds else f", {len(calm)} rounds at {CALM} %" if calm else f", no round at {CALM} %"
+    note = "" if len(calm) == options.rounds else f", {len(calm)} of {options.rounds} rounds" if calm else ", no calm round"
 
     def row(key, what, unit, rounds, budget=None):
         column = lambda name: [got[name][i][key] for i in rounds] if name in makers else None
         return Row(part, what, unit, column("chimera"), column("nginx"), budget)
 
-    return [row("cpu", "CPU per request", "us", every, budgets.get("cpu")), row("rate", f"requests per second{note}", "/s", calm or every),
+    return [row("cpu", "CPU per request", "us", every, budgets.get("cpu")),
+            row("rate", f"requests per second{note}", "/s", calm or every),
             row("p50", f"latency p50{note}", "us", calm or every),
-            row("p99", f"latency p99{note}", "us", calm or every, budgets.get("p99") if calm else None),
+            row("p99", f"latency p99{note}", "us", calm or every, budgets.get("p99") if len(calm) > 1 else None),
             row("busy", "CPU in use", "%", every)]
 
 

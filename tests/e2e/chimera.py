@@ -148,6 +148,9 @@ class Connection:
     def close(self):
         self.sock.close()
 
+    def fileno(self):
+        return self.sock.fileno()
+
     def abort(self):
         """Closes with an RST."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -346,8 +349,8 @@ def config_text(sections):
 
 def clean_environment(extra=None):
     """The environment without what would change a daemon's config; with `extra`."""
-    drop = re.compile(r"CHIMERA|LISTEN_|NOTIFY_SOCKET|JOURNAL_STREAM|STATE_DIRECTORY|PROMPT_BACKEND|LLM_|STARTUP_|CHAOS_|OTEL_|CI$|BANTER_|WATCHDOG_"
-                      r"|OPENAI_")
+    drop = re.compile(r"CHIMERA|LISTEN_|NOTIFY_SOCKET|JOURNAL_STREAM|STATE_DIRECTORY|PROMPT_BACKEND|LLM_|STARTUP_"
+                      r"|CHAOS_|OTEL_|CI$|BANTER_|WATCHDOG_|OPENAI_")
     env = {k: v for k, v in os.environ.items() if not drop.match(k)}
     env.update(extra or {})
     return env
@@ -431,7 +434,8 @@ class Chimera:
             self.read_to = err.tell()
             self.lines, self.tail, self.checked = [], b"", False
             self.process = subprocess.Popen([*self.prefix, CHIMERAD, "-c", self.path, *self.args], stdin=subprocess.DEVNULL,
-                                            stdout=subprocess.DEVNULL, stderr=err, env=clean_environment(self.env), cwd=self.cwd or self.folder)
+                                            stdout=subprocess.DEVNULL, stderr=err, env=clean_environment(self.env), cwd=self.cwd
+                                                or self.folder)
         self.pid = self.process.pid
         RUNNING.add(self)
         if wait:
@@ -517,7 +521,7 @@ class Chimera:
         return self.lines
 
     def said(self, words, **fields):
-        """The log lines whose message begins with or holds `words` and that have these fields (dots as underscores' double: a__b is a.b)."""
+        """The log lines whose message holds `words` and that have these fields; a__b stands for a.b."""
         want = {k.replace("__", "."): v for k, v in fields.items()}
         return [line for line in self.log if words in line.get("msg", "") and all(line.get(k) == v for k, v in want.items())]
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the end-to-end tests. chimera.py has what they hand out.
 
-  chimera   start a daemon for this test alone: chimera({"ask": {}, "dryrun": {}}, args=…) -> Chimera; stopped at the end, exit code checked
+  chimera   starts a daemon for this test alone: chimera({"ask": {}, "dryrun": {}}, args=…) -> Chimera; stopped at the end, its exit
+            code and sanitizer reports checked
   server    the module's shared daemon, configured by CONFIG = {…} in the module (ARGS, ENV too); alive before and after each test
   plugins   the folder with real and test plugins
 """

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * t_curl.c - a test plugin: libcurl's multi interface on the loop API. GET /curl?url=http://… fetches and relays, piece by piece: when the
- * client is slow the transfer pauses, when it leaves the transfer ends.
+ * t_curl.c - a test plugin: libcurl's multi interface on the loop API. GET /curl?url=http://… fetches and relays, piece by
+ * piece: when the client is slow the transfer pauses, when it leaves the transfer ends.
  *
  * Threads and ownership: one multi handle a loop, made in loop_start and freed in loop_stop; a fetch lives in its ctx. A watch belongs to
  * curl's socket and is freed when curl says REMOVE.
@@ -183,7 +183,8 @@ static int on_fetched(struct ch_ctx *c, void *data, int why, void *result)
 	else if (f->code == CURLE_OK)
 		return ch_respond(c, (int)status, NULL, NULL, 0);
 	else
-		return ch_refuse(c, CH_E_UPSTREAM_UNAVAILABLE, 1000, "the other server cannot be fetched from: %s", curl_easy_strerror(f->code));
+		return ch_refuse(c, CH_E_UPSTREAM_UNAVAILABLE, 1000, "the other server cannot be fetched from: %s",
+			curl_easy_strerror(f->code));
 	return CH_DONE;
 }
 

@@ -58,15 +58,18 @@ static int reflect(struct ch_self *self, struct ch_ctx *c)
 	return ch_respond(c, 200, "text/plain", ok ? "set" : "refused", ok ? 3 : 7);
 }
 
+#define BYTES .response_type = "application/octet-stream"
+#define TEXT .response_type = "text/plain"
+
 static const struct ch_route routes[] = {
-	{ .method = "GET", .pattern = "/", .body = CH_BODY_BUFFER, .fn = echo, .response_type = "application/octet-stream", .summary = "Echo" },
-	{ .method = "POST", .pattern = "/", .body = CH_BODY_BUFFER, .fn = echo, .response_type = "application/octet-stream", .summary = "Echo" },
-	{ .method = "GET", .pattern = "/echo/{rest...}", .fn = echo_path, .summary = "Echo with the path" },
-	{ .method = "POST", .pattern = "/echo/{rest...}", .body = CH_BODY_BUFFER, .fn = echo_path, .summary = "Echo with the path" },
-	{ .method = "GET", .pattern = "/fields", .fn = fields, .response_type = "text/plain", .summary = "The request's fields" },
-	{ .method = "POST", .pattern = "/reflect", .body = CH_BODY_BUFFER, .fn = reflect, .response_type = "text/plain", .summary = "A field from the body" },
-	{ .method = "GET", .pattern = "/nobody", .fn = echo, .summary = "Takes no body" },
-	{ .method = "POST", .pattern = "/small", .body = CH_BODY_BUFFER, .max_body = 16, .fn = echo, .summary = "Takes 16 bytes" },
+	{ .method = "GET", .pattern = "/", .body = CH_BODY_BUFFER, .fn = echo, BYTES, .summary = "Echo" },
+	{ .method = "POST", .pattern = "/", .body = CH_BODY_BUFFER, .fn = echo, BYTES, .summary = "Echo" },
+	{ .method = "GET", .pattern = "/echo/{rest...}", .fn = echo_path, BYTES, .summary = "Echo with the path" },
+	{ .method = "POST", .pattern = "/echo/{rest...}", .body = CH_BODY_BUFFER, .fn = echo_path, BYTES, .summary = "Echo with the path" },
+	{ .method = "GET", .pattern = "/fields", .fn = fields, TEXT, .summary = "The request's fields" },
+	{ .method = "POST", .pattern = "/reflect", .body = CH_BODY_BUFFER, .fn = reflect, TEXT, .summary = "A field from the body" },
+	{ .method = "GET", .pattern = "/nobody", .fn = echo, BYTES, .summary = "Takes no body" },
+	{ .method = "POST", .pattern = "/small", .body = CH_BODY_BUFFER, .max_body = 16, .fn = echo, BYTES, .summary = "Takes 16 bytes" },
 };
 
 static const struct ch_plugin plugin = {

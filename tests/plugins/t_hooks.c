@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * t_hooks.c - a test plugin: a hook in every phase and a tap. The answer's field X-Order lists what ran, as instance:phase, of all instances
- * together. Fields of the request make one phase misbehave: X-Fail, X-Refuse, X-Wait with a phase's name ("limit"), or instance:phase.
+ * t_hooks.c - a test plugin: a hook in every phase and a tap. The answer's field X-Order lists what ran, as instance:phase, of all
+ * instances together. Fields of the request make one phase misbehave: X-Fail, X-Refuse, X-Wait with a phase's name ("limit"), or
+ * instance:phase.
  *
  * Threads and ownership: a record a ctx lies in its arena; the instances of one ctx find it through a list of the thread.
  */
@@ -157,17 +158,33 @@ static int start(struct ch_self *self)
 }
 
 static const struct ch_metric metrics[] = {
-	[M_RUN] = { .name = "t_hooks_run_total", .kind = CH_COUNTER, .labels = { { "instance", CH_L_CONFIG, NULL }, { "phase", CH_L_FIXED, phases } },
-	            .help = "Hooks run." },
-	[M_TAPS] = { .name = "t_hooks_taps_total", .kind = CH_COUNTER, .labels = { { "instance", CH_L_CONFIG, NULL }, { "end", CH_L_FIXED, tap_ends } },
-	             .help = "Answers whose end the tap saw." },
-	[M_TAP_BYTES] = { .name = "t_hooks_tap_bytes_total", .kind = CH_COUNTER, .labels = { { "instance", CH_L_CONFIG, NULL } },
-	                  .help = "Bytes that the tap saw." },
+	[M_RUN] = {
+		.name = "t_hooks_run_total",
+		.kind = CH_COUNTER,
+		.labels = { { "instance", CH_L_CONFIG, NULL }, { "phase", CH_L_FIXED, phases } },
+		.help = "Hooks run.",
+	},
+	[M_TAPS] = {
+		.name = "t_hooks_taps_total",
+		.kind = CH_COUNTER,
+		.labels = { { "instance", CH_L_CONFIG, NULL }, { "end", CH_L_FIXED, tap_ends } },
+		.help = "Answers whose end the tap saw.",
+	},
+	[M_TAP_BYTES] = {
+		.name = "t_hooks_tap_bytes_total",
+		.kind = CH_COUNTER,
+		.labels = { { "instance", CH_L_CONFIG, NULL } },
+		.help = "Bytes that the tap saw.",
+	},
 };
 
 static const struct ch_hook hooks[] = {
-	{ .phase = CH_P_HEADERS, .fn = on_headers }, { .phase = CH_P_AUTH, .fn = on_auth },       { .phase = CH_P_LIMIT, .fn = on_limit },
-	{ .phase = CH_P_BODY, .fn = on_body },       { .phase = CH_P_CONTENT, .fn = on_content }, { .phase = CH_P_RESPONSE, .fn = on_response },
+	{ .phase = CH_P_HEADERS, .fn = on_headers },
+	{ .phase = CH_P_AUTH, .fn = on_auth },
+	{ .phase = CH_P_LIMIT, .fn = on_limit },
+	{ .phase = CH_P_BODY, .fn = on_body },
+	{ .phase = CH_P_CONTENT, .fn = on_content },
+	{ .phase = CH_P_RESPONSE, .fn = on_response },
 	{ .phase = CH_P_END, .fn = on_end },
 };
 static const struct ch_tap taps[] = { { on_tap } };

@@ -72,7 +72,12 @@ static int start(struct ch_self *self)
 }
 
 static const struct ch_metric metrics[] = {
-	[M_CALLS] = { .name = "t_service_calls_total", .kind = CH_COUNTER, .labels = { { "how", CH_L_FIXED, hows } }, .help = "Calls answered." },
+	[M_CALLS] = {
+		.name = "t_service_calls_total",
+		.kind = CH_COUNTER,
+		.labels = { { "how", CH_L_FIXED, hows } },
+		.help = "Calls answered.",
+	},
 };
 static const struct tsvc_v1 service = { sizeof(service), twice, cancel };
 static const struct ch_provide provides[] = { { .iface = "tsvc/1", .vt = &service } };

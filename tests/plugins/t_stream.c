@@ -5,7 +5,8 @@
  *   GET /stream?bytes=N&chunk=M   N bytes in pieces of M; byte i is i % 251
  *        &length=1                with Content-Length
  *        &release=1               pieces that are lent and released, not copied
- *        &after=cut|short|hold    behind the bytes: ch_abort, an end too early (with length=1, one byte is promised more), or no end until the client leaves
+ *        &after=cut|short|hold    behind the bytes: ch_abort, an end too early (with length=1, one byte is promised more), or no end
+ *                                 until the client leaves
  */
 #include <stdlib.h>
 
@@ -159,7 +160,12 @@ static const char *const ends[] = { "complete", "gone", NULL };
 
 static const struct ch_metric metrics[] = {
 	[M_LENT] = { .name = "t_stream_lent", .kind = CH_GAUGE, .help = "Pieces that the host has and has not released." },
-	[M_OVER] = { .name = "t_stream_over_total", .kind = CH_COUNTER, .labels = { { "end", CH_L_FIXED, ends } }, .help = "Streams that are over." },
+	[M_OVER] = {
+		.name = "t_stream_over_total",
+		.kind = CH_COUNTER,
+		.labels = { { "end", CH_L_FIXED, ends } },
+		.help = "Streams that are over.",
+	},
 };
 
 static const struct ch_route routes[] = {

@@ -9,8 +9,8 @@
  *   GET /suspend/task?ms=MS          202, and a background task asks tsvc/1; &timeout=MS is its deadline
  *   GET /suspend/broken?how=again|error|nothing|value   what a hook must not do
  *
- * Threads and ownership: one thread, started at start and joined at stop; it has a list of jobs under a lock. A result is malloc'd and is the
- * resumed function's, or the drop's.
+ * Threads and ownership: one thread, started at start and joined at stop; it has a list of jobs under a lock. A result is malloc'd and is
+ * the resumed function's, or the drop's.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -353,11 +353,13 @@ static const struct ch_option options[] = {
 	CH_OPT(struct t_suspend_conf, service, SERVICE, .def = "auto", .iface = "tsvc/1", .help = "The service that is asked"),
 };
 
+#define BY_WHY .kind = CH_COUNTER, .labels = { { "why", CH_L_FIXED, whys } }
+
 static const struct ch_metric metrics[] = {
-	[M_WHY] = { .name = "t_suspend_resumed_total", .kind = CH_COUNTER, .labels = { { "why", CH_L_FIXED, whys } }, .help = "Requests resumed." },
+	[M_WHY] = { .name = "t_suspend_resumed_total", BY_WHY, .help = "Requests resumed." },
 	[M_LATE] = { .name = "t_suspend_late_total", .kind = CH_COUNTER, .help = "Resumes that came too late." },
 	[M_DROPPED] = { .name = "t_suspend_dropped_total", .kind = CH_COUNTER, .help = "Results dropped." },
-	[M_TASKS] = { .name = "t_suspend_tasks_total", .kind = CH_COUNTER, .labels = { { "why", CH_L_FIXED, whys } }, .help = "Tasks resumed." },
+	[M_TASKS] = { .name = "t_suspend_tasks_total", BY_WHY, .help = "Tasks resumed." },
 };
 
 static const struct ch_route routes[] = {

@@ -460,6 +460,7 @@ static inline void ch_deadline_set(struct ch_ctx *c, int64_t at) { ch_host_->dea
  * hook that
  * returned AGAIN: OK, DONE or ERROR ends its suspension, AGAIN goes on waiting for another ticket.
  *
+ * Of several tickets that are out each is told its own outcome, also after the ctx went on by another; what it returns then does not count.
  * After READY the ticket is spent. After TIMEOUT and GONE the operation may still be running: tell it to stop (a service's `cancel`), and
  * the arena is kept until its holder confirms with ch_resume (which returns false then) or ch_unsuspend. So the rule for whoever
  * was handed a ticket is simple: call ch_resume exactly once, whatever happened. After GONE return DONE. Nothing here ever runs inside a

@@ -2,12 +2,12 @@
 /*
  * chimera/test.h - the harness for unit tests of plugins. Since 0.1.
  *
- * The harness is the real core (config engine, ctx, tickets, chains, HTTP, metrics) over loops that have neither a thread, nor a file
- * descriptor, nor time of their own: a clock that only the test moves, connections that lie in memory, offloaded work that runs when the test
- * lets it. So a test needs no server, no socket and no sleep, and runs the same way every time.
+ * The harness is the real core (config engine, ctx, tickets, chains, HTTP, metrics) over loops that have neither a thread, nor a
+ * file descriptor, nor time of their own: a clock that only the test moves, connections that lie in memory, offloaded work that
+ * runs when the test lets it. So a test needs no server, no socket and no sleep, and runs the same way every time.
  *
  *     struct ch_test *t = ch_test_new();
- *     ch_test_plugin(t, my_plugin_LTX_ch_plugin_v1);
+ *     ch_test_plugin(t, CH_TEST_ENTRY(my_plugin));
  *     ch_test_config(t, "[my_plugin]\nwords = Hello\n");
  *     assert_true(ch_test_start(t));
  *     struct ch_test_answer *a = ch_test_request(t, "GET", "/v1/hello", NULL, NULL, 0);
@@ -17,9 +17,9 @@
  * Compile the plugin's sources with -DCHIMERA_PRELOADED into the test program (CH_TEST_PLUGIN declares the entry), or load its .so and
  * pass what dlsym gives for ch_plugin_v1. Link with libchimera-test.a, libchimera-kit.a, -lm and -lpthread.
  *
- * There are two loops, a worker (requests) and the house loop (checks, tasks), both on the test's thread. One harness at a time. No function
- * here may be called from inside a callback of the core, but for the ones that say so. All texts and answers that are returned belong to the
- * harness and live until ch_test_free.
+ * There are two loops, a worker (requests) and the house loop (checks, tasks), both on the test's thread. One harness at a time.
+ * No function here may be called from inside a callback of the core, but for the ones that say so. All texts and answers that are
+ * returned belong to the harness and live until ch_test_free.
  */
 #ifndef CHIMERA_TEST_H
 #define CHIMERA_TEST_H
@@ -32,13 +32,16 @@ extern "C" {
 
 struct ch_test;
 
-/* Declares the entry of a plugin whose sources are compiled with -DCHIMERA_PRELOADED: CH_TEST_PLUGIN(ask); … ch_test_plugin(t, CH_TEST_ENTRY(ask)) */
+/* A plugin's entry where its sources are compiled with -DCHIMERA_PRELOADED: CH_TEST_PLUGIN(ask); … ch_test_plugin(t, CH_TEST_ENTRY(ask)) */
 #define CH_TEST_PLUGIN(name) CH_EXTERN_C_ const struct ch_plugin *name##_LTX_ch_plugin_v1(const struct ch_host *)
 #define CH_TEST_ENTRY(name) name##_LTX_ch_plugin_v1
 
 /* ---- life ---- */
 
-/* A harness: clock at 1,000 s, wall clock at 2026-01-01T00:00:00Z, seed 1, nothing configured. One that a failed test has not freed is left as it is. */
+/*
+ * A harness: clock at 1,000 s, wall clock at 2026-01-01T00:00:00Z, seed 1, nothing configured. One that a failed test has not freed
+ * is left as it is.
+ */
 struct ch_test *ch_test_new(void);
 /*
  * Lets clients leave, lets time pass until suspended work has heard it (a day at most), stops the plugins, and frees everything. It fails
@@ -59,8 +62,8 @@ void ch_test_on_failure(void (*fn)(const char *sentence));
 /* Makes a plugin known by its entry; it runs if the config has a section for it. */
 void ch_test_plugin(struct ch_test *t, ch_plugin_entry entry);
 /*
- * A provider written by the test: an instance `id` that provides `iface` by `vtable` (static storage, begins with size_t size), with rank 0.
- * It is enabled without a section. `data` is given back by ch_test_data.
+ * A provider written by the test: an instance `id` that provides `iface` by `vtable` (static storage, begins with size_t size),
+ * with rank 0. It is enabled without a section. `data` is given back by ch_test_data.
  */
 void ch_test_service(struct ch_test *t, const char *id, const char *iface, const void *vtable, void *data);
 /* Inside such a vtable's functions, too: the `data` of its ch_test_service. */
@@ -69,7 +72,10 @@ void *ch_test_data(const struct ch_svc *svc);
 void ch_test_config(struct ch_test *t, const char *ini);
 /* A variable of the environment, "NAME=value"; the process's own are not seen. */
 void ch_test_env(struct ch_test *t, const char *variable);
-/* Loads, wires, checks and starts. False: ch_test_errors says why. A second call is a reload: a new generation, after a change of config. */
+/*
+ * Loads, wires, checks and starts. False: ch_test_errors says why. A second call is a reload: a new generation, after a change of
+ * config.
+ */
 bool ch_test_start(struct ch_test *t);
 /* What was wrong with the config, one line each as chimerad --check prints it, warnings included; "" if nothing. */
 const char *ch_test_errors(struct ch_test *t);
@@ -87,10 +93,11 @@ struct ch_test_answer {                   /* read it, do not write; grows as the
 };
 
 /*
- * Sends a request over a connection of its own and runs until nothing is ready. headers: lines, each ended by \n or \r\n, or NULL; Host is added,
- * and Content-Length if there is a body. body NULL: none.
+ * Sends a request over a connection of its own and runs until nothing is ready. headers: lines, each ended by \n or \r\n, or NULL;
+ * Host is added, and Content-Length if there is a body. body NULL: none.
  */
-struct ch_test_answer *ch_test_request(struct ch_test *t, const char *method, const char *target, const char *headers, const void *body, size_t n);
+struct ch_test_answer *ch_test_request(
+	struct ch_test *t, const char *method, const char *target, const char *headers, const void *body, size_t n);
 /* The first field of that name, any letter case; NULL: absent. */
 const char *ch_test_header(const struct ch_test_answer *a, const char *name);
 /* The client is gone: reset, so that the server sees it at once. */
@@ -125,13 +132,16 @@ struct ch_self *ch_test_self(struct ch_test *t, const char *id);
 /* What that instance provides under `iface`, for calling a provider from a task. NULL: nothing. */
 const struct ch_svc *ch_test_provided(struct ch_test *t, const char *id, const char *iface);
 /*
- * Runs fn(ctx, data) as a task of instance `id` (NULL: one of the harness's own) on the worker loop, until nothing is ready. False: the core
- * did not take it. The task may still be suspended then.
+ * Runs fn(ctx, data) as a task of instance `id` (NULL: the core's own) on the worker loop, until nothing is ready.
+ * False: the core did not take it. The task may still be suspended then.
  */
 bool ch_test_task(struct ch_test *t, const char *id, int64_t timeout_ms, ch_task_fn fn, void *data);
 /* Runs fn(data) on the worker loop, as a timer's function would run, then until nothing is ready. */
 void ch_test_on_loop(struct ch_test *t, ch_fn fn, void *data);
-/* Runs the check "health.disk" (or "kv", named like its instance) and keeps its result for ch_checks_walk. False: no such check, or it still runs. */
+/*
+ * Runs the check "health.disk" (or "kv", named like its instance) and keeps its result for ch_checks_walk. False: no such check, or
+ * it still runs.
+ */
 bool ch_test_check(struct ch_test *t, const char *name, struct ch_check_result *out);
 /* What ch_checks_interval asked for last, milliseconds; 0: nothing. */
 int64_t ch_test_checks_interval(struct ch_test *t);
@@ -145,8 +155,8 @@ const char *ch_test_log(struct ch_test *t);
 /* Does a line hold that text? */
 bool ch_test_logged(struct ch_test *t, const char *text);
 /*
- * A metric since ch_test_new (a gauge: now; a histogram: its count), summed over the series whose first labels have the values that follow; NULL ends
- * them. No such series: 0.
+ * A metric since ch_test_new (a gauge: now; a histogram: its count), summed over the series whose first labels have the values
+ * that follow; NULL ends them. No such series: 0.
  */
 double ch_test_metric(struct ch_test *t, const char *name, ...) __attribute__((sentinel));
 /* The same for a histogram's sum of observations. */
@@ -155,9 +165,14 @@ double ch_test_metric_sum(struct ch_test *t, const char *name, ...) __attribute_
 /* ---- no memory ---- */
 
 /*
- * The n-th allocation from now on that the core makes for a ctx or a plugin (arena memory, timers, watches, posts) gives NULL, once; 0: none.
- * Returns whether the order before this one has struck. A sweep:
- *     for (n = 1, ch_test_fail_alloc(t, n); a = ch_test_request(…), ch_test_fail_alloc(t, n + 1); n++) … a is a 503 or cut …
+ * The n-th allocation from now on that the core makes for a ctx or a plugin (arena memory, timers, watches, posts) gives NULL,
+ * once; 0: none. Returns whether the order before this one has struck. A sweep over all of them:
+ *     for (n = 1, struck = true; struck; n++) {
+ *             ch_test_fail_alloc(t, n);
+ *             a = ch_test_request(…);
+ *             struck = ch_test_fail_alloc(t, 0);
+ *             … a is whole, or a 503, or cut (status 0, or not complete) …
+ *     }
  */
 bool ch_test_fail_alloc(struct ch_test *t, unsigned long n);
 

@@ -103,7 +103,8 @@ def test_options_of_a_plugin_and_of_the_daemon(run):
     assert {"dryrun", "server"} <= {p["plugin"] for p in json.loads(run("options", "--json").stdout)}
 
 
-@pytest.mark.parametrize("name,words", [("dryrn", "did you mean dryrun"), ("qqqqqqqq", "dryrun, "), ("../dryrun", "there is no plugin"), (".", "there is no plugin")])
+@pytest.mark.parametrize("name,words", [("dryrn", "did you mean dryrun"), ("qqqqqqqq", "dryrun, "), ("../dryrun", "there is no plugin"),
+                                        (".", "there is no plugin")])
 def test_options_of_a_wrong_name_tells_the_nearest(run, name, words):
     assert words in run("options", name, code=USAGE).stderr
 
@@ -128,9 +129,10 @@ def test_man_is_roff_for_each_plugin(plugins):
 
 
 @pytest.mark.parametrize("args,words", [
-    ([], "usage"), (["stats"], "did you mean status"), (["--nosuch", "status"], "nosuch"), (["status", "surplus"], "status"), (["log"], "level [LEVEL]"),
-    (["log", "levle", "--socket", "/x"], "levle"), (["log", "level", "loud", "--socket", "/x"], "debug, info, warn and error"), (["log", "level", "info", "more"], "log"), (["-c"], "requires an argument"),
-    (["check", "--live"], "--live"), (["-o"], "requires an argument"),
+    ([], "usage"), (["stats"], "did you mean status"), (["--nosuch", "status"], "nosuch"), (["status", "surplus"], "status"),
+    (["log"], "level [LEVEL]"), (["log", "levle", "--socket", "/x"], "levle"),
+    (["log", "level", "loud", "--socket", "/x"], "debug, info, warn and error"), (["log", "level", "info", "more"], "log"),
+    (["-c"], "requires an argument"), (["check", "--live"], "--live"), (["-o"], "requires an argument"),
 ])
 def test_a_wrong_command_line_is_64(args, words):
     done = ctl.run_chimeractl(*args)
@@ -188,7 +190,8 @@ def test_the_log_level_is_shown_and_set_at_once(run, server):
 def test_colours_are_for_terminals_that_want_them(server):
     def through_a_terminal(**env):
         master, slave = pty.openpty()
-        with subprocess.Popen([kit.CHIMERACTL, "-c", server.path, "status"], stdout=slave, env=kit.clean_environment({"TERM": "xterm", **env})) as p:
+        env = kit.clean_environment({"TERM": "xterm", **env})
+        with subprocess.Popen([kit.CHIMERACTL, "-c", server.path, "status"], stdout=slave, env=env) as p:
             assert p.wait(kit.DEADLINE) == 0
         os.close(slave)
         data = os.read(master, 65536)
@@ -218,8 +221,11 @@ def test_a_socket_without_a_listener_is_69(tmp_path):
 
 
 @pytest.mark.parametrize("answer,words", [
-    (b"220 mail.example.org ESMTP\r\n", "no HTTP"), (b"", "before its answer is whole"), (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno", "no JSON"),
-    (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "404"), (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", "before its answer is whole"),
+    (b"220 mail.example.org ESMTP\r\n", "no HTTP"),
+    (b"", "before its answer is whole"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno", "no JSON"),
+    (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "404"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", "before its answer is whole"),
 ])
 def test_a_socket_that_is_not_ours_is_69(tmp_path, answer, words):
     with socket.socket(socket.AF_UNIX) as s:

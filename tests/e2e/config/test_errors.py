@@ -19,7 +19,8 @@ def check(tmp_path, plugins):
         path = tmp_path / "c.ini"
         path.write_text(text)
         (tmp_path / "state").mkdir(exist_ok=True)
-        args = ["-c", path, "-o", f"server.plugin_dir={folder}", "-o", f"server.state_dir={tmp_path}/state", "-o", "server.control=control.sock", *args]
+        args = ["-c", path, "-o", f"server.plugin_dir={folder}", "-o", f"server.state_dir={tmp_path}/state",
+                "-o", "server.control=control.sock", *args]
         checked = kit.run_chimerad(*args, "-t", env=env)
         if checked.returncode:  # what is right would serve on
             real = kit.run_chimerad(*args, env=env)
@@ -72,8 +73,8 @@ def test_each_mistake_is_one_sentence_with_its_place(check, text, place, words):
 
 
 def test_all_errors_are_told_at_once(check):
-    code, lines = check("[server]\nprofile = dev\nlisten = nonsense\nwrokers = 3\ndrain_delay = soon\n[nosuch]\n[dryrun]\nlatency = 5 parsecs\nsed = 4\n"
-                        "[log]\nlevel = loud\n")
+    code, lines = check("[server]\nprofile = dev\nlisten = nonsense\nwrokers = 3\ndrain_delay = soon\n[nosuch]\n"
+                        "[dryrun]\nlatency = 5 parsecs\nsed = 4\n[log]\nlevel = loud\n")
     assert code == CONFIG_ERROR
     assert sorted(int(re.match(r"c\.ini:(\d+): error: ", line)[1]) for line in lines) == [3, 4, 5, 6, 8, 9, 11], lines
 
@@ -147,8 +148,9 @@ def test_a_library_that_is_no_plugin_is_refused(check, folder):
 
 @tiny.needs_cc
 def test_a_plugin_that_lacks_a_symbol_is_refused(check, folder):
-    tiny.build(folder, "t_lacks", tiny.source("t_lacks", "extern int no_such_function(void); static int start(struct ch_self *s) { return no_such_function(); }",
-                                              ".start = start"))
+    tiny.build(folder, "t_lacks", tiny.source(
+        "t_lacks", "extern int no_such_function(void); static int start(struct ch_self *s) { return no_such_function(); }",
+        ".start = start"))
     refused(check, DEV + "[t_lacks]\n", "t_lacks.so cannot be loaded", "no_such_function", folder=folder)
 
 
@@ -169,7 +171,7 @@ def test_a_descriptor_that_is_too_short_is_refused(check, folder, size):
 
 @tiny.needs_cc
 def test_a_plugin_without_a_descriptor_is_refused(check, folder):
-    tiny.build(folder, "t_null", tiny.HEAD + "__attribute__((visibility(\"default\"))) const struct ch_plugin *ch_plugin_v1(const struct ch_host *h) { return 0; }")
+    tiny.build(folder, "t_null", tiny.HEAD + "const struct ch_plugin *ch_plugin_v1(const struct ch_host *h) { return 0; }")
     refused(check, DEV + "[t_null]\n", "t_null.so returned no descriptor", folder=folder)
 
 
@@ -216,9 +218,10 @@ def test_two_routes_of_one_pattern_are_an_error(check, folder):
 def test_a_plugin_s_own_check_speaks_with_file_and_line(check, folder):
     before = ('struct conf { int64_t n; };\n'
               'static const struct ch_option opts[] = { CH_OPT(struct conf, n, INT, .def = "1", .help = "A number") };\n'
-              'static int check(struct ch_self *s) { if (((const struct conf *)s->conf)->n == 13) { ch_config_error(s, 0, "n", "13 brings bad luck: take 12"); '
-              'return CH_ERROR; } return CH_OK; }\n')
-    tiny.build(folder, "t_luck", tiny.source("t_luck", before, ".conf_size = sizeof(struct conf), .options = CH_TABLE(opts), .check = check"))
+              'static int check(struct ch_self *s) { if (((const struct conf *)s->conf)->n != 13) return CH_OK;'
+              ' ch_config_error(s, 0, "n", "13 brings bad luck: take 12"); return CH_ERROR; }\n')
+    tiny.build(folder, "t_luck", tiny.source("t_luck", before,
+                                             ".conf_size = sizeof(struct conf), .options = CH_TABLE(opts), .check = check"))
     assert refused(check, DEV + "[t_luck]\nn = 13\n", folder=folder) == "c.ini:5: error: [t_luck] n = 13: 13 brings bad luck: take 12"
     assert check(DEV + "[t_luck]\nn = 12\n", folder=folder)[0] == 0
 
@@ -262,5 +265,6 @@ def test_a_name_to_listen_on_is_refused_before_the_start(check):
 
 
 def test_open_access_starts_in_prod(chimera):
-    c = chimera({"server": {"profile": "prod", "listen": "0.0.0.0:0", "control": "control.sock", "drain_delay": "0s", "open_access": "yes"}})
+    c = chimera({"server": {"profile": "prod", "listen": "0.0.0.0:0", "control": "control.sock", "drain_delay": "0s",
+                            "open_access": "yes"}})
     assert c.get("/health/live", kind="status").status == 200

@@ -14,7 +14,8 @@ CANARY = "canary-5a1dfe0c"
 SECRETIVE = ('struct conf { const char *token, *plain; };\n'
              'static const struct ch_option opts[] = { CH_OPT(struct conf, token, STR, .flags = CH_O_SECRET, .help = "Secret"),'
              ' CH_OPT(struct conf, plain, STR, .help = "Not") };\n'
-             'static int start(struct ch_self *s) { ch_log(s, 0, CH_INFO, "has %zu bytes", strlen(((const struct conf *)s->conf)->token)); return CH_OK; }\n')
+             'static int start(struct ch_self *s) { const struct conf *c = s->conf;'
+             ' ch_log(s, 0, CH_INFO, "has %zu bytes", strlen(c->token)); return CH_OK; }\n')
 
 
 @pytest.fixture
@@ -95,13 +96,15 @@ def test_a_dump_is_a_config_of_the_same_values(dump, tmp_path, plugins):
 @pytest.mark.parametrize("way", ["file", "quoted", "variable", "at", "environment", "command line"])
 def test_a_secret_is_in_no_output(tmp_path, plugins, chimera, way):
     folder = kit.plugin_folder(str(tmp_path / "with"))
-    tiny.build(folder, "t_secretive", tiny.source("t_secretive", SECRETIVE, ".conf_size = sizeof(struct conf), .options = CH_TABLE(opts), .start = start"))
+    tiny.build(folder, "t_secretive", tiny.source("t_secretive", SECRETIVE,
+                                                  ".conf_size = sizeof(struct conf), .options = CH_TABLE(opts), .start = start"))
     (tmp_path / "secret").write_text(CANARY + "\n")
     os.chmod(tmp_path / "secret", 0o600)
     value = {"file": CANARY, "quoted": f'"{CANARY}"', "variable": "${CANARY}", "at": f"@{tmp_path}/secret"}.get(way)
     env = {"CANARY": CANARY} if way == "variable" else {"CHIMERA__T_SECRETIVE__TOKEN": CANARY} if way == "environment" else {}
     args = ["-o", f"server.plugin_dir={folder}"] + (["-o", f"t_secretive.token={CANARY}"] if way == "command line" else [])
-    c = chimera({"server": {"plugin_dir": folder}, "log": {"level": "debug", "access": "all"}, "t_secretive": {"token": value}}, args=args, env=env)
+    sections = {"server": {"plugin_dir": folder}, "log": {"level": "debug", "access": "all"}, "t_secretive": {"token": value}}
+    c = chimera(sections, args=args, env=env)
     c.wait_said(f"has {len(CANARY)} bytes")  # the plugin has it
     done = [kit.run_chimerad("-c", c.path, *args, verb, env=env) for verb in ("-T", "-t")]
     assert "token = *** ;" in done[0].stdout
@@ -130,7 +133,8 @@ def test_a_wrong_secret_is_not_shown_in_its_error(tmp_path, plugins):
 
 @pytest.mark.parametrize("name", ["chimera.ini", "quickstart.ini"])
 def test_the_shipped_files_are_right(tmp_path, plugins, name):
-    done = kit.run_chimerad("-c", os.path.join(kit.SRC, "conf", name), "-o", f"server.plugin_dir={plugins}", "-o", f"server.state_dir={tmp_path}", "-t")
+    path = os.path.join(kit.SRC, "conf", name)
+    done = kit.run_chimerad("-c", path, "-o", f"server.plugin_dir={plugins}", "-o", f"server.state_dir={tmp_path}", "-t")
     assert done.returncode == 0 and "error" not in done.stderr and "warning" not in done.stderr, done.stderr
 
 

@@ -11,7 +11,7 @@ import chimera as kit
 CC = os.environ.get("CC", "gcc").split()[0]
 needs_cc = pytest.mark.skipif(not shutil.which(CC), reason=f"there is no compiler {CC}")
 
-HEAD = "#include <chimera/plugin.h>\n#include <unistd.h>\n#include <stdlib.h>\n"
+HEAD = "#include <chimera/plugin.h>\n#include <fcntl.h>\n#include <unistd.h>\n#include <stdlib.h>\n"
 BASE = ".size = sizeof desc, .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .version = \"1\", .summary = \"A test\""
 
 
@@ -26,8 +26,8 @@ def build(folder, file, text):
     with open(path, "w", encoding="ascii") as f:
         f.write(text)
     target = os.path.join(str(folder), file + ".so")
-    done = subprocess.run([CC, "-std=gnu11", "-w", "-O1", "-fPIC", "-shared", "-I", os.path.join(kit.SRC, "sdk", "include"), "-o", target, path],
-                          capture_output=True, text=True, timeout=kit.DEADLINE, check=False)
+    words = [CC, "-std=gnu11", "-w", "-O1", "-fPIC", "-shared", "-I", os.path.join(kit.SRC, "sdk", "include"), "-o", target, path]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=kit.DEADLINE, check=False)
     assert done.returncode == 0, done.stderr
     os.chmod(target, 0o755)
     os.unlink(path)

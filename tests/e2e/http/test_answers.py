@@ -44,7 +44,8 @@ def test_h28_a_client_s_text_in_an_error_is_escaped_json(server):
 TLS_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(range(193))
 
 
-@pytest.mark.parametrize("data", [TLS_HELLO, b"\x00" * 1000, b"\xff" * 1000, b"\x16\x03\x01\r\n\r\n", b"SSH-2.0-x\r\n\r\n", b"EHLO test\r\n\r\n"],
+@pytest.mark.parametrize("data", [TLS_HELLO, b"\x00" * 1000, b"\xff" * 1000, b"\x16\x03\x01\r\n\r\n", b"SSH-2.0-x\r\n\r\n",
+    b"EHLO test\r\n\r\n"],
                          ids=["tls", "zeros", "ones", "short tls", "ssh", "smtp"])
 def test_h25_bytes_that_are_no_http_are_400_and_closed(server, data):
     answers = server.raw(data, answers=None, finish=True)
@@ -98,7 +99,8 @@ def test_p11_control_bytes_reach_no_log(server):
 
 def test_p11_a_long_path_is_cut_in_the_log(server):
     server.get("/echo/" + "q" * 6000)
-    line = kit.wait_for(lambda: [entry for entry in server.said("request") if entry.get("url.path", "").startswith("/echo/qqqq")], "the line")[0]
+    line = kit.wait_for(lambda: [entry for entry in server.said("request") if entry.get("url.path", "").startswith("/echo/qqqq")],
+        "the line")[0]
     assert len(line["url.path"]) <= 1024 + 16
 
 

@@ -74,7 +74,8 @@ def test_a_stream_is_server_sent_events_with_one_end(server):
     with server.connect() as c:
         c.send(kit.request_bytes("POST", "/v1/ask", json.dumps({"prompt": "hello", "stream": True})))
         r = c.response()
-        assert (r.status, r.header("Content-Type"), r.header("Cache-Control"), r.header("X-Accel-Buffering")) == (200, "text/event-stream", "no-cache", "no")
+        assert (r.status, r.header("Content-Type"), r.header("Cache-Control"), r.header("X-Accel-Buffering")) == (200,
+            "text/event-stream", "no-cache", "no")
         assert r.chunked and r.header("X-Chimera-Backend") == "dryrun"
         events = frames(r.body)
         assert events[-1] == "[DONE]" and events.count("[DONE]") == 1
@@ -139,7 +140,8 @@ def test_latency_and_errors_are_measured(server):
 
 # ---- J1-J5 ---------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("body", [b"[" * 100000, b'{"prompt":' * 100000, b'{"prompt":' + b"[" * 100000, b'{"messages":' + b"[" * 65 + b"]" * 65 + b"}"],
+@pytest.mark.parametrize("body", [b"[" * 100000, b'{"prompt":' * 100000, b'{"prompt":' + b"[" * 100000,
+    b'{"messages":' + b"[" * 65 + b"]" * 65 + b"}"],
                          ids=["arrays", "objects", "arrays in a member", "65 levels"])
 def test_j1_deep_nesting_is_400_at_once(server, body):
     cpu = server.cpu()
@@ -148,16 +150,21 @@ def test_j1_deep_nesting_is_400_at_once(server, body):
 
 
 @pytest.mark.parametrize("body", [
-    b'{"prompt":"\xff"}', b'{"prompt":"\xc0\xaf"}', b'{"prompt":"\xed\xa0\x80"}', b'{"prompt":"\xf5\x80\x80\x80"}', b'{"prompt":"\\ud800"}', b'{"prompt":"\\udc00\\ud800"}',
-    b'\xef\xbb\xbf{"prompt":"x"}', b'{"prompt":"x","temperature":NaN}', b'{"prompt":"x","temperature":Infinity}', b'{"prompt":"x","temperature":1e999}',
-    b'{"prompt":"x","prompt":"y"}', b'{"prompt":"x","\\u0070rompt":"y"}', b'{"prompt":"x"}x', b'{"prompt":"x"}{}', b'{"prompt":"x",}', b"{'prompt':'x'}",
-    b'{"prompt":"x"', b"", b" ", b"null", b"[]", b'"x"', b"1", b'{"prompt":"a\nb"}', b'{"prompt":"\\x41"}', b'{"prompt":"x"/**/}', b'{"messages":[{"role":"user","role":"user","content":"x"}]}',
+    b'{"prompt":"\xff"}', b'{"prompt":"\xc0\xaf"}', b'{"prompt":"\xed\xa0\x80"}', b'{"prompt":"\xf5\x80\x80\x80"}',
+    b'{"prompt":"\\ud800"}', b'{"prompt":"\\udc00\\ud800"}',
+    b'\xef\xbb\xbf{"prompt":"x"}', b'{"prompt":"x","temperature":NaN}', b'{"prompt":"x","temperature":Infinity}',
+    b'{"prompt":"x","temperature":1e999}',
+    b'{"prompt":"x","prompt":"y"}', b'{"prompt":"x","\\u0070rompt":"y"}', b'{"prompt":"x"}x', b'{"prompt":"x"}{}', b'{"prompt":"x",}',
+    b"{'prompt':'x'}",
+    b'{"prompt":"x"', b"", b" ", b"null", b"[]", b'"x"', b"1", b'{"prompt":"a\nb"}', b'{"prompt":"\\x41"}', b'{"prompt":"x"/**/}',
+    b'{"messages":[{"role":"user","role":"user","content":"x"}]}',
 ])
 def test_j2_what_json_forbids_is_400(server, body):
     refused(server, body)
 
 
-@pytest.mark.parametrize("value", ["1e308", "-0", "0", "-1", "9007199254740993", "1.5", "1e99", '"5"', "[]", "true", "2147483648", "1e-1", "99999999999999999999"])
+@pytest.mark.parametrize("value", ["1e308", "-0", "0", "-1", "9007199254740993", "1.5", "1e99", '"5"', "[]", "true", "2147483648", "1e-1",
+    "99999999999999999999"])
 def test_j3_a_number_out_of_range_is_400_with_the_field_s_name(server, value):
     refused(server, '{"prompt":"x","max_tokens":%s}' % value, param="max_tokens")
 

@@ -76,11 +76,14 @@ def judge(expected, o):
         return False
     words = expected.replace(" preferred", "").split(";")[0].replace("(pass)", "").replace("(warn)", "")
     special = {
-        "!101": lambda: o.status != 101, "non-101 (426)": lambda: o.status != 101, "non-1xx response": lambda: o.status is not None and not o.first.interim,
+        "!101": lambda: o.status != 101, "non-101 (426)": lambda: o.status != 101, "non-1xx response": lambda: o.status is not None
+        and not o.first.interim,
         "not 414": lambda: o.status != 414, "204 without CL": lambda: o.status == 204 and o.first.header("Content-Length") is None,
         "2xx + echo": lambda: two and o.first.body == body_of(o.sent), "2xx with no body": lambda: two and not o.first.body and not o.extra,
-        "405 + Allow header": lambda: o.status == 405 and o.first.header("Allow"), "2xx with Allow header": lambda: two and o.first.header("Allow"),
-        "2xx with Content-Type": lambda: two and o.first.header("Content-Type"), "2xx with Date header": lambda: two and o.first.header("Date"),
+        "405 + Allow header": lambda: o.status == 405 and o.first.header("Allow"), "2xx with Allow header": lambda: two
+        and o.first.header("Allow"),
+        "2xx with Content-Type": lambda: two and o.first.header("Content-Type"), "2xx with Date header": lambda: two
+        and o.first.header("Date"),
         "2xx + close": lambda: two and o.closed, "IMF-fixdate format": lambda: kit.HTTP_DATE.fullmatch(o.first.header("Date") or ""),
         "2xx + 2xx": lambda: o.steps == [200, 200],
     }

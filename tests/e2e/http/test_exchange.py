@@ -175,7 +175,8 @@ def test_h21_a_client_that_pipelines_and_does_not_read_is_held_up_not_stored(ser
 @pytest.mark.parametrize("request_,body", [
     (b"GET /echo/a?b=c HTTP/1.1\r\nHost: test\r\nX-A: b\r\n\r\n", b""),
     (b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
-    (b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nX-T: u\r\n\r\n", b"hello world"),
+    (b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nX-T: u\r\n\r\n",
+    b"hello world"),
     (b"\r\nHEAD / HTTP/1.1\r\nHost: test\r\n\r\n", b""),
 ], ids=["get", "length", "chunked", "head"])
 def test_h21_a_request_split_at_every_byte_gets_the_same_answer(server, request_, body):
@@ -228,7 +229,8 @@ def test_h21_valid_requests_of_the_llhttp_corpus_split_at_random_bytes_get_the_s
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE"])
-@pytest.mark.parametrize("body", [b"GET /echo/evil HTTP/1.1\r\nHost: test\r\n\r\n", [b"GET /echo/evil HTTP/1.1\r\nHost: test\r\n\r\n"]], ids=["length", "chunked"])
+@pytest.mark.parametrize("body", [b"GET /echo/evil HTTP/1.1\r\nHost: test\r\n\r\n", [b"GET /echo/evil HTTP/1.1\r\nHost: test\r\n\r\n"]],
+    ids=["length", "chunked"])
 @pytest.mark.parametrize("path", ["/nobody", "/nowhere", "/"])
 def test_h22_a_body_nobody_reads_is_never_the_next_request(server, method, body, path):
     with server.connect() as c:

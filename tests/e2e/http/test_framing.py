@@ -48,7 +48,8 @@ def test_h2_length_and_coding_together_are_400(server, lines):
     assert refused(server, post(*lines, body=b"0\r\n\r\n")) == 1
 
 
-@pytest.mark.parametrize("value", [b"+5", b"-0", b"-5", b"0x5", b"0o5", b"1_0", b"1 0", b"", b"00", b"05", b"5.0", b"5e0", b"9223372036854775808",
+@pytest.mark.parametrize("value", [b"+5", b"-0", b"-5", b"0x5", b"0o5", b"1_0", b"1 0", b"", b"00", b"05", b"5.0", b"5e0",
+    b"9223372036854775808",
                                    b"18446744073709551621", b"99999999999999999999999999999999", b"5;", b"\xb2", b"5\x0b"])
 def test_h3_a_content_length_that_is_no_number_is_400(server, value):
     assert refused(server, post(b"Content-Length: " + value)) == 1
@@ -98,8 +99,10 @@ def test_h5_an_underscore_is_no_hyphen(server, name):
         answers[0].problem(400, "bad_request")
 
 
-@pytest.mark.parametrize("size", [b"10000000000000000", b"fffffffffffffffff", b"80000000000000000", b"8000000000000000", b"0x5", b"+5", b"-5", b"5_0",
-                                  b" 5", b"5 ", b"\t5", b"", b"g", b"5;", b"5; ", b"5;=x", b"5;a=", b'5;a="x', b"5;a\x00b=1", b"5;a@=1", b"5\x00",
+@pytest.mark.parametrize("size", [b"10000000000000000", b"fffffffffffffffff", b"80000000000000000", b"8000000000000000", b"0x5", b"+5",
+    b"-5", b"5_0",
+                                  b" 5", b"5 ", b"\t5", b"", b"g", b"5;", b"5; ", b"5;=x", b"5;a=", b'5;a="x', b"5;a\x00b=1", b"5;a@=1",
+                                  b"5\x00",
                                   b"5,5"])
 def test_h6_a_malformed_chunk_size_is_400(server, size):
     answers = server.raw(post(b"Transfer-Encoding: chunked", body=size + b"\r\nhello\r\n0\r\n\r\n") + SMUGGLED, answers=None)
@@ -114,7 +117,8 @@ def test_h6_a_chunk_extension_is_read_over(server, size):
     assert (r.status, r.body) == (200, b"hello")
 
 
-@pytest.mark.parametrize("body", [b"5;a=" + b"x" * 65536 + b"\r\nhello\r\n0\r\n\r\n", b"1;a=bcdefghijklmnop\r\nx\r\n" * 20000 + b"0\r\n\r\n",
+@pytest.mark.parametrize("body", [b"5;a=" + b"x" * 65536 + b"\r\nhello\r\n0\r\n\r\n",
+    b"1;a=bcdefghijklmnop\r\nx\r\n" * 20000 + b"0\r\n\r\n",
                                   b"5\r\nhello\r\n0\r\n" + b"X-T: abcdefgh\r\n" * 8000 + b"\r\n"],
                          ids=["one long extension", "many extensions", "many trailers"])
 def test_h7_a_flood_of_chunk_overhead_is_400_or_431(server, body):
@@ -131,7 +135,8 @@ def test_h7_one_byte_chunks_cost_the_server_no_more_than_100_times_the_client(se
     assert server.cpu() - before < 1
 
 
-@pytest.mark.parametrize("body", [b"5\r\nhelloo\r\n0\r\n\r\n", b"6\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\n0\r\n\r\n", b"5\r\nhello\r0\r\n\r\n", b"5\nhello\r\n0\r\n\r\n",
+@pytest.mark.parametrize("body", [b"5\r\nhelloo\r\n0\r\n\r\n", b"6\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\n0\r\n\r\n",
+    b"5\r\nhello\r0\r\n\r\n", b"5\nhello\r\n0\r\n\r\n",
                                   b"5\rhello\r\n0\r\n\r\n", b"5\r\nhello0\r\n\r\n", b"5\r\nhello\r\n0\r\n\n", b"5\r\nhello\r\n0\n\r\n"])
 def test_h8_chunk_data_that_does_not_fit_its_size_is_400(server, body):
     answers = server.raw(post(b"Transfer-Encoding: chunked", body=body), answers=None, finish=True)
@@ -177,14 +182,16 @@ def test_h11_a_tab_in_a_value_is_taken(server):
     assert server.one(get(b"X-A: a\tb"), closes=False).status == 200
 
 
-@pytest.mark.parametrize("line", [b"X-A : b", b"X-A\t: b", b": b", b"X-A", b"X A: b", b"X@A: b", b"X(A: b", b"X\xc3\xa4: b", b" X-A: b", b"\tX-A: b"])
+@pytest.mark.parametrize("line", [b"X-A : b", b"X-A\t: b", b": b", b"X-A", b"X A: b", b"X@A: b", b"X(A: b", b"X\xc3\xa4: b", b" X-A: b",
+    b"\tX-A: b"])
 def test_h12_a_malformed_field_name_is_400(server, line):
     assert refused(server, b"GET / HTTP/1.1\r\n" + line + b"\r\nHost: test\r\n\r\n") == 1
     if line[:1] not in b" \t":
         assert refused(server, get(line)) == 1
 
 
-@pytest.mark.parametrize("hosts", [(), (b"Host: a", b"Host: a"), (b"Host: a", b"Host: b"), (b"Host:",), (b"Host: a, b",), (b"Host: u@a",), (b"Host: a/b",),
+@pytest.mark.parametrize("hosts", [(), (b"Host: a", b"Host: a"), (b"Host: a", b"Host: b"), (b"Host:",), (b"Host: a, b",), (b"Host: u@a",),
+    (b"Host: a/b",),
                                    (b"Host: a b",), (b"Host: a:b",), (b"Host: [::1",), (b"Host: http://a",)])
 def test_h13_a_host_that_is_not_exactly_one_host_is_400(server, hosts):
     assert refused(server, get(*hosts, host=None)) == 1
@@ -195,8 +202,10 @@ def test_h13_a_host_is_taken_in_all_its_forms(server, host):
     assert server.one(get(host=b"Host: " + host), closes=False).status == 200
 
 
-@pytest.mark.parametrize("line", [b"GET / HTTP/2.0", b"GET / HTTP/3.0", b"GET / HTTP/01.1", b"GET / HTTP/1.01", b"GET / http/1.1", b"GET / HTTP/1", b"GET / HTTP/1.1.1",
-                                  b"GET / HTTP/ 1.1", b"GET / HTTP 1.1", b"GET / HTTPS/1.1", b"GET / HTTP/9.9", b"GET / HTTP/0.9", b"GET /", b"GET  / HTTP/1.1",
+@pytest.mark.parametrize("line", [b"GET / HTTP/2.0", b"GET / HTTP/3.0", b"GET / HTTP/01.1", b"GET / HTTP/1.01", b"GET / http/1.1",
+    b"GET / HTTP/1", b"GET / HTTP/1.1.1",
+                                  b"GET / HTTP/ 1.1", b"GET / HTTP 1.1", b"GET / HTTPS/1.1", b"GET / HTTP/9.9", b"GET / HTTP/0.9",
+                                  b"GET /", b"GET  / HTTP/1.1",
                                   b"GET /  HTTP/1.1", b"GET / HTTP/1.1 ", b" GET / HTTP/1.1", b"GET\t/ HTTP/1.1", b"GET"])
 def test_h18_another_version_or_a_malformed_line_is_400_or_505(server, line):
     assert refused(server, get(line=line), (400, 505)) == 1

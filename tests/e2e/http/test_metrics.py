@@ -80,7 +80,8 @@ def test_gauges_go_back(server):
 
 def test_histograms_are_cumulative_and_end_with_inf(busy):
     samples = busy.metrics()
-    buckets = [(labels["le"], v) for n, labels, v in samples if n == "http_request_duration_seconds_bucket" and labels["endpoint"] == "/v1/ask"]
+    buckets = [(labels["le"], v) for n, labels, v in samples if n == "http_request_duration_seconds_bucket"
+        and labels["endpoint"] == "/v1/ask"]
     assert [le for le, _ in buckets] == ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf"]
     values = [v for _, v in buckets]
     assert values == sorted(values)

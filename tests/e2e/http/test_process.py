@@ -13,8 +13,6 @@ BLOCK_MS = 2500
 
 
 def test_p1_without_descriptors_clients_get_503_and_the_server_recovers(chimera):
-    if not shutil.which("prlimit"):
-        pytest.skip("prlimit is not installed")
     c = chimera({"t_echo": {}, "server": {"workers": "1"}})
     probe = c.connect("status")
     assert probe.ask("GET", "/health/live").status == 200
@@ -29,7 +27,8 @@ def test_p1_without_descriptors_clients_get_503_and_the_server_recovers(chimera)
 
     def somebody_was_refused():
         text = probe.ask("GET", "/metrics").text
-        return [v for n, labels, v in kit.parse_metrics(text) if n == "chimera_http_rejected_total" and labels["code"] == "overloaded" and v >= 3]
+        return [v for n, labels, v in kit.parse_metrics(text) if n == "chimera_http_rejected_total" and labels["code"] == "overloaded"
+            and v >= 3]
     kit.wait_for(somebody_was_refused, "refusals for want of descriptors")
     seconds = time.monotonic() - begin
     if not kit.SANITIZERS:
@@ -59,14 +58,16 @@ def test_p2_failing_allocations_cost_requests_and_nothing_more(chimera, plugins)
         pytest.skip("fiu-run is not installed (Debian: fiu-utils)")
     if kit.SANITIZERS:
         pytest.skip("a sanitizer has its own malloc")
-    c = chimera({"t_echo": {}, "ask": {}, "dryrun": {}, "trace": {}, "t_stream": {}, "t_suspend": {}, "t_service": {}}, prefix=["fiu-run", "-x"])
+    c = chimera({"t_echo": {}, "ask": {}, "dryrun": {}, "trace": {}, "t_stream": {}, "t_suspend": {}, "t_service": {}}, prefix=["fiu-run",
+        "-x"])
     control = shutil.which("fiu-ctrl")
     kit.subprocess.run([control, "-c", "enable_random name=libc/mm/malloc,probability=0.05", str(c.pid)], check=True, timeout=kit.DEADLINE)
     kit.subprocess.run([control, "-c", "enable_random name=libc/mm/calloc,probability=0.05", str(c.pid)], check=True, timeout=kit.DEADLINE)
     kit.subprocess.run([control, "-c", "enable_random name=libc/mm/realloc,probability=0.05", str(c.pid)], check=True, timeout=kit.DEADLINE)
     outcomes = {}
     for i in range(400):
-        request = (("GET", "/", None), ("POST", "/", b"x" * 100000), ("POST", "/", [b"y" * 5000] * 20), ("POST", "/v1/ask", '{"prompt":"x"}'),
+        request = (("GET", "/", None), ("POST", "/", b"x" * 100000), ("POST", "/", [b"y" * 5000] * 20), ("POST", "/v1/ask",
+            '{"prompt":"x"}'),
                    ("POST", "/v1/ask", '{"prompt":"x","stream":true}'), ("GET", "/stream?bytes=100000&chunk=1000&release=1", None),
                    ("GET", "/suspend/service?ms=1", None), ("GET", "/nowhere", None))[i % 8]
         try:

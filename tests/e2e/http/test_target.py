@@ -50,7 +50,8 @@ def test_h15_a_method_that_is_no_token_or_too_long_is_400(server, method):
     assert ask(server, method + b" /", closes=True).status == 400
 
 
-@pytest.mark.parametrize("target", [b"/a#b", b"/#", b"/a b", b"/\xc3\xa4", b"/\xff", b"/a\\b", b"/%c0%af", b"/%e0%80%af", b"/%f0%80%80%af", b"/%ff", b"/%00", b"/a%00b",
+@pytest.mark.parametrize("target", [b"/a#b", b"/#", b"/a b", b"/\xc3\xa4", b"/\xff", b"/a\\b", b"/%c0%af", b"/%e0%80%af",
+    b"/%f0%80%80%af", b"/%ff", b"/%00", b"/a%00b",
                                     b"/%0d%0aX-A:%20b", b"/%0a", b"/%", b"/%4", b"/%zz", b"/%4g"])
 def test_h16_a_target_that_is_no_path_is_400(server, target):
     assert ask(server, b"GET /echo" + target, closes=True).status == 400
@@ -67,7 +68,8 @@ def test_h16_utf_8_in_escapes_is_decoded(server):
 
 
 @pytest.mark.parametrize("target,path", [
-    (b"/x/../echo/a", "/echo/a"), (b"/x/%2e%2e/echo/a", "/echo/a"), (b"/x/%2E./echo/a", "/echo/a"), (b"/./echo/./a", "/echo/a"), (b"//echo//a", "/echo/a"),
+    (b"/x/../echo/a", "/echo/a"), (b"/x/%2e%2e/echo/a", "/echo/a"), (b"/x/%2E./echo/a", "/echo/a"), (b"/./echo/./a", "/echo/a"),
+    (b"//echo//a", "/echo/a"),
     (b"/echo/a/b/..", "/echo/a/"), (b"/../../echo/a", "/echo/a"), (b"/echo/a/", "/echo/a/"), (b"/echo/a%3fb", "/echo/a?b"),
 ])
 def test_h17_a_route_is_found_by_the_normalised_path(server, target, path):
@@ -78,7 +80,8 @@ def test_h17_a_route_is_found_by_the_normalised_path(server, target, path):
     assert (r.status, r.header("X-Path")) == (200, path)
 
 
-@pytest.mark.parametrize("target", [b"/../../../../etc/passwd", b"/echo/../../../../etc/passwd", b"/..%2f..%2f..%2fetc/passwd", b"/%2e%2e/%2e%2e/etc/passwd"])
+@pytest.mark.parametrize("target", [b"/../../../../etc/passwd", b"/echo/../../../../etc/passwd", b"/..%2f..%2f..%2fetc/passwd",
+    b"/%2e%2e/%2e%2e/etc/passwd"])
 def test_h17_a_path_reaches_no_file(server, target):
     r = ask(server, b"GET " + target)
     assert r.status in (400, 404) and b"root:" not in r.body

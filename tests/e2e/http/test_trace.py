@@ -38,8 +38,10 @@ def test_ids_stand_in_the_log(server):
 
 
 @pytest.mark.parametrize("value", [
-    "", "00", f"00-{TRACE}-{SPAN}", f"00-{'0' * 32}-{SPAN}-01", f"00-{TRACE}-{'0' * 16}-01", f"ff-{TRACE}-{SPAN}-01", f"00-{TRACE.upper()}-{SPAN}-01",
-    f"00-{TRACE}-{SPAN}-01-extra", f"00-{TRACE}-{SPAN}-zz", f"00_{TRACE}_{SPAN}_01", f"00-{TRACE[:-1]}-{SPAN}-01", f"00-{TRACE}x-{SPAN}-01", "x" * 10240,
+    "", "00", f"00-{TRACE}-{SPAN}", f"00-{'0' * 32}-{SPAN}-01", f"00-{TRACE}-{'0' * 16}-01", f"ff-{TRACE}-{SPAN}-01",
+    f"00-{TRACE.upper()}-{SPAN}-01",
+    f"00-{TRACE}-{SPAN}-01-extra", f"00-{TRACE}-{SPAN}-zz", f"00_{TRACE}_{SPAN}_01", f"00-{TRACE[:-1]}-{SPAN}-01",
+        f"00-{TRACE}x-{SPAN}-01", "x" * 10240,
     f"00-{TRACE}-{SPAN}-01," + "x" * 10240,
 ])
 def test_p15_a_malformed_traceparent_begins_a_new_trace(server, value):

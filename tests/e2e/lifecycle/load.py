@@ -66,10 +66,12 @@ static const struct ch_route routes[] = {
 
 
 class Load:
-    """Threads that ask GET /hello: `keeping` on connections that they keep, `fresh` on a new one each time. They end at the first refusal or with stop().
+    """Threads that ask GET /hello: `keeping` on connections that they keep, `fresh` on a new one each time. They end at the first refusal,
+    or with stop().
 
-    good: answers. failed: what went wrong with requests on connections that the server had taken. refused: connections that could not be made.
-    unserved: new connections that were reset without a byte: the kernel had made them and the server closed its listener before it saw them.
+    good: answers. failed: what went wrong with requests on connections that the server had taken. refused: connections that could not
+    be made. unserved: new connections that were reset without a byte: the kernel had made them, and the server closed its listener before
+    it saw them.
     """
 
     def __init__(self, address, keeping=2, fresh=1):
@@ -126,6 +128,9 @@ class Load:
             except (ConnectionRefusedError, FileNotFoundError):
                 self.count("refused")
                 return
+            except ConnectionResetError:  # the same as below, but seen already by connect()
+                self.count("unserved")
+                continue
             except OSError as e:
                 self.count("failed", [repr(e)])
                 return

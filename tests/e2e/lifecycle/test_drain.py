@@ -119,7 +119,8 @@ def test_drain_timeout_cuts_what_does_not_end(gated):
     assert c.said("drain_timeout is over: 2 connections are cut")
 
 
-@pytest.mark.parametrize("first,second", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)],
+@pytest.mark.parametrize("first,second", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT),
+                                          (signal.SIGTERM, signal.SIGINT)],
                          ids=lambda s: s.name)
 def test_a_second_signal_ends_it_now(gated, first, second):
     c = gated({"server": {"drain_delay": "0s", "drain_timeout": "1h"}})

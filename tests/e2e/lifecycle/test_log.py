@@ -28,7 +28,8 @@ def test_after_logrotate_lines_go_to_the_new_file(gated, tmp_path):
 
 
 def test_a_log_that_cannot_be_opened_is_one_sentence(tmp_path, plugins):
-    (tmp_path / "c.ini").write_text(f"[server]\nprofile = dev\nplugin_dir = {plugins}\nstate_dir = {tmp_path}\nlisten = 127.0.0.1:0\n[log]\ntarget = /nowhere/x.log\n")
+    (tmp_path / "c.ini").write_text(f"[server]\nprofile = dev\nplugin_dir = {plugins}\nstate_dir = {tmp_path}\nlisten = 127.0.0.1:0\n"
+                                    "[log]\ntarget = /nowhere/x.log\n")
     done = kit.run_chimerad("-c", tmp_path / "c.ini")
     assert done.returncode == 69 and "/nowhere/x.log" in done.stderr and done.stderr.count("\n") == 1, done
 

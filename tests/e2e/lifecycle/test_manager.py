@@ -10,7 +10,7 @@ from load import Load, tiny
 
 import chimera as kit
 
-# Takes the place of the service manager: passes the sockets named by their descriptors on as 3, 4, … with LISTEN_PID set to the new program.
+# Takes the place of the service manager: passes the sockets named by their descriptors on as 3, 4, …, LISTEN_PID set to the new program.
 ACTIVATE = """
 import fcntl, os, sys
 fds, *words = sys.argv[1:]
@@ -99,7 +99,8 @@ def test_a_stalled_worker_starves_the_watchdog_and_is_named(chimera, manager, tm
     folder = kit.plugin_folder(str(tmp_path / "p"))
     go = tmp_path / "go"
     tiny.build(folder, "t_stall", tiny.source(
-        "t_stall", f'static int fn(struct ch_self *s, struct ch_ctx *c) {{ while (access("{go}", F_OK)) usleep(1000); return ch_respond(c, 200, 0, "x", 1); }}\n'
+        "t_stall", "static int fn(struct ch_self *s, struct ch_ctx *c)\n"
+        f'{{ while (access("{go}", F_OK)) usleep(1000); return ch_respond(c, 200, 0, "x", 1); }}\n'
         'static const struct ch_route routes[] = {{ .method = "GET", .pattern = "/stall", .fn = fn }};', ".routes = CH_TABLE(routes)"))
     c = chimera({"server": {"plugin_dir": folder}, "t_stall": {}}, env={"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "200000"})
     with c.connect() as s:

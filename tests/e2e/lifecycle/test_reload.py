@@ -55,7 +55,8 @@ def breakages(c, whole):
     def text(t):
         return lambda: c.write(t)
     return [text(whole[: whole.index("[t_gate]") + 5]), text(whole + "[nosuch]\n"), text(whole + "[dryrun]\nlatency = 5 parsecs\n"),
-            text(whole.replace("profile = dev", "profile =")), text(whole + "\0\1\2\n"), huge, lambda: os.unlink(c.path), text("what\n" * 1000)]
+            text(whole.replace("profile = dev", "profile =")), text(whole + "\0\1\2\n"), huge, lambda: os.unlink(c.path),
+            text("what\n" * 1000)]
 
 
 def test_a_thousand_reloads_half_of_them_broken_under_load_fail_no_request_and_leak_nothing(gated):
@@ -124,8 +125,8 @@ def test_a_refused_reload_says_file_line_and_key_and_changes_nothing(gated):
     assert level(c) == "debug" and c.metric("chimera_config_reload_failed") == 0
 
 
-@pytest.mark.parametrize("key,value", [("listen", "127.0.0.1:1"), ("status_listen", "127.0.0.1:1"), ("control", "other.sock"), ("workers", "7"),
-                                       ("profile", "prod"), ("offload_threads", "9"), ("state_dir", "/tmp")])
+@pytest.mark.parametrize("key,value", [("listen", "127.0.0.1:1"), ("status_listen", "127.0.0.1:1"), ("control", "other.sock"),
+                                       ("workers", "7"), ("profile", "prod"), ("offload_threads", "9"), ("state_dir", "/tmp")])
 def test_what_takes_a_restart_is_refused_by_name(gated, key, value):
     c = gated()
     c.write({**c.sections, "server": {**c.sections["server"], key: value}})
@@ -142,9 +143,11 @@ def test_a_plugin_that_does_not_start_again_leaves_the_old_one(gated, tmp_path):
     folder = kit.plugin_folder(str(tmp_path / "p"))
     tiny.build(folder, "t_gate", GATE)
     tiny.build(folder, "t_moody", tiny.source(
-        "t_moody", f'static int start(struct ch_self *s) {{ if (access("{flag}", F_OK)) return CH_OK; ch_log(s, 0, CH_ERR, "not today"); return CH_ERROR; }}\n'
+        "t_moody", "static int start(struct ch_self *s)\n"
+        f'{{ if (access("{flag}", F_OK)) return CH_OK; ch_log(s, 0, CH_ERR, "not today"); return CH_ERROR; }}\n'
         "static int fn(struct ch_self *s, struct ch_ctx *c) { return ch_respond(c, 200, 0, s->id, 7); }\n"
-        'static const struct ch_route routes[] = {{ .method = "GET", .pattern = "/moody", .fn = fn }};', ".start = start, .routes = CH_TABLE(routes)"))
+        'static const struct ch_route routes[] = {{ .method = "GET", .pattern = "/moody", .fn = fn }};',
+        ".start = start, .routes = CH_TABLE(routes)"))
     c = gated({"server": {"plugin_dir": folder}, "t_moody": {}})
     flag.write_text("")
     c.signal(signal.SIGHUP)
@@ -183,3 +186,20 @@ def test_reload_during_the_drain_is_too_late(gated):
         c.open_gate()
         assert s.response().body == b"first last"
     assert c.wait_exit() == 0 and not c.said("config reloaded")
+
+
+@tiny.needs_cc
+def test_a_reload_that_hangs_is_named_and_does_not_keep_the_server_from_ending(gated, tmp_path):
+    flag = tmp_path / "hang"
+    folder = kit.plugin_folder(str(tmp_path / "p"))
+    tiny.build(folder, "t_gate", GATE)
+    tiny.build(folder, "t_hang", tiny.source(
+        "t_hang", f'static int start(struct ch_self *s) {{ while (!access("{flag}", F_OK)) usleep(1000); return CH_OK; }}',
+        ".start = start"))
+    c = gated({"server": {"plugin_dir": folder, "startup_step_timeout": "300ms"}, "t_hang": {}})
+    flag.write_text("")
+    c.signal(signal.SIGHUP)
+    c.wait_said("the reload's step 'start t_hang' is not done after 300 ms")
+    assert c.get("/hello").status == 200, "the old config goes on"
+    c.signal(signal.SIGTERM)
+    assert c.wait_exit() == 0 and c.said("stopping without a drain")

@@ -17,6 +17,10 @@ def start_of(body):
     return f"static int start(struct ch_self *s) {{ {body} }}"
 
 
+def touch(path):
+    return f'close(creat("{path}", 0600));'
+
+
 @pytest.fixture
 def folder(tmp_path):
     return kit.plugin_folder(str(tmp_path / "p"))
@@ -35,8 +39,7 @@ def test_a_start_that_hangs_ends_with_the_name_of_its_step(chimera, folder):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
 def test_a_signal_ends_a_start_that_hangs(chimera, folder, tmp_path, number):
     mark = tmp_path / "mark"
-    tiny.build(folder, "t_hang", tiny.source("t_hang", '#include <fcntl.h>\n' + start_of(f'close(open("{mark}", O_CREAT | O_WRONLY, 0600)); for (;;) pause(); return CH_OK;'),
-                                             ".start = start"))
+    tiny.build(folder, "t_hang", tiny.source("t_hang", start_of(touch(mark) + " for (;;) pause(); return CH_OK;"), ".start = start"))
     c = chimera({"server": {"plugin_dir": folder, "startup_step_timeout": "1h"}, "t_hang": {}}, wait=False)
     kit.wait_for(mark.exists, "the step to hang")
     c.signal(number)
@@ -47,9 +50,9 @@ def test_a_signal_ends_a_start_that_hangs(chimera, folder, tmp_path, number):
 @tiny.needs_cc
 def test_a_plugin_that_does_not_start_is_named_and_what_had_started_is_stopped(chimera, folder, tmp_path):
     mark = tmp_path / "stopped"
-    tiny.build(folder, "t_first", tiny.source("t_first", f'#include <fcntl.h>\nstatic void stop(struct ch_self *s) {{ close(open("{mark}", O_CREAT | O_WRONLY, 0600)); }}',
-                                              ".stop = stop"))
-    tiny.build(folder, "t_fails", tiny.source("t_fails", start_of('ch_log(s, 0, CH_ERR, "no luck today"); return CH_ERROR;'), ".start = start"))
+    tiny.build(folder, "t_first", tiny.source("t_first", f"static void stop(struct ch_self *s) {{ {touch(mark)} }}", ".stop = stop"))
+    tiny.build(folder, "t_fails", tiny.source("t_fails", start_of('ch_log(s, 0, CH_ERR, "no luck today"); return CH_ERROR;'),
+                                              ".start = start"))
     c = chimera({"server": {"plugin_dir": folder}, "t_first": {}, "t_fails": {}}, wait=False)
     assert c.wait_exit() == UNAVAILABLE
     assert c.said("no luck today", plugin="t_fails") and c.said("[t_fails] did not start")
