@@ -29,6 +29,8 @@ binutils               nm: what the programs export
 libcmocka-dev          unit tests
 python3-pytest         end-to-end tests
 python3-requests       end-to-end tests
+python3-jsonschema     the schemas in /openapi.json
+python3-prometheus-client  reads our OpenMetrics
 libcurl4-openssl-dev   a test plugin drives libcurl on our loop
 clang                  libFuzzer, and a second compiler
 libclang-rt-14-dev     the run time of libFuzzer
@@ -292,6 +294,7 @@ check() {
 	install_packages "$check_packages"
 	one build/autogen.log ./autogen.sh
 
+	openapi_validator
 	step 'make check, every warning an error (log: build/plain.log)'
 	suite plain --enable-werror
 
@@ -318,6 +321,25 @@ check() {
 
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ $failed = 0 ]
+}
+
+# A validator of OpenAPI 3.1 is in no Debian package, but in npm's registry: used where npm is here and reaches it.
+openapi_validator() {
+	local dir=build/npm
+	command -v npm >/dev/null || { note 'no npm here: the test that needs the OpenAPI validator is skipped'; return 0; }
+	mkdir -p $dir
+	[ -d $dir/node_modules/@seriousme ] ||
+		npm install --prefix $dir --no-audit --no-fund --silent @seriousme/openapi-schema-validator@2 >build/npm.log 2>&1 ||
+		{ note 'npm could not install the OpenAPI validator (build/npm.log): its test is skipped'; return 0; }
+	cat >$dir/validate.mjs <<'END'
+import { readFileSync } from "node:fs";
+import { Validator } from "@seriousme/openapi-schema-validator";
+const validator = new Validator();
+const result = await validator.validate(JSON.parse(readFileSync(process.argv[2], "utf8")));
+console.log(validator.version, result.valid ? "valid" : JSON.stringify(result.errors));
+process.exit(result.valid && validator.version === "3.1" ? 0 : 1);
+END
+	export CHIMERA_OPENAPI_VALIDATOR=$root/$dir/validate.mjs
 }
 
 fuzz() {

@@ -1088,7 +1088,7 @@ static void server_values_that_cannot_work_are_refused(void **state)
 	assert_int_equal(t.conf->server->half_close_grace, -1);
 	assert_int_equal(t.conf->server->workers, 64);
 	load_wrong(
-		"[server]\nlisten = 127.0.0.1\n", "main.ini:2: error: [server] listen = 127.0.0.1: holds \"127.0.0.1\"; write host:port");
+		"[server]\nlisten = 127.0.0.1\n", "main.ini:2: error: [server] listen = 127.0.0.1: holds \"127.0.0.1\": an address is IP:PORT");
 	load_wrong("[server]\nlisten = 127.0.0.1:65536\n", "[server] listen");
 	load_wrong("[server]\nlisten = ::1:80\n", "[server] listen");
 	load_wrong("[server]\nlisten = [::1:80\n", "[server] listen");

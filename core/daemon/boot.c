@@ -18,6 +18,9 @@
 #ifndef CHIMERA_VERSION
 #define CHIMERA_VERSION "0"
 #endif
+#if __has_include("core/commit.h")
+#include "core/commit.h" /* made by the build */
+#endif
 #ifndef CHIMERA_COMMIT
 #define CHIMERA_COMMIT "unknown"
 #endif

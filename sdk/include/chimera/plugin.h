@@ -512,7 +512,10 @@ static inline int ch_header_set(struct ch_ctx *c, const char *name, const char *
 {
 	return ch_host_->header_set(c, name, strlen(name), value, strlen(value));
 }
-/* A whole answer: head, body (copied) and end. Returns CH_DONE; CH_ERROR: answered already, or past the arena's limit. type NULL: no Content-Type. */
+/*
+ * A whole answer: head, body (copied) and end. type NULL: no Content-Type. Returns CH_DONE; CH_ERROR: answered already, or past the arena's
+ * limit: stream what may be large.
+ */
 static inline int ch_respond(struct ch_ctx *c, int status, const char *type, const void *body, size_t n)
 {
 	return ch_host_->respond(c, status, type, body, n);
