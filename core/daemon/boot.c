@@ -124,7 +124,13 @@ static void server_info(struct ch_server *s)
 
 /* ---- generations ---- */
 
-static unsigned reload_failed, reloads_ok, reloads_bad, reload_time;
+static unsigned reload_failed, reloads_ok, reloads_bad, reload_time, buffered;
+
+static void set_buffered(void *arg)
+{
+	(void)arg;
+	chi_metrics_set(buffered, (double)atomic_load_explicit(&chi_daemon.shared.buffered, memory_order_relaxed));
+}
 
 static void config_metrics(void)
 {
@@ -138,12 +144,15 @@ static void config_metrics(void)
 			.labels = { { "result", CH_L_FIXED, results } },
 			.help = "Reloads, by result" },
 		{ .name = "chimera_config_loaded_timestamp_seconds", .kind = CH_GAUGE, .help = "When the running config was loaded" },
+		{ .name = "chimera_http_buffered_bytes", .kind = CH_GAUGE, .help = "Request bodies held now; see max_buffered_bytes" },
 	};
 	char err[200];
 	const struct chi_family *total = chi_metrics_family(&table[1], err, sizeof err);
 	reload_failed = chi_metrics_series(chi_metrics_family(&table[0], err, sizeof err), NULL);
 	reloads_ok = chi_metrics_series(total, &results[0]);
 	reloads_bad = chi_metrics_series(total, &results[1]);
+	buffered = chi_metrics_series(chi_metrics_family(&table[3], err, sizeof err), NULL);
+	chi_metrics_collector(set_buffered, NULL);
 	reload_time = chi_metrics_series(chi_metrics_family(&table[2], err, sizeof err), NULL);
 }
 

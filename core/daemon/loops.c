@@ -264,6 +264,7 @@ static void close_all(struct ch_loop *l, void *arg)
 	(void)arg;
 	chi_http_close_listeners(l->http);
 	chi_http_close_all(l->http);
+	chi_tasks_gone(l);
 	if (l->index + 1 == chi_around.nloops) {
 		chi_timer_set(&ping_timer, -1);
 		chi_checks_stop();

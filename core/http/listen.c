@@ -98,6 +98,9 @@ static void say_full(int fd)
 	if (send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return; /* it was a courtesy */
 	shutdown(fd, SHUT_WR);
+	char sink[4096];
+	while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) == (ssize_t)sizeof sink)
+		; /* closing over unread bytes would reset the connection and take the answer along */
 }
 
 static void unpause(void *data)

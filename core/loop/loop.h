@@ -68,6 +68,7 @@ struct ch_loop {
 	unsigned nblocks;
 	struct chi_slots *slots; /* ticket slots, see ticket.c */
 	struct chi_gen *gen;     /* the generation new work gets */
+	struct ch_ctx *tasks;    /* background tasks, see ctx.c */
 	void *http;              /* the loop's struct chi_http */
 	char *scratch;           /* CHI_SCRATCH bytes */
 	char date[40];           /* "Date: …\r\n" */

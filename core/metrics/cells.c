@@ -89,6 +89,14 @@ static const double *powers_of_two(void)
 
 /* ---- shards ---- */
 
+/* Zeroed memory that does not depend on malloc: a gauge that loses one count when memory is short is wrong for ever. NULL: none. */
+static void *mapped(size_t n)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
 /* A number that chi_cells_new gave, as far as memory safety goes: all its cells lie on the page. */
 static bool plausible(unsigned series)
 {
@@ -117,8 +125,8 @@ static union chi_cell *make_cell(struct chi_shard *s, unsigned series)
 		return cell;
 	if (!first || first + shapes[shape].cells > __atomic_load_n(&ncells, __ATOMIC_ACQUIRE))
 		return NULL;
-	page = mmap(NULL, PAGE_CELLS * sizeof(union chi_cell), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED)
+	page = mapped(PAGE_CELLS * sizeof(union chi_cell));
+	if (!page)
 		return NULL;
 	__atomic_store_n(&s->page[CHI_SERIES_PAGE(series)], page, __ATOMIC_RELEASE);
 	return (union chi_cell *)page + CHI_SERIES_CELL(series);
@@ -157,9 +165,11 @@ static struct chi_shard *own_shard(void)
 	if (s != &none)
 		return s;
 	pthread_once(&once, make_key);
-	s = calloc(1, sizeof(*s));
-	if (!s || pthread_setspecific(at_thread_end, s)) {
-		free(s);
+	s = mapped(sizeof(*s));
+	if (!s)
+		return NULL;
+	if (pthread_setspecific(at_thread_end, s)) {
+		munmap(s, sizeof(*s));
 		return NULL;
 	}
 	pthread_mutex_lock(&lock);
@@ -299,7 +309,7 @@ static void on_thread_end(void *arg)
 		;
 	*at = s->next;
 	pthread_mutex_unlock(&lock);
-	free(s);
+	munmap(s, sizeof(*s));
 }
 
 static void sum_shard(const struct chi_shard *s, unsigned series, const struct shape *shape, union chi_cell *into)

@@ -4,6 +4,7 @@
 #include "core/http/http.h"
 #include "core/log/log.h"
 #include "core/metrics/metrics.h"
+#include "core/plugin/account.h"
 #include "core/plugin/host.h"
 #include "core/plugin/control.h"
 #include "core/plugin/openapi.h"
@@ -66,7 +67,8 @@ static bool make_inst(struct chi_build *b, struct chi_conf_inst *conf, size_t in
 		const struct ch_provide *row = chi_row(&p->provides, k);
 		i->provides[k] = (struct ch_svc){ .size = sizeof(struct ch_svc), .vt = row->vt, .self = &i->self, .id = conf->id };
 	}
-	chi_metrics_host_value("plugin", conf->id);
+	i->task = (struct chi_hook){ .fn = chi_task_call, .inst = i, .phase = "task" };
+	chi_account_init(&i->task);
 	for (size_t k = 0; k < p->metrics.n; k++) {
 		char err[256];
 		i->families[k] = chi_metrics_family(chi_row(&p->metrics, k), err, sizeof err);

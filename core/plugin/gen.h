@@ -23,6 +23,7 @@ struct chi_inst {
 	struct chi_gen *gen;
 	struct ch_svc *provides;              /* one per row of plugin->provides */
 	const struct chi_family **families;  /* one per row of plugin->metrics */
+	struct chi_hook task;                 /* how its tasks are called and accounted */
 	void *loop_state[CHI_MAX_LOOPS];
 	bool started;
 	bool needed; /* has a route for clients, or provides to one that is needed */

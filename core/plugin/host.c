@@ -192,9 +192,9 @@ static bool host_offload(struct ch_self *s, void *(*work)(void *), void *data, c
 	return chi_around.offload(chi_inst_of(s), work, data, t, drop);
 }
 
-static bool host_task(struct ch_self *s, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data)
+static bool host_task(struct ch_self *s, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data, ch_fn drop)
 {
-	return chi_task_start(chi_inst_of(s), l ? l : chi_around.loops[chi_around.nloops - 1], timeout_ms, fn, data);
+	return chi_task_start(chi_inst_of(s), l ? l : chi_around.loops[chi_around.nloops - 1], timeout_ms, fn, data, drop);
 }
 
 /* ---- metrics, log, server ---- */

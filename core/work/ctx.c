@@ -180,10 +180,11 @@ struct task {
 	int64_t timeout_ms;
 	ch_task_fn fn;
 	void *data;
+	ch_fn drop;
 };
 
 struct task_room { /* behind the task's ctx */
-	struct chi_hook hook;
+	struct ch_ctx *next, **self; /* among the loop's tasks */
 	ch_task_fn fn;
 	void *data;
 };
@@ -193,7 +194,7 @@ static struct task_room *room_of(struct ch_ctx *c)
 	return (struct task_room *)(c + 1);
 }
 
-static int call_task(struct ch_self *self, struct ch_ctx *c)
+int chi_task_call(struct ch_self *self, struct ch_ctx *c)
 {
 	(void)self;
 	return room_of(c)->fn(c, room_of(c)->data);
@@ -202,7 +203,17 @@ static int call_task(struct ch_self *self, struct ch_ctx *c)
 static void task_came(struct ch_ctx *c, int rc)
 {
 	(void)rc;
+	struct task_room *r = room_of(c);
+	*r->self = r->next;
+	if (r->next)
+		room_of(r->next)->self = r->self;
 	chi_ctx_end(c);
+}
+
+void chi_tasks_gone(struct ch_loop *l)
+{
+	for (struct ch_ctx *c = l->tasks; c; c = room_of(c)->next)
+		chi_ctx_gone(c);
 }
 
 static const struct chi_owner task_owner = { .came = task_came };
@@ -212,33 +223,37 @@ static void on_task(struct ch_loop *l, struct chi_msg *m)
 	struct task t = *(struct task *)m;
 	struct chi_gen *g = t.inst->gen;
 	free(m);
-	if (g->loops[l->index].left) { /* the config was replaced since */
+	bool left = g->loops[l->index].left; /* the config was replaced since */
+	struct ch_ctx *c = left ? NULL : chi_ctx_new(l, g, &task_owner, sizeof(struct task_room));
+	if (!c) {
+		if (!left)
+			chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = t.inst->self.id },
+				"no memory for a background task: it is left out this time");
+		if (t.drop)
+			t.drop(t.data);
 		atomic_fetch_sub(&g->tasks, 1);
 		return;
 	}
-	struct ch_ctx *c = chi_ctx_new(l, g, &task_owner, sizeof(struct task_room));
 	atomic_fetch_sub(&g->tasks, 1);
-	if (!c) {
-		chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = t.inst->self.id },
-			"no memory for a background task: it is left out this time");
-		return;
-	}
 	struct task_room *r = room_of(c);
-	r->hook = (struct chi_hook){ .fn = call_task, .inst = t.inst, .phase = "task" };
-	chi_account_init(&r->hook);
 	r->fn = t.fn;
 	r->data = t.data;
+	r->next = l->tasks;
+	r->self = &l->tasks;
+	if (r->next)
+		room_of(r->next)->self = &r->next;
+	l->tasks = c;
 	if (t.timeout_ms > 0)
 		c->deadline = chi_clock() + t.timeout_ms * 1000;
-	chi_ctx_run_one(c, &r->hook);
+	chi_ctx_run_one(c, &t.inst->task);
 }
 
-bool chi_task_start(struct chi_inst *inst, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data)
+bool chi_task_start(struct chi_inst *inst, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data, ch_fn drop)
 {
 	struct task *t = malloc(sizeof *t);
 	if (!t)
 		return false;
-	*t = (struct task){ .msg.fn = on_task, .inst = inst, .timeout_ms = timeout_ms, .fn = fn, .data = data };
+	*t = (struct task){ .msg.fn = on_task, .inst = inst, .timeout_ms = timeout_ms, .fn = fn, .data = data, .drop = drop };
 	atomic_fetch_add(&inst->gen->tasks, 1);
 	if (chi_loop_here() == l) {
 		chi_loop_ready(l, &t->msg);

@@ -72,7 +72,10 @@ void chi_ctx_end(struct ch_ctx *c);
 void chi_ctx_end_hooks(struct ch_ctx *c); /* END now, once; chi_ctx_end does not repeat it */
 
 /* Tasks. [any] */
-bool chi_task_start(struct chi_inst *inst, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data);
+bool chi_task_start(struct chi_inst *inst, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data, ch_fn drop);
+int chi_task_call(struct ch_self *self, struct ch_ctx *c); /* the hook function of tasks */
+/* Each task of the loop that waits hears GONE. */
+void chi_tasks_gone(struct ch_loop *l);
 
 /* Tickets; see ch_suspend and its kin. */
 ch_ticket chi_ticket_new(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, void *data);

@@ -201,6 +201,6 @@ int health_check_memory(struct ch_self *self, struct ch_ctx *c, struct ch_check_
 	struct health_state *state = self->state;
 
 	if (!state->refreshing)
-		state->refreshing = ch_task(self, NULL, 0, refresh_task, self);
+		state->refreshing = ch_task(self, NULL, 0, refresh_task, self, NULL);
 	return begin(self, c, out, NULL, look_at_memory, memory_seen);
 }

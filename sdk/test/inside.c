@@ -92,7 +92,7 @@ bool ch_test_task(struct ch_test *t, const char *id, int64_t timeout_ms, ch_task
 		chi_test_fail("there is no instance \"%s\": a section of the config enables one", id ? id : "");
 		return false;
 	}
-	bool taken = chi_task_start(chi_inst_of(s), t->worker, timeout_ms, fn, data);
+	bool taken = chi_task_start(chi_inst_of(s), t->worker, timeout_ms, fn, data, NULL);
 	chi_test_run(t);
 	return taken;
 }

@@ -298,7 +298,7 @@ static int get_task(struct ch_self *self, struct ch_ctx *c)
 		return CH_ERROR;
 	order->self = self;
 	order->ms = query_int(c, "ms", 0);
-	if (!ch_task(self, query_int(c, "here", 0) ? ch_loop(c) : NULL, query_int(c, "timeout", 0), on_task, order)) {
+	if (!ch_task(self, query_int(c, "here", 0) ? ch_loop(c) : NULL, query_int(c, "timeout", 0), on_task, order, free)) {
 		free(order);
 		return CH_ERROR;
 	}

@@ -406,7 +406,7 @@ struct ch_host {
 	unsigned (*loop_index)(struct ch_loop *);
 	void **(*loop_state)(struct ch_self *, struct ch_loop *);
 	bool (*offload)(struct ch_self *, void *(*)(void *), void *, ch_ticket, ch_fn);
-	bool (*task)(struct ch_self *, struct ch_loop *, int64_t, ch_task_fn, void *);
+	bool (*task)(struct ch_self *, struct ch_loop *, int64_t, ch_task_fn, void *, ch_fn);
 	unsigned (*series)(struct ch_self *, unsigned, const char *const *);
 	void (*add)(unsigned, double);
 	void (*set)(unsigned, double);
@@ -600,12 +600,13 @@ static inline bool ch_offload(struct ch_self *s, void *(*work)(void *), void *da
 	return ch_host_->offload(s, work, data, t, drop);
 }
 /*
- * [any] Starts a task: a ctx without HTTP on the loop (NULL: the house loop), gone at the deadline (timeout_ms, 0: none). fn returns like
- * a hook.
+ * [any] Starts a task: a ctx without HTTP on the loop (NULL: the house loop), with a deadline (timeout_ms, 0: none). fn returns like a hook; a task
+ * that waits hears GONE when the server stops. If the config is replaced or memory runs out before fn was called, drop(data) is called instead
+ * (drop may be NULL). False: neither will be called.
  */
-static inline bool ch_task(struct ch_self *s, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data)
+static inline bool ch_task(struct ch_self *s, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data, ch_fn drop)
 {
-	return ch_host_->task(s, l, timeout_ms, fn, data);
+	return ch_host_->task(s, l, timeout_ms, fn, data, drop);
 }
 
 /* ---- metrics ---- */

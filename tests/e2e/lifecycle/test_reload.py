@@ -88,7 +88,7 @@ def test_a_thousand_reloads_half_of_them_broken_under_load_fail_no_request_and_l
     assert c.metric("chimera_config_reloads_total", result="failed") == reloads.bad
     assert c.metric("chimera_config_reload_failed") == 1
     kit.wait_for(lambda: c.metric("active_connections") == 1, "the load's connections to end")
-    kit.wait_for(lambda: c.descriptors() == fds, lambda: f"{fds} descriptors again: {os.listdir(f'/proc/{c.pid}/fd')}")
+    kit.wait_for(lambda: c.descriptors() <= fds, lambda: f"at most {fds} descriptors: {os.listdir(f'/proc/{c.pid}/fd')}")
     assert c.threads() == threads
     print(f"{ROUNDS} reloads, {load.good} answers, memory {rss >> 10} -> {c.rss() >> 10} KiB")
     if not kit.SANITIZERS:
