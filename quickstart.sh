@@ -209,6 +209,11 @@ From JavaScript:
 
 Health: $url/ready   Metrics: $url/metrics   API: $url/openapi.json
 
+Look inside, from another terminal:
+
+  build/quickstart/chimeractl -c conf/quickstart.ini -o server.plugin_dir=\$PWD/build/quickstart/plugins/.libs status
+  (also: plugins, options dryrun, check, log level debug)
+
 END
 	# A signal ends wait early; the daemon decides when it is over.
 	signalled=yes

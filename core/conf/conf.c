@@ -256,11 +256,12 @@ static bool find_plugin(struct load *l, struct chi_sect *s)
 		chi_report_add(
 			l->report, CHI_R_ERROR, s->place, s->line, "[%s]: %s", s->name, *f->why ? f->why : "the plugin cannot be loaded");
 	else if (*near.best)
-		chi_report_add(l->report, CHI_R_ERROR, s->place, s->line, "[%s]: there is no plugin \"%s\"; did you mean [%s]?", s->name,
-			s->plugin, near.best);
+		chi_report_add(l->report, CHI_R_ERROR, s->place, s->line, "[%s]: there is no plugin \"%s\" in %s; did you mean [%s]?",
+			s->name, s->plugin, l->priv->conf.server->plugin_dir, near.best);
 	else
 		chi_report_add(l->report, CHI_R_ERROR, s->place, s->line,
-			"[%s]: there is no plugin \"%s\"; `chimeractl options` shows those there are", s->name, s->plugin);
+			"[%s]: there is no plugin \"%s\" in %s, which plugin_dir names; `chimeractl options` shows those there are", s->name,
+			s->plugin, l->priv->conf.server->plugin_dir);
 	return false;
 }
 

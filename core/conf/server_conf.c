@@ -7,6 +7,10 @@
 #include "core/conf/address.h"
 #include "core/conf/server_conf.h"
 
+#ifndef CHIMERA_VERSION
+#define CHIMERA_VERSION "0"
+#endif
+
 static const char *const profiles[] = { "prod", "dev", "ci", NULL };
 static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
 static const char *const formats[] = { "json", "text", NULL };
@@ -24,9 +28,9 @@ static const struct ch_option server_options[] = {
 	OPT(listen, LIST, .def = "127.0.0.1:8080", .flags = CH_O_OFF,
 		.help = "Addresses that serve clients: IP:port, [IPv6]:port, *:port or unix:/path; port 0 picks a free one"),
 	OPT(status_listen, LIST, .flags = CH_O_OFF,
-		.help = "Addresses of the status listener: probes, metrics, digest; read-only, on a thread of its own"),
+		.help = "Addresses of the status listener: probes and metrics; read-only, on a thread of its own"),
 	OPT(admin_listen, LIST, .flags = CH_O_OFF,
-		.help = "Addresses of the admin listener: routes that change things, and the console; an admin key always"),
+		.help = "Addresses of the admin listener: an admin key always, which no plugin of this version gives"),
 	OPT(state_dir, PATH, .def = "${STATE_DIRECTORY:-" CHIMERA_STATE_DIR "}", .flags = CH_O_REQUIRED,
 		.help = "Folder of the daemon's data"),
 	OPT(control, DATA, .def = CHIMERA_RUN_DIR "/control.sock", .dev_def = "control.sock", .flags = CH_O_OFF,
@@ -61,7 +65,7 @@ static const struct ch_option server_options[] = {
 		.help = "Time for one step of the start"),
 	OPT(startup_check_timeout, DURATION, .def = "5s", .min = "1ms", .env = "STARTUP_CHECK_TIMEOUT:s",
 		.help = "Time for one health check"),
-	OPT(startup_vendor_pings, BOOL, .env = "STARTUP_VENDOR_PINGS", .help = "Ask the backends at start; never fails the start"),
+	OPT(startup_vendor_pings, BOOL, .env = "STARTUP_VENDOR_PINGS", .help = "Ask the backends at start, where a backend can be asked; never fails the start"),
 	OPT(drain_delay, DURATION, .def = "5s", .dev_def = "0s", .help = "Time after SIGTERM of being not ready and still serving"),
 	OPT(drain_timeout, DURATION, .def = "25s", .help = "Time from SIGTERM to the end, the delay included"),
 	OPT(max_metric_series, INT, .def = "10000", .min = "1000", .max = "1000000", .help = "Series of labelled metrics in all; past it a label is \"other\""),
@@ -73,7 +77,7 @@ static const struct ch_option server_options[] = {
 
 static const struct ch_option log_options[] = {
 	OPT(level, ENUM, .def = "info", .values = levels, .help = "Least level that is written"),
-	OPT(target, STR, .def = "stderr", .flags = CH_O_REQUIRED, .help = "Where lines go"),
+	OPT(target, STR, .def = "stderr", .flags = CH_O_REQUIRED, .help = "Where lines go: stderr, stdout, or a file below state_dir or by its whole path"),
 	OPT(format, ENUM, .def = "json", .values = formats, .help = "Form of a line"),
 	OPT(access, ENUM, .def = "errors", .values = accesses,
 		.help = "Which requests get a line: all, those answered 4xx or 5xx or cut, or none"),
@@ -82,6 +86,7 @@ static const struct ch_option log_options[] = {
 const struct ch_plugin chi_server_section = {
 	.size = sizeof(struct ch_plugin),
 	.name = "server",
+	.version = CHIMERA_VERSION,
 	.summary = "The daemon itself: listeners, limits, times",
 	.conf_size = sizeof(struct chi_server_conf),
 	.options = CH_TABLE(server_options),
@@ -89,6 +94,7 @@ const struct ch_plugin chi_server_section = {
 const struct ch_plugin chi_log_section = {
 	.size = sizeof(struct ch_plugin),
 	.name = "log",
+	.version = CHIMERA_VERSION,
 	.summary = "The log",
 	.conf_size = sizeof(struct chi_log_conf),
 	.options = CH_TABLE(log_options),

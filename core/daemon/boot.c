@@ -204,6 +204,8 @@ static unsigned count_living(int delta)
 static void take(struct chi_gen *g)
 {
 	count_living(1);
+	static uint64_t taken;
+	g->id = ++taken;
 	atomic_store(&chi_daemon.generation, g->id);
 	chi_daemon.gen = g;
 	chi_loops_enter(g);

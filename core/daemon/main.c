@@ -297,6 +297,7 @@ int main(int argc, char **argv)
 	}
 	chi_inherited_init();
 	code = serve(signals);
+	chi_listeners_unlink();
 	if (!code)
 		chi_log(CH_INFO, NULL, "stopped");
 	chi_log_stop(1000);

@@ -32,8 +32,8 @@ void chi_protect(const struct chi_gen *g, struct chi_report *report)
 	const char *file = g->conf->nfiles ? g->conf->files[0] : NULL;
 	if (!auth)
 		chi_report_key(report, CHI_R_ERROR, file, 0, "server", "listen", outside,
-			"this address can be reached from other machines and there is no [auth] section: add one, listen on 127.0.0.1, or "
-			"set open_access = yes");
+			"this address can be reached from other machines and no [auth] section asks for keys: listen on 127.0.0.1 behind "
+			"something that does, or set open_access = yes");
 	else if (anonymous && !strcmp(anonymous, "yes"))
 		chi_report_key(report, CHI_R_ERROR, file, 0, "auth", "anonymous", "yes",
 			"%s can be reached from other machines and would answer without a key: set anonymous = no, listen on 127.0.0.1, or "

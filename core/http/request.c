@@ -207,7 +207,10 @@ static bool answered_by_route(struct chi_req *r)
 	const struct chi_path *p = r->match.path;
 	int m = r->head.method;
 	bool read_only = r->cls == CHI_L_STATUS;
-	const char *methods = read_only ? "GET, HEAD, OPTIONS" : p ? p->allow : "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+	const char *methods = !p          ? "GET, HEAD, POST, OPTIONS" /* what there is somewhere */
+	                      : !read_only ? p->allow
+	                      : p->methods[CH_H1_GET] ? "GET, HEAD, OPTIONS"
+	                                              : "OPTIONS";
 	if (m == CH_H1_OTHER) {
 		chi_problem(r, CH_E_NOT_IMPLEMENTED, 0, NULL, "the method is not known here: see Allow of an OPTIONS request");
 	} else if (m == CH_H1_OPTIONS && (r->path_len == 1 && *r->path == '*')) {
@@ -224,7 +227,8 @@ static bool answered_by_route(struct chi_req *r)
 	} else if (!p->methods[m] || (read_only && m != CH_H1_GET && m != CH_H1_HEAD)) {
 		allow(r, methods);
 		chi_problem(r, CH_E_METHOD_NOT_ALLOWED, 0, NULL,
-			read_only ? "this listener is read-only: use the server's main address" : "this path has other methods: see Allow");
+			read_only ? "this listener is read-only and this path has no such method here: use the server's main address"
+			          : "this path has other methods: see Allow");
 	} else {
 		return false;
 	}
@@ -298,7 +302,8 @@ static void next_stage(struct chi_req *r)
 			return;
 		if (r->stage == CHI_S_AUTH && !permitted(r)) {
 			refuse(r, CH_E_FORBIDDEN,
-				"this route is for the operator: use status_listen or admin_listen, a loopback address, or an admin key");
+				r->cls == CHI_L_ADMIN ? "this listener always wants an admin key"
+				                      : "this route is for the operator: use status_listen, a loopback address, or an admin key");
 			return;
 		}
 		if (r->stage == CHI_S_HANDLER) { /* it said OK and has answered nothing */

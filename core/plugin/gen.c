@@ -128,7 +128,6 @@ static void trust(struct chi_build *b)
 
 struct chi_gen *chi_gen_build(struct chi_conf *conf, struct chi_report *report)
 {
-	static uint64_t ids;
 	size_t before = chi_report_errors(report);
 	struct chi_gen *g = aligned_alloc(64, (sizeof *g + 63) & ~(size_t)63);
 	if (!g)
@@ -136,7 +135,6 @@ struct chi_gen *chi_gen_build(struct chi_conf *conf, struct chi_report *report)
 	memset(g, 0, sizeof *g);
 	size_t builtin = 1; /* the core's own routes come as an instance like any other */
 	struct chi_build b = { .gen = g, .report = report };
-	g->id = ++ids;
 	g->conf = conf;
 	g->insts = calloc(conf->ninsts + builtin, sizeof *g->insts);
 	g->routes = chi_routes_new();

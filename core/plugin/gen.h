@@ -36,7 +36,7 @@ struct chi_tap {
 };
 
 struct chi_gen {
-	uint64_t id;
+	uint64_t id; /* which config of this process it is, from 1; set when it is taken */
 	struct chi_conf *conf;
 	struct chi_inst **insts; /* config order */
 	size_t ninsts;

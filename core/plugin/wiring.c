@@ -42,14 +42,28 @@ static const struct ch_svc *choose(const struct chi_build *b, const struct chi_i
 	return best;
 }
 
+/* "those that provide inference/1: dryrun, vllm" */
+static const char *providers(const struct chi_build *b, const struct chi_inst *self, const char *iface, char *out, size_t cap)
+{
+	int rank, n = snprintf(out, cap, "those that provide %s: ", iface);
+	size_t at = (size_t)n, none = at;
+	for (size_t k = 0; k < b->gen->ninsts; k++)
+		if (b->gen->insts[k] != self && provides(b->gen->insts[k], iface, &rank) && at < cap)
+			at += (size_t)snprintf(out + at, cap - at, "%s%s", at > none ? ", " : "", b->gen->insts[k]->self.id);
+	if (at == none)
+		snprintf(out, cap, "nothing that is enabled provides %s", iface);
+	return out;
+}
+
 static const struct ch_svc *named(
 	const struct chi_build *b, const struct chi_inst *self, const char *row, const struct ch_option *o, const char *id)
 {
 	struct chi_inst *i = chi_gen_find(b->gen, id);
 	int rank;
+	char list[256];
 	const struct ch_svc *s = i ? provides(i, o->iface, &rank) : NULL;
 	if (!i)
-		chi_build_error(b, self, row, o->name, "no enabled section has the id '%s'", id);
+		chi_build_error(b, self, row, o->name, "no enabled section has the id '%s'; %s", id, providers(b, self, o->iface, list, sizeof list));
 	else if (!s)
 		chi_build_error(b, self, row, o->name, "[%s] provides no %s", id, o->iface);
 	else if (i == self)
@@ -155,6 +169,8 @@ void chi_wire(struct chi_build *b)
 		for (size_t p = 0; p < g->ninsts; p++)
 			if (b->order[k]->needed && b->edges[b->order[k]->index * g->ninsts + p])
 				g->insts[p]->needed = true;
+	if (chi_report_errors(b->report))
+		return; /* what is bound to nothing may be bound to the name that was mistyped */
 	for (size_t k = 0; k < g->ninsts; k++)
 		if (!g->insts[k]->used)
 			chi_build_warn(

@@ -192,7 +192,7 @@ static int start(struct ch_self *self)
 
 static const struct ch_option options[] = {
 	CH_OPT(struct ask_conf, backend, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "inference/1",
-		.help = "Who answers: a backend, or the router"),
+		.help = "Who answers: the instance of a backend"),
 	CH_OPT(struct ask_conf, max_messages, INT, .def = "4096", .min = "1", .max = "32768", .help = "Most messages of one request"),
 };
 

@@ -107,7 +107,7 @@ static int on_greet(struct ch_self *self, struct ch_ctx *c)
 /* RESPONSE sees every answer's head just before it leaves, also errors and other plugins' answers. It costs every request: do little. */
 static int on_response(struct ch_self *self, struct ch_ctx *c)
 {
-	ch_header_set(c, "X-Skeleton", self->id);
+	ch_header_set(c, "x-skeleton", self->id);
 	return CH_OK;
 }
 

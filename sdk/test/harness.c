@@ -331,7 +331,7 @@ bool ch_test_start(struct ch_test *t)
 	}
 	atomic_store(&g->loops_left, chi_around.nloops);
 	t->gen = t->gens[t->ngens++] = g;
-	t->server.generation = g->id;
+	t->server.generation = g->id = t->ngens;
 	for (unsigned i = 0; i < chi_around.nloops; i++) {
 		struct ch_loop *l = chi_around.loops[i];
 		chi_world_enter(l);
