@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -157,17 +158,24 @@ static void config_metrics(void)
 }
 
 static pthread_mutex_t retire_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct chi_gen *retired[16];
+static struct chi_gen *retired[CHI_GENERATIONS + 1]; /* no more live at once, see chi_generations */
 static unsigned nretired, living;
 
 static void on_retired(struct chi_gen *g)
 {
 	pthread_mutex_lock(&retire_lock);
-	if (nretired < 16)
-		retired[nretired++] = g; /* reloads wait while 8 live, so there is room */
+	retired[nretired++] = g;
 	pthread_mutex_unlock(&retire_lock);
 	if (eventfd_write(chi_daemon.wake, 1))
 		return; /* main looks again anyway */
+}
+
+bool chi_reap_due(void)
+{
+	pthread_mutex_lock(&retire_lock);
+	bool due = nretired > 0;
+	pthread_mutex_unlock(&retire_lock);
+	return due;
 }
 
 bool chi_reap(void)
@@ -192,10 +200,9 @@ bool chi_reap(void)
 	return none;
 }
 
-static unsigned count_living(int delta)
+unsigned chi_generations(void)
 {
 	pthread_mutex_lock(&retire_lock);
-	living += (unsigned)delta;
 	unsigned n = living;
 	pthread_mutex_unlock(&retire_lock);
 	return n;
@@ -203,7 +210,9 @@ static unsigned count_living(int delta)
 
 static void take(struct chi_gen *g)
 {
-	count_living(1);
+	pthread_mutex_lock(&retire_lock);
+	living++;
+	pthread_mutex_unlock(&retire_lock);
 	static uint64_t taken;
 	g->id = ++taken;
 	atomic_store(&chi_daemon.generation, g->id);
@@ -296,7 +305,9 @@ bool chi_reload(void)
 	}
 	if (g->conf->log->level != chi_daemon.gen->conf->log->level)
 		chi_log_level_set(g->conf->log->level);
+	chi_step("enter all loops"); /* a blocked one holds this up: the step is named then */
 	take(g);
+	chi_step(NULL);
 	chi_log(CH_INFO, NULL, "config reloaded: generation %llu", (unsigned long long)g->id);
 	return true;
 }
@@ -310,8 +321,10 @@ static int fail(int code, const char *why)
 }
 
 /* The folder of our data, with its parents: a fresh checkout boots without a mkdir. */
-static bool make_state_dir(const char *path, char *why, size_t cap)
+static bool make_state_dir(const struct chi_server_conf *s, char *why, size_t cap)
 {
+	const char *path = s->state_dir;
+	const struct passwd *pw = *s->user && geteuid() == 0 ? getpwnam(s->user) : NULL;
 	char part[PATH_MAX];
 	size_t n = strlen(path);
 	if (n >= sizeof part)
@@ -326,15 +339,17 @@ static bool make_state_dir(const char *path, char *why, size_t cap)
 			return false;
 		}
 	}
+	struct stat st;
+	if (pw && !stat(path, &st) && st.st_uid == 0 && chown(path, pw->pw_uid, pw->pw_gid)) {
+		snprintf(why, cap, "state_dir cannot be given to user '%s': %s", s->user, strerror(errno));
+		return false;
+	}
 	return true;
 }
 
 static int start_loops(struct chi_gen *g, char *why, size_t cap)
 {
 	const struct chi_conf *conf = g->conf;
-	chi_step("state_dir");
-	if (!make_state_dir(conf->server->state_dir, why, cap))
-		return CHI_EXIT_UNAVAILABLE;
 	chi_metrics_set_cap((unsigned)conf->server->max_metric_series);
 	chi_step("loops");
 	chi_raise_descriptors(conf->server->max_connections * 2 + 256);
@@ -375,6 +390,12 @@ int chi_boot(void)
 	chi_daemon.profile = conf->server->profile;
 	chi_daemon.state_dir = strdup(conf->server->state_dir);
 	chi_daemon.step_timeout = conf->server->startup_step_timeout;
+	chi_step("state_dir");
+	if (!make_state_dir(conf->server, why, sizeof why)) {
+		chi_report_free(report);
+		chi_gen_free(g);
+		return fail(CHI_EXIT_UNAVAILABLE, why);
+	}
 	char target[PATH_MAX];
 	bool stream = !strcmp(conf->log->target, "stderr") || !strcmp(conf->log->target, "stdout");
 	snprintf(target, sizeof target, "%s%s%s", stream || *conf->log->target == '/' ? "" : conf->server->state_dir,

@@ -55,7 +55,6 @@ static void keep(struct room *m)
 	int was = r->health;
 	pthread_mutex_lock(&lock);
 	bool first = !r->at;
-	r->running = false;
 	r->health = m->out.health;
 	r->at = chi_clock();
 	r->duration_ms = (double)(r->at - m->began) / 1e3;
@@ -82,7 +81,13 @@ static void came(struct ch_ctx *c, int rc)
 	chi_ctx_end(c);
 }
 
-static const struct chi_owner check_owner = { .came = came };
+/* Only now nothing of it runs any more: a check that timed out in a pool thread is not begun a second time. */
+static void freed(struct ch_ctx *c)
+{
+	room_of(c)->r->running = false;
+}
+
+static const struct chi_owner check_owner = { .came = came, .freed = freed };
 
 static void run_one(struct result *r)
 {
@@ -165,16 +170,6 @@ void chi_checks_generation(struct chi_gen *g)
 		chi_build_keep(&b, old);
 	}
 	chi_timer_set(&timer, 0);
-}
-
-bool chi_checks_done_once(void)
-{
-	bool all = true;
-	pthread_mutex_lock(&lock);
-	for (size_t i = 0; i < nresults; i++)
-		all = all && results[i].at;
-	pthread_mutex_unlock(&lock);
-	return all;
 }
 
 void chi_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *data)

@@ -37,7 +37,6 @@ struct chi_daemon {
 	char *state_dir;
 	_Atomic int64_t step_timeout;   /* milliseconds; 0: not known yet */
 	atomic_bool ready, draining;
-	atomic_uint loops_alive;
 	_Atomic(const char *) step;     /* the startup step that runs; NULL when there is none */
 	_Atomic int64_t step_since;
 	_Atomic uint64_t generation;
@@ -55,7 +54,10 @@ bool chi_config_default(const char *program);
 int chi_boot(void);
 /* A new config for the running server: whole or not at all. */
 bool chi_reload(void);
-/* Stops and frees generations that no loop holds any more; main thread. True: none is left. */
+#define CHI_GENERATIONS 8 /* of the config, alive at once: a reload waits for the streams of old ones */
+unsigned chi_generations(void);
+bool chi_reap_due(void); /* is there one that no loop holds any more? */
+/* Stops and frees those. True: none is left. Plugins' stop may take its time: not on the main thread. */
 bool chi_reap(void);
 void chi_step(const char *name);
 
@@ -66,7 +68,6 @@ void chi_loops_listen_stop(void);        /* listeners close, idle connections to
 size_t chi_loops_busy(void);             /* connections that are still open */
 void chi_loops_empty(void);              /* no connection is left, and the loops let go of their generation */
 void chi_loops_stop(void);               /* ends the loops and joins their threads */
-void chi_loops_free(void);               /* after stop */
 unsigned chi_loops_stalled(void);
 double chi_loops_lag(void);
 bool chi_loops_add_listener(int fd, unsigned loop, int cls, bool is_unix, bool inherited);
@@ -84,7 +85,6 @@ void chi_offload_stop(void);
 void chi_checks_start(struct ch_loop *house);
 void chi_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *data);
 void chi_checks_generation(struct chi_gen *g); /* house loop: a new generation is there */
-bool chi_checks_done_once(void);
 void chi_checks_stop(void);
 
 /* notify.c */

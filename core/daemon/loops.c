@@ -126,7 +126,6 @@ static void *run(void *arg)
 	snprintf(name, sizeof name, "%.15s", l->name);
 	pthread_setname_np(pthread_self(), name);
 	chi_loop_run(l);
-	atomic_fetch_sub(&chi_daemon.loops_alive, 1);
 	return NULL;
 }
 
@@ -152,7 +151,6 @@ bool chi_loops_start(const struct chi_conf *conf, char *why, size_t cap)
 			snprintf(why, cap, "no thread for %s: %s", chi_around.loops[i]->name, strerror(rc));
 			return false;
 		}
-		atomic_fetch_add(&chi_daemon.loops_alive, 1);
 	}
 	return true;
 }
@@ -289,16 +287,4 @@ void chi_loops_stop(void)
 		chi_loop_stop(chi_around.loops[i]);
 	for (unsigned i = 0; i < chi_around.nloops; i++)
 		pthread_join(threads[i], NULL);
-}
-
-void chi_loops_free(void)
-{
-	for (unsigned i = 0; i < chi_around.nloops; i++) {
-		struct ch_loop *l = chi_around.loops[i];
-		chi_http_free(l->http);
-		chi_arena_pool_free(l);
-		chi_slots_free(l);
-		chi_loop_free(l);
-	}
-	chi_around.nloops = 0;
 }

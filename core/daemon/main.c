@@ -59,7 +59,7 @@ static int check_only(bool dump)
 
 /* ---- work beside the main thread ---- */
 
-enum job { JOB_NONE, JOB_BOOT, JOB_RELOAD, JOB_DRAIN };
+enum job { JOB_NONE, JOB_BOOT, JOB_RELOAD, JOB_REAP, JOB_DRAIN };
 
 static struct {
 	pthread_t thread;
@@ -100,6 +100,13 @@ static void drain(void)
 	chi_listeners_unlink();
 }
 
+static void reap(void)
+{
+	chi_step("stop what a reload has replaced");
+	chi_reap();
+	chi_step(NULL);
+}
+
 static void *run_job(void *arg)
 {
 	(void)arg;
@@ -107,6 +114,8 @@ static void *run_job(void *arg)
 		worker.code = chi_boot();
 	else if (worker.job == JOB_RELOAD)
 		worker.code = !chi_reload();
+	else if (worker.job == JOB_REAP)
+		reap();
 	else
 		drain();
 	atomic_store(&worker.done, true);
@@ -144,12 +153,13 @@ static void check_step(const struct pending *p)
 		        (long long)limit);
 		_exit(CHI_EXIT_UNAVAILABLE);
 	}
-	if (worker.job == JOB_RELOAD && !worker.told) {
+	bool reloads = worker.job == JOB_RELOAD || worker.job == JOB_REAP;
+	if (reloads && !worker.told) {
 		worker.told = true;
-		chi_log(CH_ERR, NULL, "the reload's step '%s' is not done after %lld ms: the old config goes on, and only a restart ends this", step,
+		chi_log(CH_ERR, NULL, "the reload's step '%s' is not done after %lld ms: the server goes on, and only a restart ends this", step,
 		        (long long)limit);
 	}
-	if (worker.job == JOB_RELOAD && p->stop) {
+	if (reloads && p->stop) {
 		chi_log(CH_WARN, NULL, "stopping without a drain: the reload hangs");
 		chi_log_flush(200);
 		chi_listeners_unlink();
@@ -200,13 +210,15 @@ static int after_job(struct pending *p)
 		chi_notify("READY=1\nSTATUS=serving");
 	if (p->stop) {
 		begin_drain();
-	} else if (p->reload) {
+	} else if (p->reload && chi_generations() < CHI_GENERATIONS) {
 		p->reload = false; /* however many SIGHUPs came meanwhile, they are one reload */
 		chi_log_reopen();
 		char text[64];
 		snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)chi_clock());
 		chi_notify(text);
 		begin_job(JOB_RELOAD);
+	} else if (chi_reap_due()) {
+		begin_job(JOB_REAP);
 	}
 	return -1;
 }
@@ -227,8 +239,6 @@ static int serve(int signals)
 		int code = after_job(&p);
 		if (code >= 0)
 			return code;
-		if (worker.job != JOB_DRAIN)
-			chi_reap();
 		check_step(&p);
 		if (drain_deadline && chi_clock() > drain_deadline) {
 			chi_log(CH_WARN, NULL, "the drain does not end: something blocks; exiting");

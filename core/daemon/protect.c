@@ -2,6 +2,8 @@
 /* Protected mode: in prod nobody serves the world without keys by mistake. */
 #include "core/daemon/daemon.h"
 
+#include "core/conf/value.h"
+
 #include <netinet/in.h>
 
 static bool reaches_outside(const char *text)
@@ -24,18 +26,22 @@ void chi_protect(const struct chi_gen *g, struct chi_report *report)
 			outside = s->listen.v[i].p;
 	if (s->profile != CHI_PROFILE_PROD || s->open_access || !outside)
 		return;
-	const struct chi_inst *auth = NULL;
-	for (size_t k = 0; k < g->ninsts; k++)
-		if (!strcmp(g->insts[k]->self.plugin->name, "auth"))
-			auth = g->insts[k];
-	const char *anonymous = auth ? chi_conf_text(auth->conf, "anonymous") : NULL;
+	const struct chi_inst *auth = NULL, *open = NULL;
+	for (size_t k = 0; k < g->ninsts; k++) {
+		const struct chi_inst *i = g->insts[k];
+		if (strcmp(i->self.plugin->name, "auth"))
+			continue;
+		const char *anonymous = chi_conf_text(i->conf, "anonymous");
+		auth = i;
+		open = anonymous && chi_value_bool(anonymous) == 1 ? i : open;
+	}
 	const char *file = g->conf->nfiles ? g->conf->files[0] : NULL;
 	if (!auth)
 		chi_report_key(report, CHI_R_ERROR, file, 0, "server", "listen", outside,
 			"this address can be reached from other machines and no [auth] section asks for keys: listen on 127.0.0.1 behind "
 			"something that does, or set open_access = yes");
-	else if (anonymous && !strcmp(anonymous, "yes"))
-		chi_report_key(report, CHI_R_ERROR, file, 0, "auth", "anonymous", "yes",
+	else if (open)
+		chi_report_key(report, CHI_R_ERROR, file, 0, open->self.id, "anonymous", "yes",
 			"%s can be reached from other machines and would answer without a key: set anonymous = no, listen on 127.0.0.1, or "
 			"set [server] open_access = yes",
 			outside);

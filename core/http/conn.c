@@ -152,7 +152,7 @@ static bool out_put(struct chi_conn *c, const char *p, size_t n, ch_fn release, 
 	return true;
 }
 
-void chi_conn_send(struct chi_conn *c, const struct iovec *v, int n, ch_fn release, void *arg)
+void chi_conn_send(struct chi_conn *c, const struct iovec *v, int n, int own, ch_fn release, void *arg)
 {
 	size_t total = 0, sent = 0;
 	for (int i = 0; i < n; i++)
@@ -164,9 +164,9 @@ void chi_conn_send(struct chi_conn *c, const struct iovec *v, int n, ch_fn relea
 			k = c->transport->send(c, v, n);
 		while (k < 0 && errno == EINTR);
 		if (k < 0 && errno != EAGAIN) {
+			chi_conn_lost(c);
 			if (release)
 				release(arg);
-			chi_conn_lost(c);
 			return;
 		}
 		sent = k > 0 ? (size_t)k : 0;
@@ -178,18 +178,23 @@ void chi_conn_send(struct chi_conn *c, const struct iovec *v, int n, ch_fn relea
 	}
 	for (int i = 0; i < n; i++) {
 		size_t len = v[i].iov_len, skip = sent < len ? sent : len;
-		bool last = i == n - 1;
 		sent -= skip;
-		if (len > skip && !out_put(c, (const char *)v[i].iov_base + skip, len - skip, last ? release : NULL, arg)) {
+		if (len == skip)
+			continue;
+		if (!out_put(c, (const char *)v[i].iov_base + skip, len - skip, i == own ? release : NULL, arg)) {
+			chi_conn_lost(c);
 			if (release)
 				release(arg);
-			chi_conn_lost(c);
 			return;
 		}
+		if (i == own)
+			release = NULL; /* the queue's now */
 	}
 	if (!gather)
 		watch_events(c);
 	choose_wait(c);
+	if (release)
+		release(arg);
 }
 
 static void begin_linger(struct chi_conn *c)
@@ -248,7 +253,7 @@ void chi_conn_writable(struct chi_conn *c)
 			break;
 		}
 		c->out_bytes -= (size_t)k;
-		while (k > 0) {
+		while (k > 0 && c->out) {
 			struct chi_out *o = c->out;
 			size_t part = (size_t)k < o->n ? (size_t)k : o->n;
 			o->p += part;
@@ -261,6 +266,8 @@ void chi_conn_writable(struct chi_conn *c)
 				c->out_tail = &c->out;
 			out_free(o);
 		}
+		if (c->dead)
+			return; /* by what a release did */
 		choose_wait(c); /* progress */
 	}
 	settle(c);
@@ -291,6 +298,10 @@ void chi_conn_lost(struct chi_conn *c)
 	c->dead = true;
 	chi_watch_set(&c->watch, 0);
 	leave_wait(c);
+	struct chi_req *r = c->req;
+	c->req = NULL;
+	if (r)
+		r->conn = NULL; /* before anything is released: what that writes goes nowhere */
 	c->transport->close(c);
 	out_clear(c);
 	free(c->in);
@@ -300,8 +311,6 @@ void chi_conn_lost(struct chi_conn *c)
 	if (c->counted)
 		chi_perip_remove(&c->addr);
 	chi_stats_conn(-1);
-	struct chi_req *r = c->req;
-	c->req = NULL;
 	if (r)
 		chi_req_gone(r);
 	if (!c->consuming)

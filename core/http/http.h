@@ -197,7 +197,8 @@ struct chi_req {
 	struct chi_out *held; /* last bytes of a declared length: sent after END */
 	ch_fn on_writable;
 	void *on_writable_data;
-	uint64_t out_seen;
+	bool tapped;        /* taps heard the end */
+	int64_t begun_at;   /* the turn in which the head was made */
 };
 
 /* listen.c */
@@ -226,8 +227,8 @@ struct chi_conn *chi_conn_new(struct chi_http *h, const struct chi_transport *t,
 void chi_conn_bytes(struct chi_conn *c, const char *p, size_t n); /* bytes came */
 void chi_conn_fin(struct chi_conn *c);                            /* the peer sends no more */
 void chi_conn_lost(struct chi_conn *c);                           /* broken: a request hears GONE */
-/* Sends or queues. `release` belongs to the last part, which otherwise is copied when it must wait. */
-void chi_conn_send(struct chi_conn *c, const struct iovec *v, int n, ch_fn release, void *arg);
+/* Sends or queues. What must wait is copied, but for part `own` (-1: none): that one is used in place until release(arg). */
+void chi_conn_send(struct chi_conn *c, const struct iovec *v, int n, int own, ch_fn release, void *arg);
 void chi_conn_writable(struct chi_conn *c);
 /* The request is over and its answer handed over. */
 void chi_conn_next(struct chi_conn *c, bool keep);
@@ -259,6 +260,7 @@ int chi_resp_end(struct chi_req *r);
 void chi_resp_abort(struct chi_req *r);
 /* After the hooks: END, then the last bytes. */
 void chi_resp_finish(struct chi_req *r);
+void chi_resp_cut(struct chi_req *r);  /* taps hear that a begun answer ended incomplete, if they heard no end yet */
 void chi_resp_drop(struct chi_req *r); /* what was held and will not be sent */
 const char *chi_resp_date(struct ch_loop *l); /* "Date: …\r\n", CHI_DATE_LEN bytes, made once a second and loop */
 #define CHI_DATE_LEN 37

@@ -147,6 +147,7 @@ static void take(struct chi_listener *ls, int fd, const struct sockaddr_storage 
 	int64_t now = atomic_load_explicit(&h->shared->connections, memory_order_relaxed);
 	if (client && now >= s->max_connections * 9 / 10 && h->waits[CHI_W_IDLE].first)
 		chi_conn_lost(h->waits[CHI_W_IDLE].first); /* the oldest idle one makes room */
+	now = atomic_load_explicit(&h->shared->connections, memory_order_relaxed);
 	if (client && now >= s->max_connections) {
 		chi_stats_reject(h, CH_E_OVERLOADED, "max_connections are open", "");
 		say_full(fd);

@@ -26,6 +26,7 @@ void chi_req_end(struct chi_req *r)
 	f->aborted = f->aborted || (!r->conn && r->begun);
 	if (!r->conn && !r->begun)
 		f->status = 499;
+	chi_resp_cut(r);
 	chi_ctx_end_hooks(r->ctx);
 	chi_stats_end(r);
 }
@@ -186,8 +187,8 @@ static bool read_body(struct chi_req *r)
 	if (r->head.expect_continue) {
 		static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 		r->continued = true;
-		chi_conn_send(c, &(struct iovec){ (char *)go_on, sizeof go_on - 1 }, 1, NULL, NULL);
-		if (!r->conn)
+		chi_conn_send(c, &(struct iovec){ (char *)go_on, sizeof go_on - 1 }, 1, -1, NULL, NULL);
+		if (c->dead) /* and the request with it */
 			return true;
 	}
 	chi_conn_want_body(c);
@@ -415,10 +416,10 @@ void chi_req_reject(struct chi_conn *c, int status, const char *detail)
 	chi_problem_body(&w, code, NULL, NULL, detail);
 	size_t bn = w.failed ? 0 : w.len;
 	int hn = snprintf(head, sizeof head,
-		"HTTP/1.1 %d %s\r\n%.*sContent-Type: application/problem+json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
-		chi_status_text(status), CHI_DATE_LEN, chi_resp_date(c->http->loop), bn);
+		"HTTP/1.1 %d %s\r\n%.*sContent-Type: application/problem+json\r\n%sContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
+		chi_status_text(status), CHI_DATE_LEN, chi_resp_date(c->http->loop), status == 503 ? "Retry-After: 1\r\n" : "", bn);
 	chi_stats_reject(c->http, code, detail, c->peer);
-	chi_conn_send(c, (struct iovec[]){ { head, (size_t)hn }, { body, bn } }, 2, NULL, NULL);
+	chi_conn_send(c, (struct iovec[]){ { head, (size_t)hn }, { body, bn } }, 2, -1, NULL, NULL);
 	if (!c->dead)
 		chi_conn_next(c, false);
 }

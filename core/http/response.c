@@ -46,6 +46,11 @@ int chi_resp_header(struct chi_req *r, const char *name, size_t nn, const char *
 {
 	if (r->head_sent || r->pending || !token(name, nn) || !safe_value(value, vn) || core_owned(name, nn))
 		return CH_ERROR;
+	if (r->answered && nn == 12 && !strncasecmp(name, "content-type", nn)) { /* there is one: ch_respond's */
+		char *type = vn ? chi_arena_alloc(&r->ctx->arena, vn + 1) : NULL;
+		r->type = type ? memcpy(type, value, vn) : NULL;
+		return type || !vn ? CH_OK : CH_ERROR;
+	}
 	uint32_t i = 0;
 	while (i < r->nheaders && (r->headers[i].name_len != nn || strncasecmp(r->headers[i].name, name, nn)))
 		i++;
@@ -168,28 +173,33 @@ static void run_response_hooks(struct chi_req *r)
 	struct ch_ctx *c = r->ctx;
 	const struct chi_chain *chain = &c->gen->phases[CH_P_RESPONSE];
 	const struct chi_hook *hook = c->hook, *end = c->hook_end;
+	const struct chi_hook *running = c->running;
 	bool busy = c->busy;
 	if (!chain->n)
 		return;
-	if (busy)
-		chi_account_leave(c);
+	if (running)
+		chi_account_leave(c, running);
 	for (size_t i = 0; i < chain->n; i++) {
 		c->hook = &chain->hooks[i];
-		chi_ctx_enter(c);
+		chi_ctx_enter(c, c->hook);
 		if (c->hook->fn(&c->hook->inst->self, c) != CH_OK)
 			chi_account_error(c->hook);
-		chi_ctx_leave(c);
+		chi_ctx_leave(c, c->hook);
 	}
 	c->hook = hook;
 	c->hook_end = end;
 	c->busy = busy;
-	if (busy)
-		chi_account_enter(c);
+	c->running = running;
+	if (running)
+		chi_account_enter(c, running);
 }
 
 static void tap(struct chi_req *r, const void *p, size_t n, bool complete)
 {
 	const struct chi_gen *g = r->ctx->gen;
+	if (r->tapped)
+		return; /* its end was told */
+	r->tapped = !n;
 	for (size_t i = 0; i < g->ntaps; i++)
 		g->taps[i].fn(&g->taps[i].inst->self, r->ctx, p, n, complete);
 }
@@ -198,7 +208,7 @@ static void tap(struct chi_req *r, const void *p, size_t n, bool complete)
 
 int chi_resp_whole(struct chi_req *r, int status, const char *type, const void *body, size_t n)
 {
-	if (r->begun || r->answered || r->stage >= CHI_S_ANSWERED)
+	if (r->begun || r->answered || r->stage >= CHI_S_ANSWERED || status < 200 || status > 599 || (type && !safe_value(type, strlen(type))))
 		return CH_ERROR;
 	char *copy = n ? chi_arena_raw(&r->ctx->arena, n) : NULL;
 	if (n && !copy) {
@@ -234,7 +244,7 @@ static void send_whole(struct chi_req *r)
 		at = put(at, r->whole, body);
 	struct iovec v[2] = { { buf, (size_t)(at - buf) }, { (char *)r->whole, body } };
 	r->head_sent = true;
-	chi_conn_send(c, v, one ? 1 : 2, NULL, NULL);
+	chi_conn_send(c, v, one ? 1 : 2, -1, NULL, NULL);
 }
 
 /* ---- a streamed answer ---- */
@@ -265,9 +275,8 @@ int chi_resp_begin(struct chi_req *r, int status)
 		return CH_DONE;
 	}
 	r->pending_len = (size_t)(put_head(r, r->pending) - r->pending);
-	if (r->conn->fin)
-		chi_conn_lost(r->conn);
-	return r->conn ? CH_OK : CH_DONE;
+	r->begun_at = r->ctx->loop->now;
+	return CH_OK;
 }
 
 static void release_copy(void *arg)
@@ -280,7 +289,7 @@ static void stream_out(struct chi_req *r, const void *p, size_t n, ch_fn release
 {
 	struct iovec v[4];
 	char size[24];
-	int k = 0;
+	int k = 0, own = -1;
 	if (r->pending) {
 		v[k++] = (struct iovec){ r->pending, r->pending_len };
 		r->pending = NULL;
@@ -290,21 +299,16 @@ static void stream_out(struct chi_req *r, const void *p, size_t n, ch_fn release
 		char *end = put(put_number(size, n, 16), "\r\n", 2);
 		v[k++] = (struct iovec){ size, (size_t)(end - size) };
 	}
-	if (n)
+	if (n) {
+		own = k;
 		v[k++] = (struct iovec){ (void *)p, n };
+	}
 	if (r->chunked_out && (n || last)) {
 		const char *tail = last ? (n ? "\r\n0\r\n\r\n" : "0\r\n\r\n") : "\r\n";
-		if (n && release) { /* what is released must be the last part of its send */
-			chi_conn_send(r->conn, v, k, release, arg);
-			release = NULL;
-			k = 0;
-			if (!r->conn)
-				return;
-		}
 		v[k++] = (struct iovec){ (void *)tail, strlen(tail) };
 	}
 	if (k)
-		chi_conn_send(r->conn, v, k, release, arg);
+		chi_conn_send(r->conn, v, k, own, release, arg);
 	else if (release)
 		release(arg);
 }
@@ -344,10 +348,17 @@ int chi_resp_write(struct chi_req *r, const void *p, size_t n, ch_fn release, vo
 			release(arg);
 		return CH_DONE;
 	}
+	if (r->conn->fin && r->begun_at != r->ctx->loop->now) { /* what was ready in one turn is sent, a stream is not (FAULTS H24) */
+		if (release)
+			release(arg);
+		chi_conn_lost(r->conn);
+		return CH_DONE;
+	}
 	r->sent += n;
-	r->ctx->facts.bytes_out += n;
-	if (n)
+	if (n && !r->no_body) {
+		r->ctx->facts.bytes_out += n;
 		tap(r, p, n, false);
+	}
 	if (r->no_body || !n) {
 		if (release)
 			release(arg);
@@ -385,6 +396,12 @@ void chi_resp_abort(struct chi_req *r)
 {
 	if (!r->ended)
 		r->aborted = true;
+}
+
+void chi_resp_cut(struct chi_req *r)
+{
+	if (r->begun)
+		tap(r, NULL, 0, false);
 }
 
 void chi_resp_drop(struct chi_req *r)

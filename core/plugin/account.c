@@ -43,10 +43,9 @@ void chi_account_init(struct chi_hook *h)
 	h->bytes = series(BYTES, h);
 }
 
-void chi_account_enter(struct ch_ctx *c)
+void chi_account_enter(struct ch_ctx *c, const struct chi_hook *h)
 {
 	static __thread uint32_t count;
-	const struct chi_hook *h = c->hook;
 	atomic_store_explicit(&c->loop->busy_plugin, h->inst->self.id, memory_order_relaxed);
 	atomic_store_explicit(&c->loop->busy_hook, h->phase, memory_order_relaxed);
 	c->sampled_used = c->arena.used;
@@ -54,9 +53,8 @@ void chi_account_enter(struct ch_ctx *c)
 	chi_metrics_add(h->calls, 1);
 }
 
-void chi_account_leave(struct ch_ctx *c)
+void chi_account_leave(struct ch_ctx *c, const struct chi_hook *h)
 {
-	const struct chi_hook *h = c->hook;
 	atomic_store_explicit(&c->loop->busy_plugin, NULL, memory_order_relaxed);
 	if (c->arena.used != c->sampled_used)
 		chi_metrics_add(h->bytes, (double)(c->arena.used - c->sampled_used));

@@ -8,8 +8,8 @@
 /* Resolves the series of a hook; boot thread. */
 void chi_account_init(struct chi_hook *h);
 /* Around every call into a hook, also when it goes on after a suspension. Each 64th call is timed. */
-void chi_account_enter(struct ch_ctx *c);
-void chi_account_leave(struct ch_ctx *c);
+void chi_account_enter(struct ch_ctx *c, const struct chi_hook *h);
+void chi_account_leave(struct ch_ctx *c, const struct chi_hook *h);
 void chi_account_error(const struct chi_hook *h);
 
 #endif

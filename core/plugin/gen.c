@@ -266,7 +266,6 @@ void chi_gen_enter(struct ch_loop *l, struct chi_gen *g)
 			chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = i->self.id },
 				"loop_start failed on %s: this instance may not work there", l->name);
 	}
-	g->loops[l->index].entered = true;
 	l->gen = g;
 	if (old && !old->loops[l->index].held)
 		leave(l, old);

@@ -54,7 +54,7 @@ struct chi_gen {
 	size_t openapi_len;
 	struct {
 		_Alignas(64) uint64_t held; /* by ctxs of that loop; its thread only, as is … */
-		bool entered, left;         /* … whether it took the generation and let it go */
+		bool left;                  /* … whether it let the generation go */
 	} loops[CHI_MAX_LOOPS];
 	atomic_uint loops_left;             /* loops that have not let go yet */
 	atomic_uint tasks;                  /* on their way to a loop */

@@ -44,15 +44,19 @@ void chi_ctx_unpin(struct ch_ctx *c)
 		ctx_free(c);
 }
 
-void chi_ctx_enter(struct ch_ctx *c)
+void chi_ctx_enter(struct ch_ctx *c, const struct chi_hook *hook)
 {
 	c->busy = true;
-	chi_account_enter(c);
+	c->running = hook;
+	if (hook)
+		chi_account_enter(c, hook);
 }
 
-void chi_ctx_leave(struct ch_ctx *c)
+void chi_ctx_leave(struct ch_ctx *c, const struct chi_hook *hook)
 {
-	chi_account_leave(c);
+	if (hook)
+		chi_account_leave(c, hook);
+	c->running = NULL;
 	c->busy = false;
 }
 
@@ -87,9 +91,10 @@ static void run(struct ch_ctx *c)
 {
 	int rc = CH_OK;
 	while (c->hook < c->hook_end) {
-		chi_ctx_enter(c);
+		c->wait++;
+		chi_ctx_enter(c, c->hook);
 		rc = c->hook->fn(&c->hook->inst->self, c);
-		chi_ctx_leave(c);
+		chi_ctx_leave(c, c->hook);
 		if (rc == CH_AGAIN && !c->armed)
 			rc = broken(c, "returned AGAIN without a ticket");
 		else if (rc == CH_ERROR)
@@ -121,9 +126,9 @@ void chi_ctx_run_one(struct ch_ctx *c, const struct chi_hook *hook)
 	run(c);
 }
 
-void chi_ctx_resumed(struct ch_ctx *c, int rc)
+void chi_ctx_resumed(struct ch_ctx *c, uint32_t wait, int rc)
 {
-	if (!c->suspended)
+	if (!c->suspended || wait != c->wait)
 		return; /* the ctx went on by another ticket; this one was a straggler's */
 	if (rc == CH_AGAIN && !c->armed)
 		rc = broken(c, "goes on waiting (AGAIN) with no ticket out");
@@ -154,12 +159,13 @@ void chi_ctx_end_hooks(struct ch_ctx *c)
 	if (c->ended)
 		return;
 	c->ended = true;
+	c->pins++; /* until chi_ctx_end: an END hook may take the last ticket back */
 	const struct chi_chain *chain = &c->gen->phases[CH_P_END];
 	for (size_t i = 0; i < chain->n; i++) {
 		c->hook = &chain->hooks[i];
-		chi_ctx_enter(c);
+		chi_ctx_enter(c, c->hook);
 		int rc = c->hook->fn(&c->hook->inst->self, c);
-		chi_ctx_leave(c);
+		chi_ctx_leave(c, c->hook);
 		if (rc != CH_OK)
 			broken(c, "returned something else than CH_OK");
 	}
@@ -168,7 +174,6 @@ void chi_ctx_end_hooks(struct ch_ctx *c)
 void chi_ctx_end(struct ch_ctx *c)
 {
 	chi_ctx_end_hooks(c);
-	c->pins++;
 	chi_ctx_unpin(c);
 }
 

@@ -25,6 +25,8 @@ struct chi_slot {
 	_Atomic uint64_t state;
 	uint32_t index;
 	struct ch_ctx *ctx;
+	const struct chi_hook *hook; /* whose it is; NULL: made outside of a hook */
+	uint32_t wait;               /* the ctx's, when it was made */
 	struct chi_slot *newer, *older; /* the ctx's tickets; `older` also chains free slots */
 	ch_resumed fn;
 	void *data;
@@ -142,10 +144,14 @@ static void spend(struct chi_slot *s, int why)
 	struct ch_ctx *c = s->ctx;
 	chi_timer_set(&s->timer, -1);
 	c->armed--;
-	chi_ctx_enter(c);
+	c->pins++; /* fn may take this very ticket back */
+	const struct chi_hook *hook = s->hook;
+	uint32_t wait = s->wait;
+	chi_ctx_enter(c, hook);
 	int rc = s->fn(c, s->data, why, NULL);
-	chi_ctx_leave(c);
-	chi_ctx_resumed(c, rc);
+	chi_ctx_leave(c, hook);
+	chi_ctx_resumed(c, wait, rc);
+	chi_ctx_unpin(c);
 }
 
 static void on_timeout(void *data)
@@ -169,13 +175,15 @@ static void on_delivery(struct ch_loop *l, struct chi_msg *m)
 	}
 	ch_resumed fn = s->fn;
 	void *data = s->data, *result = s->result;
+	const struct chi_hook *hook = s->hook;
+	uint32_t wait = s->wait;
 	c->armed--;
 	c->pins++; /* the ctx must outlive the call */
 	slot_put(s);
-	chi_ctx_enter(c);
+	chi_ctx_enter(c, hook);
 	int rc = fn(c, data, CH_READY, result);
-	chi_ctx_leave(c);
-	chi_ctx_resumed(c, rc);
+	chi_ctx_leave(c, hook);
+	chi_ctx_resumed(c, wait, rc);
 	chi_ctx_unpin(c);
 }
 
@@ -187,6 +195,8 @@ ch_ticket chi_ticket_new(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, vo
 		return 0;
 	uint64_t generation = atomic_load_explicit(&s->state, memory_order_relaxed) >> 3;
 	s->ctx = c;
+	s->hook = c->busy || c->suspended ? c->hook : NULL;
+	s->wait = c->wait;
 	s->fn = fn;
 	s->data = data;
 	s->drop = NULL;
@@ -261,7 +271,7 @@ void chi_ticket_take_back(ch_ticket t)
 void chi_ticket_gone(struct ch_ctx *c)
 {
 	for (struct chi_slot *s = c->oldest; s; s = s->newer)
-		if ((atomic_load_explicit(&s->state, memory_order_relaxed) & 7) == ARMED) {
+		if (s->wait == c->wait && (atomic_load_explicit(&s->state, memory_order_relaxed) & 7) == ARMED) {
 			spend(s, CH_GONE);
 			return;
 		}

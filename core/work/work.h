@@ -53,7 +53,8 @@ struct ch_ctx {
 	bool suspended;
 	bool gone;              /* the client left, or the task's time is over */
 	bool ended;
-	uint32_t sample;        /* of the accounting */
+	const struct chi_hook *running; /* whose code is on the stack; NULL: nobody's, or not known */
+	uint32_t wait;          /* which call of a hook this is: a ticket of an earlier one does not count any more */
 	int64_t sampled_at;
 	size_t sampled_used;
 	struct ch_facts facts;
@@ -87,10 +88,10 @@ void chi_slots_free(struct ch_loop *l);
 size_t chi_slots_used(struct ch_loop *l);
 
 /* ticket.c -> ctx.c: a resumed function has returned. */
-void chi_ctx_resumed(struct ch_ctx *c, int rc);
+void chi_ctx_resumed(struct ch_ctx *c, uint32_t wait, int rc); /* wait: c->wait when the ticket was made */
 void chi_ctx_unpin(struct ch_ctx *c);
-/* Before and after a resumed function, for heartbeat and accounting. */
-void chi_ctx_enter(struct ch_ctx *c);
-void chi_ctx_leave(struct ch_ctx *c);
+/* Before and after a plugin's code, for heartbeat and accounting; hook NULL: not known whose. */
+void chi_ctx_enter(struct ch_ctx *c, const struct chi_hook *hook);
+void chi_ctx_leave(struct ch_ctx *c, const struct chi_hook *hook);
 
 #endif

@@ -190,8 +190,8 @@ struct ch_route {
 	int cls;                          /* enum ch_route_class */
 	int body;                         /* enum ch_body_mode */
 	size_t max_body;                  /* bytes; 0: the server's max_body_bytes */
-	const char *tier;                 /* the least tier; NULL: any */
-	bool idempotent;                  /* may be repeated */
+	const char *tier;                 /* the least tier; NULL: any. Read by no one before there is a plugin for keys */
+	bool idempotent;                  /* may be repeated; the same */
 	int (*fn)(struct ch_self *, struct ch_ctx *);
 	const char *request_schema;       /* JSON Schema text, or NULL */
 	const char *response_schema;
@@ -476,7 +476,7 @@ static inline ch_ticket ch_suspend(struct ch_ctx *c, int64_t timeout_ms, ch_resu
  * ignored.
  */
 static inline void ch_unsuspend(ch_ticket t) { ch_host_->unsuspend(t); }
-/* [any] Resumes. True: fn will see `result`. False: too late; drop(result) was called (drop may be NULL). */
+/* [any] Resumes. True: fn will see `result`, or drop will if the ctx ends first. False: too late; drop(result) was called (drop may be NULL). */
 static inline bool ch_resume(ch_ticket t, void *result, ch_fn drop) { return ch_host_->resume(t, result, drop); }
 
 /* ---- the request; on a ctx that is a task all of these give nothing. What they give lives as long as the ctx ---- */
