@@ -278,6 +278,140 @@ static void a_suspended_hook_goes_on_with_the_next(void **state)
 	ch_test_free(t);
 }
 
+/* Two tickets of one hook: the first lets the ctx go on, the second is a straggler's. */
+static ch_ticket first, straggler;
+static unsigned straggled;
+
+static int go_on(struct ch_ctx *c, void *data, int why, void *result)
+{
+	(void)c;
+	(void)data;
+	(void)why;
+	(void)result;
+	return CH_OK;
+}
+
+static int straggle(struct ch_ctx *c, void *data, int why, void *result)
+{
+	(void)c;
+	(void)data;
+	(void)why;
+	(void)result;
+	straggled++;
+	return CH_DONE; /* what a straggler says does not count */
+}
+
+static int suspend_twice(struct ch_ctx *c)
+{
+	ctx = c;
+	straggled = 0;
+	first = ch_suspend(c, 0, go_on, NULL);
+	straggler = ch_suspend(c, 0, straggle, NULL);
+	return CH_AGAIN;
+}
+
+static void resume_first(void *data)
+{
+	assert_true(ch_resume(first, data, NULL));
+}
+
+static void resume_straggler(void *data)
+{
+	assert_true(ch_resume(straggler, data, NULL));
+}
+
+static void a_straggler_does_not_end_the_next_hooks_wait(void **state)
+{
+	struct ch_test *t = begin(wait_long);
+	struct ch_test_answer *a;
+
+	(void)state;
+	limit = suspend_twice;
+	a = get(t);
+	ch_test_on_loop(t, resume_first, NULL); /* LIMIT is over; the handler waits now */
+	ch_test_on_loop(t, resume_straggler, NULL);
+	assert_int_equal(straggled, 1);
+	assert_false(a->done);
+	ch_test_on_loop(t, resume, NULL);
+	assert_int_equal(a->status, 200);
+	ch_test_free(t);
+}
+
+static void a_straggler_may_come_between_two_phases(void **state)
+{
+	static const char head[] = "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n";
+	struct ch_test *t = begin(answer_ok);
+	struct chi_peer *peer = chi_peer_new(t, CHI_L_PUBLIC);
+	struct ch_test_answer *a;
+
+	(void)state;
+	limit = suspend_twice;
+	chi_peer_send(peer, head, sizeof(head) - 1);
+	ch_test_advance(t, 0);
+	a = chi_peer_answer(peer, "POST");
+	ch_test_on_loop(t, resume_first, NULL); /* no hook runs: the body is awaited */
+	ch_test_on_loop(t, resume_straggler, NULL);
+	assert_int_equal(straggled, 1);
+	chi_peer_send(peer, "ok", 2);
+	ch_test_advance(t, 0);
+	assert_int_equal(a->status, 200);
+	ch_test_free(t);
+}
+
+static void unsuspend_own(void *data)
+{
+	(void)data;
+	ch_unsuspend(straggler);
+}
+
+static int take_own_back(struct ch_ctx *c, void *data, int why, void *result)
+{
+	(void)c;
+	(void)data;
+	(void)result;
+	straggled++;
+	assert_int_equal(why, CH_TIMEOUT);
+	unsuspend_own(NULL);
+	return CH_DONE;
+}
+
+static int leave_one_behind(struct ch_ctx *c)
+{
+	ctx = c;
+	straggled = 0;
+	straggler = ch_suspend(c, 100, take_own_back, NULL);
+	return answer_ok(c);
+}
+
+static void a_function_may_take_its_own_ticket_back_after_the_end(void **state)
+{
+	struct ch_test *t = begin(leave_one_behind);
+
+	(void)state;
+	assert_int_equal(get(t)->status, 200);
+	assert_int_equal(ends, 1);
+	ch_test_advance(t, 100); /* the timeout comes to a ctx that lives for this ticket alone */
+	assert_int_equal(straggled, 1);
+	ch_test_free(t);
+}
+
+static int answer_split(struct ch_ctx *c)
+{
+	assert_int_equal(ch_respond(c, 200, "text/plain\r\nX-Evil: 1", "ok", 2), CH_ERROR);
+	return answer_ok(c);
+}
+
+static void a_media_type_cannot_split_the_answer(void **state)
+{
+	struct ch_test *t = begin(answer_split);
+	struct ch_test_answer *a = get(t);
+
+	(void)state;
+	assert_int_equal(a->status, 200);
+	assert_null(ch_test_header(a, "x-evil"));
+	ch_test_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -295,6 +429,10 @@ int main(void)
 		cmocka_unit_test(a_ticket_taken_back_after_its_resume_drops_the_result),
 		cmocka_unit_test(a_resumed_function_may_wait_again),
 		cmocka_unit_test(a_suspended_hook_goes_on_with_the_next),
+		cmocka_unit_test(a_straggler_does_not_end_the_next_hooks_wait),
+		cmocka_unit_test(a_straggler_may_come_between_two_phases),
+		cmocka_unit_test(a_function_may_take_its_own_ticket_back_after_the_end),
+		cmocka_unit_test(a_media_type_cannot_split_the_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
