@@ -80,19 +80,20 @@ static void pause_ms(int ms)
 static void drain(void)
 {
 	const struct chi_server_conf *s = chi_daemon.gen->conf->server;
-	int64_t begin = chi_clock();
+	int64_t begin = chi_clock(), end = begin + s->drain_timeout * 1000;
+	/* drain_timeout is the whole of it: the last part is kept for stopping what was cut. */
+	int64_t margin = s->drain_timeout / 5 < 1000 ? s->drain_timeout / 5 : 1000, cut = end - margin * 1000;
 	pause_ms((int)s->drain_delay);
 	chi_log(CH_INFO, NULL, "draining: no new connections, %zu are open", chi_loops_busy());
 	chi_loops_listen_stop();
-	while (chi_loops_busy() && chi_clock() < begin + s->drain_timeout * 1000) {
+	while (chi_loops_busy() && chi_clock() < cut) {
 		pause_ms(10);
 		chi_loops_listen_stop(); /* those whose answer promised to keep the connection are idle by and by */
 	}
 	size_t left = chi_loops_busy();
 	if (left)
-		chi_log(CH_WARN, NULL, "drain_timeout is over: %zu connections are cut", left);
+		chi_log(CH_WARN, NULL, "drain_timeout is nearly over: %zu connections are cut", left);
 	chi_offload_stop();
-	int64_t end = begin + s->drain_timeout * 1000 + 1000000;
 	chi_loops_empty();
 	while (!chi_reap() && chi_clock() < end) /* the loops still run: who holds a ticket resumes it there */
 		pause_ms(5);

@@ -154,9 +154,15 @@ static void take_inbox(struct ch_loop *l)
 	}
 }
 
+#define ROUNDS 256 /* of what makes itself ready again, before sockets have their turn */
+
 void chi_loop_settle(struct ch_loop *l)
 {
-	for (;;) {
+	for (unsigned round = 0;; round++) {
+		if (round == ROUNDS) {
+			ev_async_send(l->ev, &l->async); /* the rest after a look at the sockets */
+			return;
+		}
 		if (atomic_load_explicit(&l->inbox, memory_order_relaxed))
 			take_inbox(l);
 		if (l->ready) {

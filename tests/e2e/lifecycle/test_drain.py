@@ -116,7 +116,7 @@ def test_drain_timeout_cuts_what_does_not_end(gated):
         with pytest.raises(kit.Closed):
             unanswered.response()
         assert c.wait_exit() == 0
-    assert c.said("drain_timeout is over: 2 connections are cut")
+    assert c.said("drain_timeout is nearly over: 2 connections are cut")
 
 
 @pytest.mark.parametrize("first,second", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT),
