@@ -656,7 +656,7 @@ static void ids_are_unique_over_all_plugins(void **state)
 static void unknown_sections_name_the_nearest(void **state)
 {
 	(void)state;
-	load_wrong("[dmeo]\n", "main.ini:1: error: [dmeo]: there is no plugin \"dmeo\" in /usr/local/lib/chimera/plugins; did you mean [demo]?");
+	load_wrong("[dmeo]\n", "main.ini:1: error: [dmeo]: there is no plugin \"dmeo\" in " CHIMERA_PLUGIN_DIR "; did you mean [demo]?");
 	load_wrong("[Demo]\n", "did you mean [demo]?");
 	load_wrong("[sever]\n", "did you mean [server]?");
 	load_wrong("[../../tmp/evil]\n", "has no plugin name");
