@@ -217,6 +217,7 @@ static void take(struct chi_gen *g)
 	g->id = ++taken;
 	atomic_store(&chi_daemon.generation, g->id);
 	chi_daemon.gen = g;
+	chi_daemon.step_timeout = g->conf->server->startup_step_timeout;
 	chi_loops_enter(g);
 	chi_metrics_set(reload_time, (double)chi_wall() / 1e6);
 }

@@ -46,7 +46,7 @@ static void leave_wait(struct chi_conn *c)
 	c->wait = (uint8_t)CHI_W_NONE;
 }
 
-void chi_conn_set_wait(struct chi_conn *c, enum chi_wait wait)
+static void set_wait(struct chi_conn *c, enum chi_wait wait)
 {
 	leave_wait(c);
 	if (wait == CHI_W_NONE)
@@ -82,7 +82,7 @@ static void choose_wait(struct chi_conn *c)
 	/* A head is bounded from its first byte on; a grace too: these clocks are not set back by progress. */
 	if ((enum chi_wait)c->wait == want && (want == CHI_W_HEAD || want == CHI_W_HALF || want == CHI_W_LINGER))
 		return;
-	chi_conn_set_wait(c, want);
+	set_wait(c, want);
 }
 
 /* ---- output ---- */

@@ -233,7 +233,6 @@ void chi_conn_writable(struct chi_conn *c);
 /* The request is over and its answer handed over. */
 void chi_conn_next(struct chi_conn *c, bool keep);
 void chi_conn_want_body(struct chi_conn *c);
-void chi_conn_set_wait(struct chi_conn *c, enum chi_wait w);
 
 /* request.c */
 void chi_req_start(struct chi_conn *c, const struct ch_h1_head *head, const char *raw);

@@ -10,11 +10,6 @@ struct ch_loop *chi_loop_here(void)
 	return here;
 }
 
-int64_t chi_now(void)
-{
-	return here ? here->now : chi_clock();
-}
-
 /* ---- watches and timers ---- */
 
 static int to_ev(int events)
@@ -93,11 +88,6 @@ void chi_timer_set(struct ch_timer *t, int64_t ms)
 	double late = (double)(chi_clock() - t->loop->now) / 1e6;
 	ev_timer_set(&t->ev, (double)ms / 1e3 + (late > 0 ? late : 0), 0.);
 	ev_timer_start(t->loop->ev, &t->ev);
-}
-
-bool chi_timer_active(const struct ch_timer *t)
-{
-	return ev_is_active(&t->ev);
 }
 
 struct ch_timer *chi_timer_new(struct ch_loop *l, ch_fn fn, void *data)

@@ -98,7 +98,6 @@ void chi_watch_init(struct ch_watch *w, struct ch_loop *l, int fd, int events, c
 void chi_watch_set(struct ch_watch *w, int events);
 void chi_timer_init(struct ch_timer *t, struct ch_loop *l, ch_fn fn, void *data);
 void chi_timer_set(struct ch_timer *t, int64_t ms);
-bool chi_timer_active(const struct ch_timer *t);
 
 struct ch_watch *chi_watch_new(struct ch_loop *l, int fd, int events, ch_watch_fn fn, void *data);
 void chi_watch_free(struct ch_watch *w);
@@ -107,8 +106,7 @@ void chi_timer_free(struct ch_timer *t);
 bool chi_loop_post(struct ch_loop *l, ch_fn fn, void *data);
 void chi_loop_turn_end(struct ch_loop *l, ch_fn fn, void *data);
 
-/* [any] Clocks in microseconds: the loop's own reading on a loop, else the system's; and always the system's. */
-int64_t chi_now(void);
+/* [any] Clocks in microseconds: monotonic, and since the epoch. */
 int64_t chi_clock(void);
 int64_t chi_wall(void);
 /* [any] See ch_random. */

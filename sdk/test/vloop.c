@@ -125,11 +125,6 @@ int64_t chi_clock(void)
 	return world.now;
 }
 
-int64_t chi_now(void)
-{
-	return world.now;
-}
-
 int64_t chi_wall(void)
 {
 	return world.wall + world.now;
@@ -297,11 +292,6 @@ void chi_timer_set(struct ch_timer *t, int64_t ms)
 	t->ev.at = (double)(world.now + ms * 1000); /* exact: far below 2^53 */
 	t->ev.active = 1;
 	world.timers[world.ntimers++] = t;
-}
-
-bool chi_timer_active(const struct ch_timer *t)
-{
-	return t->ev.active;
 }
 
 struct ch_timer *chi_timer_new(struct ch_loop *l, ch_fn fn, void *data)
