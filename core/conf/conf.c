@@ -391,6 +391,7 @@ static void run(struct load *l)
 	priv->server = make(l, "server", "server", NULL, NULL, 0);
 	priv->log = make(l, "log", "log", NULL, NULL, 0);
 	l->last = &priv->first;
+	l->last_watched = &priv->watched;
 	l->state_dir = "";
 	chi_source_read(l);
 	if (!l->main_dir)
@@ -441,6 +442,7 @@ struct chi_conf *chi_conf_load(const struct chi_conf_args *args, struct chi_repo
 		l->args = args;
 		l->report = report ? report : own;
 		l->priv = priv;
+		priv->owners = 1;
 		l->mem = &priv->mem;
 		l->secret = &priv->secret;
 		l->secret->secret = l->scratch.secret = true;
@@ -450,6 +452,7 @@ struct chi_conf *chi_conf_load(const struct chi_conf_args *args, struct chi_repo
 		tdestroy(l->sects, keep_node);
 		tdestroy(l->keys, keep_node);
 		tdestroy(l->found, keep_node);
+		tdestroy(l->watched, keep_node);
 		chi_mem_free(&l->scratch);
 		conf = ok && chi_report_errors(l->report) == before ? &priv->conf : NULL;
 	}
@@ -465,11 +468,16 @@ struct chi_conf *chi_conf_load(const struct chi_conf_args *args, struct chi_repo
 	return conf;
 }
 
+void chi_conf_hold(struct chi_conf *conf)
+{
+	conf->priv->owners++;
+}
+
 void chi_conf_free(struct chi_conf *conf)
 {
 	struct chi_conf_priv *priv = conf ? conf->priv : NULL;
 
-	if (!priv)
+	if (!priv || --priv->owners)
 		return;
 	chi_mem_free(&priv->mem);
 	chi_mem_free(&priv->secret);

@@ -16,8 +16,12 @@
  *    (both parts may be left out, in any order) marks one that gives a warning when used; the unit is put behind bare numbers.
  *  - ${} also works in defaults. A value read by @ is hidden like a secret.
  *
- * Threads: a load and the struct chi_conf it gives belong to one thread at a time; after that everything but chi_conf_free is
- * read-only, any thread.
+ * Watched files: those read by @, and those that a PATH option with CH_O_WATCH names; not the config files themselves. They are regular
+ * files: an @ that names a pipe or a device is refused (it could not be read again at the next reload), and a PATH that names one, or a
+ * folder, is left alone, not opened and not watched, with a warning.
+ *
+ * Threads: a load and the struct chi_conf it gives belong to one thread at a time; after that everything but chi_conf_hold, chi_conf_free
+ * and chi_conf_stale is read-only, any thread.
  */
 #ifndef CHI_CONF_H
 #define CHI_CONF_H
@@ -73,7 +77,11 @@ struct chi_conf {
 
 /* Loads all. Every problem goes into the report, never only the first. NULL if there was an error in this load; warnings leave a config. */
 struct chi_conf *chi_conf_load(const struct chi_conf_args *args, struct chi_report *report);
-/* Wipes the secrets. NULL is fine. Nothing of the config may be used afterwards. */
+/*
+ * One owner more: whoever loaded it is the first. Each owner frees it once; NULL is fine. The last one wipes the secrets, and nothing of
+ * the config may be used afterwards. The count has no lock: boot or worker thread only, one at a time.
+ */
+void chi_conf_hold(struct chi_conf *conf);
 void chi_conf_free(struct chi_conf *conf);
 
 /* The instance of that id, or NULL. */
@@ -99,11 +107,70 @@ bool chi_conf_where(const struct chi_conf_inst *inst, const char *row, const cha
 void chi_conf_problem(
 	const struct chi_conf_inst *inst, const char *row, const char *key, struct chi_report *r, int level, const char *fmt, va_list ap);
 
-/* Same plugin, id, rows and effective texts, secrets included (origins are not compared)? */
-bool chi_conf_equal(const struct chi_conf_inst *a, const struct chi_conf_inst *b);
+/* ---- two configs ---- */
+
 /*
- * A number for showing which config runs: equal configs have equal numbers on every machine. Secrets are left out, so use
- * chi_conf_equal to compare.
+ * What a reload does with an instance, least first. A value is the same if its effective text is ("5s" and "5000ms" are two), secrets
+ * included, and if the file of a CH_O_WATCH path holds the same bytes (beyond 64 MiB: has the same size, times and inode); where a value
+ * comes from does not count.
+ */
+enum chi_conf_verdict {
+	CHI_CONF_SAME = 0,
+	/*
+	 * Only CH_O_RELOAD options differ, of the instance or its rows; rows that came, went or stand in another order only if all row
+	 * options of the plugin are CH_O_RELOAD.
+	 */
+	CHI_CONF_RELOAD,
+	CHI_CONF_CHANGED                  /* anything else; another id or plugin too */
+};
+int chi_conf_compare(const struct chi_conf_inst *was, const struct chi_conf_inst *now);
+/* chi_conf_compare says SAME. */
+bool chi_conf_equal(const struct chi_conf_inst *a, const struct chi_conf_inst *b);
+
+/* A difference. All pointers are the two configs' or static. */
+struct chi_conf_change {
+	const char *id;                   /* "server", "log" or an instance's */
+	const char *row;                  /* NULL: not in a row */
+	const char *key;                  /* NULL: the section or row as a whole: it came, went, moved or is another plugin's now */
+	const char *was, *now;            /* texts, or without a key "plugin:id.row"; "***" where hidden; NULL: was not, is not there */
+	const char *note;                 /* what was and now do not show, "the file has changed"; NULL: nothing */
+	unsigned flags;                   /* CH_O_* of the option; 0 without a key */
+	/*
+	 * Somebody wrote the key, in one of the configs at least (file, environment, command line). False: a default, which is another one
+	 * now because of another key.
+	 */
+	bool written;
+};
+/*
+ * Tells all that differs: [server], [log], the instances, each in the order of `now`: keys in the order of their table, then the rows;
+ * rows that went come behind their instance's others, instances that went come last. What came or went is one change, without its keys.
+ * Of a new order of the same instances, or of an instance's rows, the first that stands elsewhere is told.
+ * A secret that was set, taken away or replaced is told, an empty one as empty.
+ * The key to name when a reload is refused: the first change with CH_O_RESTART that is `written`, else the first with CH_O_RESTART.
+ * `profile` changes the defaults of other keys only, and `state_dir` stands before the keys that are relative to it, so that finds the
+ * cause and not what follows from it.
+ */
+void chi_conf_diff(const struct chi_conf *was, const struct chi_conf *now, void (*fn)(void *arg, const struct chi_conf_change *change),
+		   void *arg);
+
+/*
+ * The path of the first watched file that is not as it was just before the load read it, or as it was when this function spoke of it last:
+ * every change, whatever file it is of, is told once, so that a reload that fails is tried again at the next change and not at every
+ * look. NULL: there is none. A hidden path is "***"; the config owns it.
+ * It compares what stat says of the file behind all symbolic links (device, inode, size, mtime, ctime, or that there is none): a file that
+ * vanished, one put in its place and a swapped folder link (Kubernetes) show, and so does one that was only touched; the reload then finds
+ * SAME. For two seconds after a change, in which another may leave the same times, it reads the file too. A file is read whatever its
+ * writer has done so far: a half-written one is a change, and the rest of it is the next.
+ * Ask the config that was taken last, also when a reload found everything SAME, on the thread that loads: it calls stat, open and read,
+ * which may block, and remembers what it told.
+ */
+const char *chi_conf_stale(const struct chi_conf *conf);
+/* Is there a watched file at all? */
+bool chi_conf_watches(const struct chi_conf *conf);
+
+/*
+ * A number for showing which config runs: equal configs have equal numbers on every machine. Secrets and the content of watched paths are
+ * left out, so use chi_conf_compare to compare.
  */
 uint64_t chi_conf_hash(const struct chi_conf *conf);
 

@@ -35,7 +35,8 @@ bool chi_fill_describe(struct load *l, struct chi_sect *s)
 	for (i = 0; i < s->nopts; i++) {
 		size = chi_value_size(&s->opts[i]);
 		if (!s->opts[i].name || !size || s->opts[i].offset > conf_size || conf_size - s->opts[i].offset < size ||
-		    (s->opts[i].type == CH_T_ENUM && (!s->opts[i].values || !s->opts[i].values[0]))) {
+		    (s->opts[i].type == CH_T_ENUM && (!s->opts[i].values || !s->opts[i].values[0])) ||
+		    ((s->opts[i].flags & CH_O_WATCH) && s->opts[i].type != CH_T_PATH)) {
 			chi_report_add(l->report, CHI_R_ERROR, s->place, s->line,
 				"the plugin %s describes its option number %zu (%s) wrongly: rebuild it against this version's headers",
 				s->plugin, i + 1, s->opts[i].name ? s->opts[i].name : "no name");
@@ -75,6 +76,7 @@ struct written {
 	bool is_path;                     /* out: the text came from a file named by @ */
 	mode_t mode;                      /* out: of that file */
 	const char *path;                 /* out: its path */
+	struct chi_watched *file;         /* out: the same, watched */
 };
 
 static struct written as_written(const struct load *l, const struct chi_setting *set)
@@ -100,6 +102,7 @@ static const char *read_at(struct load *l, struct written *w, const char *path, 
 	char *p;
 
 	w->path = chi_source_join(l, w->dir, path);
+	w->file = *path ? chi_watch_look(l, w->path, false) : NULL;
 	p = *path ? chi_source_slurp(l, w->path, CHI_SECRET_BYTES, false, &n, &w->mode, &err) : NULL;
 	if (!p) {
 		*why = !*path ? "has no path behind '@'; a value that begins with a plain '@' is written with '@@'"
@@ -108,6 +111,8 @@ static const char *read_at(struct load *l, struct written *w, const char *path, 
 				  w->path, err);
 		return NULL;
 	}
+	if (w->file)
+		chi_watch_content(w->file, p, n);
 	if (memchr(p, '\0', n)) {
 		*why = chi_mem_print(&l->scratch, "names the file %s, which holds a NUL byte: a value is text", w->path);
 		return NULL;
@@ -241,6 +246,20 @@ static bool store_list(const struct job *j, struct ch_list *in)
 	return true;
 }
 
+/* CH_O_WATCH: what the file that was named holds is part of the value. That it is not there may be fine: its plugin knows. */
+static void watch(const struct job *j)
+{
+	struct chi_watched *w = chi_watch_look(j->l, j->val->text, j->val->hidden);
+
+	if (w) {
+		chi_watch_content(w, NULL, 0);
+		j->val->content = w->content;
+	} else {
+		complain(j, CHI_R_WARNING, j->val->text,
+			"is no regular file, so a change of it is not seen: name a regular file, or reload by hand after a change");
+	}
+}
+
 /* STR, PATH, DATA, SERVICE. */
 static bool store_text(const struct job *j, const char *s)
 {
@@ -260,6 +279,8 @@ static bool store_text(const struct job *j, const char *s)
 		s = chi_source_join(j->l, j->l->state_dir, s);
 	j->val->text = keep(j, s);
 	memcpy(field(j), &j->val->text, sizeof(const char *));
+	if (*s && (j->o->flags & CH_O_WATCH))
+		watch(j);
 	return true;
 }
 
@@ -360,6 +381,7 @@ static void fill_option(struct load *l, struct chi_sect *s, size_t i)
 	j.val->hidden = o->flags & CH_O_SECRET;
 	ok = is_list ? list(l, &j.w, &members, &why) : (text = scalar(l, &j.w, &why)) != NULL;
 	j.val->hidden = j.val->hidden || j.w.is_path;
+	j.val->at = j.w.file;
 	if (j.val->hidden)
 		j.mem = l->secret;
 	if (!ok) {

@@ -3,14 +3,16 @@
  * core/conf/load.h - what the files of a load share; private to core/conf.
  *
  * A load runs in this order: source.c reads the files into sections of settings; env.c puts the command line and the environment over
- * them; conf.c finds the plugins of the sections that are on; fill.c turns settings into structs. One struct load lives as long as
- * that; the struct chi_sect stay for queries and dumps.
+ * them; conf.c finds the plugins of the sections that are on; fill.c turns settings into structs and has watch.c remember the files whose
+ * content is part of a value. One struct load lives as long as that; the struct chi_sect and chi_watched stay, for queries, dumps,
+ * comparisons (diff.c) and chi_conf_stale.
  */
 #ifndef CHI_CONF_LOAD_H
 #define CHI_CONF_LOAD_H
 
 #include <glob.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "core/conf/conf.h"
 #include "core/conf/ini.h"
@@ -47,8 +49,27 @@ struct chi_setting {                      /* one key as it was written; lives in
 	const char *unit;                 /* ALIAS: of bare numbers; or NULL */
 };
 
+struct chi_sig {                          /* what stat says of a file, behind all symbolic links */
+	bool there, regular;              /* not there: all else is zero */
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtim, ctim;
+};
+
+struct chi_watched {                      /* a file whose content is part of a value */
+	struct chi_watched *next;         /* in the order of first look */
+	const char *path;                 /* absolute */
+	const char *shown;                /* the same, or "***" */
+	struct chi_sig sig;               /* from before the first reading */
+	bool young;                       /* was changed just before: one more change may leave the same sig */
+	uint64_t content;                 /* a number of the bytes; 0: not looked at */
+};
+
 struct chi_val {                          /* the effective value of an option */
 	const char *text;
+	const struct chi_watched *at;     /* the file that it was read from by @; or NULL */
+	uint64_t content;                 /* CH_O_WATCH: of the file that it names; 0: none is watched */
 	int origin;
 	bool hidden;                      /* SECRET, or read by @ */
 	const char *place;                /* the file's path, "environment NAME", "command line", "profile dev" or "default" */
@@ -76,6 +97,8 @@ struct chi_conf_priv {
 	struct chi_sect *server, *log, *first; /* first: the instances, also those that are off */
 	const char *files[CHI_FILES_MAX];
 	struct chi_conf_inst **insts;
+	struct chi_watched *watched;
+	unsigned owners;
 	struct chi_conf conf;
 };
 
@@ -94,6 +117,8 @@ struct load {
 	struct chi_mem *mem, *secret;     /* of priv */
 	struct chi_mem scratch;           /* secret too: it holds the files' text */
 	void *sects, *keys, *found;       /* tsearch trees: sections by id and row, settings by section and key, plugins by name */
+	void *watched;                    /* the same: watched files by path */
+	struct chi_watched **last_watched;
 	struct chi_sect **last;           /* where the next instance goes */
 	const char *main_dir, *state_dir; /* absolute */
 	const char *profile;              /* "profile dev" or "profile ci": dev_def holds; NULL: prod */
@@ -131,6 +156,16 @@ void chi_source_read(struct load *l);
 char *chi_source_slurp(struct load *l, const char *path, size_t max, bool any, size_t *n, mode_t *mode, const char **why);
 /* `path` if it is absolute, else dir/path; in scratch. */
 const char *chi_source_join(struct load *l, const char *dir, const char *path);
+
+/* ---- watch.c ---- */
+
+/*
+ * The file as it is now, or not there, to be called before it is read; a second call for a path gives what the first saw. NULL: it is no
+ * regular file, and nothing is remembered. `hidden`: the path is not to be shown.
+ */
+struct chi_watched *chi_watch_look(struct load *l, const char *path, bool hidden);
+/* The number of what was just read from it, or (p NULL) of what is read now, which may block. */
+void chi_watch_content(struct chi_watched *w, const char *p, size_t n);
 
 /* ---- env.c ---- */
 

@@ -54,9 +54,13 @@ static void facts(const struct ch_option *o, FILE *out)
 	if (o->flags & CH_O_SECRET)
 		fputs(".br\nA secret: never shown.\n", out);
 	if (o->flags & CH_O_RELOAD)
-		fputs("May change on reload.\n", out);
+		fputs(".br\nApplied on reload.\n", out);
+	if (o->flags & CH_O_RESTART)
+		fputs(".br\nA change takes a restart.\n", out);
+	if (o->flags & CH_O_WATCH)
+		fputs(".br\nThe file is watched: when it changes, the configuration is reloaded.\n", out);
 	if (o->flags & CH_O_DEPRECATED)
-		fputs("Deprecated.\n", out);
+		fputs(".br\nDeprecated.\n", out);
 }
 
 static void environment(const struct ch_option *o, const char *id, const char *row, FILE *out)

@@ -74,7 +74,11 @@ static void text_flags(const struct ch_option *o, FILE *out)
 	if (o->flags & CH_O_SECRET)
 		fputs("; secret", out);
 	if (o->flags & CH_O_RELOAD)
-		fputs("; may change on reload", out);
+		fputs("; applied on reload", out);
+	if (o->flags & CH_O_RESTART)
+		fputs("; takes a restart", out);
+	if (o->flags & CH_O_WATCH)
+		fputs("; file is watched", out);
 	if (o->flags & CH_O_DEPRECATED)
 		fputs("; deprecated", out);
 	if (o->iface)
@@ -164,6 +168,8 @@ static void json_option(struct ch_jw *w, const struct ch_plugin *plugin, const s
 	json_flag(w, "required", o->flags & CH_O_REQUIRED);
 	json_flag(w, "secret", o->flags & CH_O_SECRET);
 	json_flag(w, "reload", o->flags & CH_O_RELOAD);
+	json_flag(w, "restart", o->flags & CH_O_RESTART);
+	json_flag(w, "watch", o->flags & CH_O_WATCH);
 	json_flag(w, "deprecated", o->flags & CH_O_DEPRECATED);
 	json_flag(w, "off", o->flags & CH_O_OFF);
 	pair(w, "variable", variable);

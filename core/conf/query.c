@@ -78,30 +78,6 @@ void chi_conf_problem(
 		chi_report_vkey(r, level, s->place, s->line, s->name, key, v ? (v->hidden ? "***" : v->text) : NULL, fmt, ap);
 }
 
-static bool same_texts(const struct chi_sect *a, const struct chi_sect *b)
-{
-	size_t i;
-
-	if (a->nopts != b->nopts)
-		return false;
-	for (i = 0; i < a->nopts; i++)
-		if (strcmp(a->opts[i].name, b->opts[i].name) || strcmp(a->vals[i].text, b->vals[i].text))
-			return false;
-	return true;
-}
-
-bool chi_conf_equal(const struct chi_conf_inst *a, const struct chi_conf_inst *b)
-{
-	size_t i;
-
-	if (a->plugin != b->plugin || strcmp(a->id, b->id) || a->nrows != b->nrows || !same_texts(a->sect, b->sect))
-		return false;
-	for (i = 0; i < a->nrows; i++)
-		if (strcmp(a->rows[i].name, b->rows[i].name) || !same_texts(part(a, a->rows[i].name), part(b, b->rows[i].name)))
-			return false;
-	return true;
-}
-
 /* FNV-1a, 64 bit, over texts and the NUL behind each. */
 static uint64_t mix(uint64_t h, const char *s)
 {

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "core/conf/conf.h"
+#include "core/conf/test_load.h"
 
 /* ---- three plugins ---- */
 
@@ -77,151 +77,7 @@ static const struct ch_plugin picky = {
 };
 static const struct ch_plugin plain = { .size = sizeof(plain), .name = "plain" };
 
-/* ---- a folder with files, and one load at a time ---- */
-
-static struct {
-	char dir[64];
-	struct chi_report *report;
-	struct chi_conf *conf;
-	char *said;                       /* the report's text */
-	const char *env[16], *over[16];
-	int finds;                        /* calls of find_plugin */
-	char plugin_dir[128];             /* what on_server saw */
-	struct ch_plugin other;           /* a plugin of one test */
-} t;
-
-static const struct ch_plugin *find_plugin(void *arg, const char *name, char *why, size_t cap)
-{
-	const struct ch_plugin *const all[] = { &demo, &picky, &plain, &t.other };
-	size_t i;
-
-	(void)arg;
-	t.finds++;
-	assert_true(*t.plugin_dir); /* [server] is known by now */
-	for (i = 0; i < 4; i++)
-		if (all[i]->name && !strcmp(all[i]->name, name))
-			return all[i];
-	snprintf(why, cap, "%s", !strcmp(name, "broken") ? "broken.so was built for SDK 9.9, rebuild it" : "no such file");
-	return NULL;
-}
-
-static void list_plugins(void *arg, void (*fn)(void *fn_arg, const char *name), void *fn_arg)
-{
-	(void)arg;
-	fn(fn_arg, "broken");
-	fn(fn_arg, "demo");
-	fn(fn_arg, "picky");
-	fn(fn_arg, "plain");
-}
-
-static void on_server(void *arg, const struct chi_server_conf *server)
-{
-	(void)arg;
-	snprintf(t.plugin_dir, sizeof(t.plugin_dir), "%s", server->plugin_dir);
-}
-
-static const char *path_of(const char *name)
-{
-	static char path[4][256];
-	static unsigned at;
-	char *p = path[at++ % 4];
-
-	snprintf(p, 256, "%s/%s", t.dir, name);
-	return p;
-}
-
-static void write_n(const char *name, const char *text, size_t n, mode_t mode)
-{
-	FILE *f = fopen(path_of(name), "w");
-
-	assert_non_null(f);
-	assert_int_equal(fwrite(text, 1, n, f), n);
-	assert_int_equal(fclose(f), 0);
-	assert_int_equal(chmod(path_of(name), mode), 0);
-}
-
-static void write_file(const char *name, const char *text)
-{
-	write_n(name, text, strlen(text), 0600);
-}
-
-/* The text of what fn writes; the caller frees it. */
-static char *caught(void (*fn)(FILE *))
-{
-	char *text = NULL;
-	size_t n = 0;
-	FILE *f = open_memstream(&text, &n);
-
-	fn(f);
-	fclose(f);
-	return text;
-}
-
-static void print_report(FILE *f)
-{
-	chi_report_print(t.report, f, false);
-}
-
-static void drop(void)
-{
-	chi_conf_free(t.conf);
-	chi_report_free(t.report);
-	free(t.said);
-	t.conf = NULL;
-	t.report = NULL;
-	t.said = NULL;
-}
-
-static const struct chi_conf_args *args(const char *file)
-{
-	static struct chi_conf_args a;
-
-	a = (struct chi_conf_args){ .file = file,
-		.overrides = t.over,
-		.env = (char *const *)t.env,
-		.on_server = on_server,
-		.find_plugin = find_plugin,
-		.list_plugins = list_plugins };
-	return &a;
-}
-
-static void load_file(const char *file)
-{
-	drop();
-	t.finds = 0;
-	t.report = chi_report_new();
-	t.conf = chi_conf_load(args(file), t.report);
-	t.said = caught(print_report);
-}
-
-static void load(const char *text)
-{
-	write_file("main.ini", text);
-	load_file(path_of("main.ini"));
-}
-
-/* Loads and wants it without a word. */
-static void load_clean(const char *text)
-{
-	load(text);
-	if (!t.conf || *t.said)
-		fail_msg("%s", t.said);
-}
-
-/* A load that fails and says all of these. */
-static void said(const char *piece)
-{
-	if (!strstr(t.said, piece))
-		fail_msg("\"%s\" is not in: %s", piece, t.said);
-}
-
-static void load_wrong(const char *text, const char *piece)
-{
-	load(text);
-	if (t.conf)
-		fail_msg("loaded, but should say: %s", piece);
-	said(piece);
-}
+/* ---- one load at a time, see test_load.h ---- */
 
 static const struct demo_conf *the(const char *id)
 {
@@ -239,22 +95,15 @@ static const char *origin(const char *id, const char *row, const char *key)
 	return o;
 }
 
+static struct ch_plugin other;            /* a plugin of one test */
+
 static int setup(void **state)
 {
-	(void)state;
-	memset(&t, 0, sizeof(t));
-	strcpy(t.dir, "/tmp/chi_conf_XXXXXX");
-	return mkdtemp(t.dir) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	char cmd[128];
-
-	(void)state;
-	drop();
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", t.dir);
-	return system(cmd);
+	other = (struct ch_plugin){ .size = 0 };
+	if (begin(state))
+		return -1;
+	memcpy(t.plugins, (const struct ch_plugin *[]){ &demo, &picky, &plain, &other }, sizeof(t.plugins));
+	return 0;
 }
 
 /* ---- types and structs ---- */
@@ -351,9 +200,9 @@ static void a_plugin_built_with_shorter_rows_is_filled_too(void **state)
 	(void)state;
 	for (i = 0; i < 3; i++)
 		memcpy(rows[i], &demo_options[i], sizeof(rows[i]));
-	t.other = demo;
-	t.other.name = "other";
-	t.other.options = (struct ch_table){ rows, 3, sizeof(rows[0]) };
+	other = demo;
+	other.name = "other";
+	other.options = (struct ch_table){ rows, 3, sizeof(rows[0]) };
 	t.env[0] = "DEMO_TIMEOUT_MS=1"; /* must not be read from behind a row */
 	load_clean("[other]\nurl = x\ntimeout = 2s\n");
 	assert_string_equal(the("other")->url, "x");
@@ -365,11 +214,11 @@ static void a_table_that_points_outside_of_its_struct_is_refused(void **state)
 	static struct ch_option one[] = { { .name = "x", .type = CH_T_INT, .offset = 8 } };
 
 	(void)state;
-	t.other = (struct ch_plugin){ .size = sizeof(t.other), .name = "other", .conf_size = 15, .options = CH_TABLE(one) };
+	other = (struct ch_plugin){ .size = sizeof(other), .name = "other", .conf_size = 15, .options = CH_TABLE(one) };
 	load_wrong("[other]\n", "main.ini:1: error: the plugin other describes its option number 1 (x) wrongly");
-	t.other.conf_size = 16;
+	other.conf_size = 16;
 	load_clean("[other]\n");
-	t.other.size = offsetof(struct ch_plugin, row_options);
+	other.size = offsetof(struct ch_plugin, row_options);
 	load_wrong("[other]\n", "main.ini:1: error: the plugin other has a descriptor that is too short");
 }
 
@@ -1373,7 +1222,7 @@ static void thirty_instances_with_rows_load_and_tell_their_time(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, end)
 	static const struct CMUnitTest tests[] = {
 		T(every_type_arrives_in_its_field),
 		T(defaults_fill_what_is_not_set),

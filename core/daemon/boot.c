@@ -72,7 +72,7 @@ struct chi_conf *chi_config_load(struct chi_report *report)
 struct chi_gen *chi_config_build(struct chi_report *report)
 {
 	struct chi_conf *conf = chi_config_load(report);
-	struct chi_gen *g = conf ? chi_gen_build(conf, report) : NULL;
+	struct chi_gen *g = conf ? chi_gen_build(conf, chi_daemon.gen, NULL, report) : NULL;
 	if (!g)
 		return NULL;
 	chi_protect(g, report);
@@ -123,196 +123,6 @@ static void server_info(struct ch_server *s)
 	s->generation = atomic_load(&chi_daemon.generation);
 }
 
-/* ---- generations ---- */
-
-static unsigned reload_failed, reloads_ok, reloads_bad, reload_time, buffered;
-
-static void set_buffered(void *arg)
-{
-	(void)arg;
-	chi_metrics_set(buffered, (double)atomic_load_explicit(&chi_daemon.shared.buffered, memory_order_relaxed));
-}
-
-static void config_metrics(void)
-{
-	static const char *const results[] = { "ok", "failed", NULL };
-	static const struct ch_metric table[] = {
-		{ .name = "chimera_config_reload_failed",
-			.kind = CH_GAUGE,
-			.help = "1 when the last reload was refused and the old config goes on" },
-		{ .name = "chimera_config_reloads_total",
-			.kind = CH_COUNTER,
-			.labels = { { "result", CH_L_FIXED, results } },
-			.help = "Reloads, by result" },
-		{ .name = "chimera_config_loaded_timestamp_seconds", .kind = CH_GAUGE, .help = "When the running config was loaded" },
-		{ .name = "chimera_http_buffered_bytes", .kind = CH_GAUGE, .help = "Request bodies held now; see max_buffered_bytes" },
-	};
-	char err[200];
-	const struct chi_family *total = chi_metrics_family(&table[1], err, sizeof err);
-	reload_failed = chi_metrics_series(chi_metrics_family(&table[0], err, sizeof err), NULL);
-	reloads_ok = chi_metrics_series(total, &results[0]);
-	reloads_bad = chi_metrics_series(total, &results[1]);
-	buffered = chi_metrics_series(chi_metrics_family(&table[3], err, sizeof err), NULL);
-	chi_metrics_collector(set_buffered, NULL);
-	reload_time = chi_metrics_series(chi_metrics_family(&table[2], err, sizeof err), NULL);
-}
-
-static pthread_mutex_t retire_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct chi_gen *retired[CHI_GENERATIONS + 1]; /* no more live at once, see chi_generations */
-static unsigned nretired, living;
-
-static void on_retired(struct chi_gen *g)
-{
-	pthread_mutex_lock(&retire_lock);
-	retired[nretired++] = g;
-	pthread_mutex_unlock(&retire_lock);
-	if (eventfd_write(chi_daemon.wake, 1))
-		return; /* main looks again anyway */
-}
-
-bool chi_reap_due(void)
-{
-	pthread_mutex_lock(&retire_lock);
-	bool due = nretired > 0;
-	pthread_mutex_unlock(&retire_lock);
-	return due;
-}
-
-bool chi_reap(void)
-{
-	pthread_mutex_lock(&retire_lock);
-	for (unsigned i = 0; i < nretired;) {
-		struct chi_gen *g = retired[i];
-		if (atomic_load(&g->tasks)) { /* a task on its way to a loop looks at it once more */
-			i++;
-			continue;
-		}
-		retired[i] = retired[--nretired];
-		living--;
-		pthread_mutex_unlock(&retire_lock);
-		chi_gen_stop(g);
-		chi_gen_free(g);
-		pthread_mutex_lock(&retire_lock);
-		i = 0;
-	}
-	bool none = !living;
-	pthread_mutex_unlock(&retire_lock);
-	return none;
-}
-
-unsigned chi_generations(void)
-{
-	pthread_mutex_lock(&retire_lock);
-	unsigned n = living;
-	pthread_mutex_unlock(&retire_lock);
-	return n;
-}
-
-static void take(struct chi_gen *g)
-{
-	pthread_mutex_lock(&retire_lock);
-	living++;
-	pthread_mutex_unlock(&retire_lock);
-	static uint64_t taken;
-	g->id = ++taken;
-	atomic_store(&chi_daemon.generation, g->id);
-	chi_daemon.gen = g;
-	chi_daemon.step_timeout = g->conf->server->startup_step_timeout;
-	chi_loops_enter(g);
-	chi_metrics_set(reload_time, (double)chi_wall() / 1e6);
-}
-
-static void log_report(const struct chi_report *r)
-{
-	char line[2048];
-	for (const struct chi_problem *p = chi_report_first(r); p; p = p->next) {
-		chi_report_format(p, line, sizeof line);
-		chi_log(p->level == CHI_R_ERROR ? CH_ERR : p->level == CHI_R_WARNING ? CH_WARN : CH_INFO, NULL, "%s", line);
-	}
-}
-
-static bool same_list(const struct ch_list *a, const struct ch_list *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (strcmp(a->v[i].p, b->v[i].p))
-			return false;
-	return true;
-}
-
-struct fixed_key {
-	const char *section, *key;
-	bool changed;
-};
-
-/* A key that was changed and that a running process cannot change; false: there is none. */
-static bool needs_restart(const struct chi_conf *old, const struct chi_conf *fresh, struct fixed_key *out)
-{
-	const struct chi_server_conf *a = old->server, *b = fresh->server;
-	/* The first two change what others are by default: the key that was changed is the one to name. */
-	const struct fixed_key keys[] = {
-		{ "server", "profile", a->profile != b->profile },
-		{ "server", "state_dir", strcmp(a->state_dir, b->state_dir) },
-		{ "server", "listen", !same_list(&a->listen, &b->listen) },
-		{ "server", "status_listen", !same_list(&a->status_listen, &b->status_listen) },
-		{ "server", "admin_listen", !same_list(&a->admin_listen, &b->admin_listen) },
-		{ "server", "control", strcmp(a->control, b->control) },
-		{ "server", "workers", a->workers != b->workers },
-		{ "server", "plugin_dir", strcmp(a->plugin_dir, b->plugin_dir) },
-		{ "server", "user", strcmp(a->user, b->user) },
-		{ "server", "offload_threads", a->offload_threads != b->offload_threads },
-		{ "server", "max_metric_series", a->max_metric_series != b->max_metric_series },
-		{ "log", "target", strcmp(old->log->target, fresh->log->target) },
-		{ "log", "format", old->log->format != fresh->log->format },
-	};
-	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-		if (keys[i].changed) {
-			*out = keys[i];
-			return true;
-		}
-	return false;
-}
-
-static struct chi_gen *fresh_generation(struct chi_report *report)
-{
-	char why[512];
-	struct chi_gen *g = chi_config_build(report);
-	struct fixed_key key;
-	if (g && needs_restart(chi_daemon.gen->conf, g->conf, &key))
-		chi_report_key(report, CHI_R_ERROR, g->conf->nfiles ? g->conf->files[0] : NULL, 0, key.section, key.key, NULL,
-		               "this key was changed and takes a restart: put it back, or restart the server");
-	else if (g && !chi_gen_start(g, chi_step, why, sizeof why))
-		chi_report_add(report, CHI_R_ERROR, NULL, 0, "%s", why);
-	else
-		return g;
-	if (g)
-		chi_gen_free(g);
-	return NULL;
-}
-
-bool chi_reload(void)
-{
-	struct chi_report *report = chi_report_new();
-	struct chi_gen *g = fresh_generation(report);
-	chi_step(NULL);
-	log_report(report);
-	chi_report_free(report);
-	chi_metrics_set(reload_failed, g ? 0 : 1);
-	chi_metrics_add(g ? reloads_ok : reloads_bad, 1);
-	if (!g) {
-		chi_log(CH_ERR, NULL, "reload refused: the old config goes on unchanged");
-		return false;
-	}
-	if (g->conf->log->level != chi_daemon.gen->conf->log->level)
-		chi_log_level_set(g->conf->log->level);
-	chi_step("enter all loops"); /* a blocked one holds this up: the step is named then */
-	take(g);
-	chi_step(NULL);
-	chi_log(CH_INFO, NULL, "config reloaded: generation %llu", (unsigned long long)g->id);
-	return true;
-}
-
 /* ---- the start ---- */
 
 static int fail(int code, const char *why)
@@ -357,9 +167,9 @@ static int start_loops(struct chi_gen *g, char *why, size_t cap)
 	if (!chi_stats_init(why, cap) || !chi_offload_start((unsigned)conf->server->offload_threads) || !chi_loops_start(conf, why, cap))
 		return CHI_EXIT_OSERR;
 	chi_step("plugins");
-	if (!chi_gen_start(g, chi_step, why, cap))
+	if (!chi_gen_start(g, NULL, chi_step, why, cap))
 		return CHI_EXIT_UNAVAILABLE;
-	take(g);
+	chi_take(g);
 	chi_step("listen");
 	if (!chi_listeners_open(conf, why, cap) || !chi_become(conf->server->user, why, cap))
 		return CHI_EXIT_UNAVAILABLE;
@@ -373,12 +183,13 @@ int chi_boot(void)
 	char why[512] = "";
 	chi_daemon.started = chi_clock();
 	chi_daemon.started_wall = chi_wall() / 1000000;
-	chi_gen_retired = on_retired;
+	chi_gen_retired = chi_retired;
 	chi_around.offload = chi_offload;
+	chi_around.reload = chi_reload_ask;
 	chi_around.server = server_info;
 	chi_around.checks_walk = chi_checks_walk;
 	chi_metrics_process(CHIMERA_VERSION, CHIMERA_COMMIT);
-	config_metrics();
+	chi_reload_init();
 	chi_step("config");
 	struct chi_report *report = chi_report_new();
 	struct chi_gen *g = chi_config_build(report);
@@ -407,7 +218,7 @@ int chi_boot(void)
 		chi_gen_free(g);
 		return fail(CHI_EXIT_UNAVAILABLE, why);
 	}
-	log_report(report);
+	chi_report_log(report);
 	chi_report_free(report);
 	if (getuid() == 0 && conf->server->profile == CHI_PROFILE_PROD && !*conf->server->user)
 		chi_log(CH_WARN, NULL, "running as root: set [server] user, so that a fault in a plugin is not root's");

@@ -17,7 +17,7 @@ struct result {
 	const struct ch_check *row;
 	struct chi_inst *inst;
 	struct chi_hook hook;
-	bool running;
+	bool running, needed;
 	int health;         /* the last one */
 	int64_t at;         /* when it came; 0: never */
 	double duration_ms;
@@ -113,7 +113,8 @@ static void on_time(void *data)
 	for (size_t i = 0; i < nresults; i++)
 		if (!results[i].running)
 			run_one(&results[i]);
-	chi_timer_set(&timer, owner->checks_interval > 0 ? owner->checks_interval : INTERVAL_MS);
+	int64_t interval = chi_gen_checks_interval(owner);
+	chi_timer_set(&timer, interval > 0 ? interval : INTERVAL_MS);
 }
 
 void chi_checks_start(struct ch_loop *l)
@@ -146,6 +147,7 @@ void chi_checks_generation(struct chi_gen *g)
 			struct result *r = &v[n++];
 			r->row = chi_row(&i->self.plugin->checks, j);
 			r->inst = i;
+			r->needed = g->needed[k];
 			r->hook = (struct chi_hook){ .fn = call_check, .inst = i, .phase = "check" };
 			chi_account_init(&r->hook);
 			snprintf(r->name, sizeof r->name, strcmp(r->row->name, i->self.id) ? "%s.%s" : "%s", i->self.id, r->row->name);
@@ -153,6 +155,7 @@ void chi_checks_generation(struct chi_gen *g)
 	}
 	pthread_mutex_lock(&lock);
 	struct result *old = results;
+	struct chi_gen *before = owner;
 	for (size_t a = 0; a < n; a++) /* what was known stays known until it is asked again */
 		for (size_t b = 0; b < nresults; b++)
 			if (!strcmp(v[a].name, old[b].name)) {
@@ -165,10 +168,8 @@ void chi_checks_generation(struct chi_gen *g)
 	nresults = n;
 	owner = g;
 	pthread_mutex_unlock(&lock);
-	if (old) { /* checks of the old generation that still run look at their row: it goes with that generation's memory */
-		struct chi_build b = { .gen = old->inst ? old->inst->gen : g };
-		chi_build_keep(&b, old);
-	}
+	if (before) /* its checks that still run look at their row: it goes with that generation's memory */
+		before->checks = old;
 	chi_timer_set(&timer, 0);
 }
 
@@ -181,7 +182,7 @@ void chi_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *da
 		struct ch_check_state s = { .size = sizeof s,
 			.name = r->name,
 			.health = r->health,
-			.critical = r->row->critical && r->inst->needed,
+			.critical = r->row->critical && r->needed,
 			.message = r->message,
 			.duration_ms = r->duration_ms,
 			.age = r->at ? (double)(now - r->at) / 1e6 : -1 };

@@ -3,7 +3,9 @@
  * core/daemon/daemon.h - the process: what main starts, watches, reloads and drains.
  *
  *   main.c     arguments, signals: the main thread does nothing else
- *   boot.c     named steps on the boot thread, from config to ready; and reload, which is the second half of it again
+ *   boot.c     named steps on the boot thread, from config to ready
+ *   reload.c   the second half of it again for a running server, its report, watched files
+ *   generations.c  which configs live, who stops them
  *   loops.c    workers and the house loop: threads, heartbeats, who takes a generation when
  *   offload.c  the pool for work that blocks
  *   checks.c   health checks on the house loop, their results cached
@@ -12,6 +14,8 @@
  */
 #ifndef CHI_DAEMON_H
 #define CHI_DAEMON_H
+
+#include <chimera/inspect.h>
 
 #include "core/conf/conf.h"
 #include "core/http/http.h"
@@ -52,14 +56,31 @@ struct chi_conf *chi_config_load(struct chi_report *report);
 bool chi_config_default(const char *program);
 /* The whole start, on the boot thread. An exit code; 0 when ready. */
 int chi_boot(void);
-/* A new config for the running server: whole or not at all. */
-bool chi_reload(void);
+void chi_step(const char *name);
+
+/* reload.c */
+void chi_reload_init(void);
+/* Runs one, on the worker thread; who asked for it before hears its report. */
+void chi_reload(void);
+void chi_report_log(const struct chi_report *r);
+/* [any] Wants a reload; the ticket is resumed with its report, JSON of malloc, or NULL when there will be none. False: no memory. */
+bool chi_reload_ask(ch_ticket t);
+/* Main thread: was one asked for since the last call? */
+bool chi_reload_wanted(void);
+/* The server ends: who still waits is told so. */
+void chi_reload_never(void);
+/* Worker thread, may block: a watched file that has changed, told once; or NULL. */
+const char *chi_reload_stale(void);
+void chi_reload_taken(const struct chi_conf *conf);
+
+/* generations.c */
+void chi_take(struct chi_gen *g);    /* the loops take it; the one before is retired. Worker thread */
+void chi_retired(struct chi_gen *g); /* from the last loop that let it go */
 #define CHI_GENERATIONS 8 /* of the config, alive at once: a reload waits for the streams of old ones */
 unsigned chi_generations(void);
 bool chi_reap_due(void); /* is there one that no loop holds any more? */
 /* Stops and frees those. True: none is left. Plugins' stop may take its time: not on the main thread. */
 bool chi_reap(void);
-void chi_step(const char *name);
 
 /* loops.c */
 bool chi_loops_start(const struct chi_conf *conf, char *why, size_t cap);

@@ -3,6 +3,7 @@
 
 #include "core/log/log.h"
 #include "core/metrics/metrics.h"
+#include "core/plugin/degraded.h"
 #include "core/plugin/host.h"
 
 #include <errno.h>
@@ -69,6 +70,7 @@ static void on_beat(void *data)
 	for (unsigned i = 0; i + 1 < chi_around.nloops; i++)
 		look_at(chi_around.loops[i], &beats[i], now);
 	chi_metrics_set(stalled_series, atomic_load(&stalled));
+	chi_degraded_tick();
 	if (interval && now >= watchdog_at && !atomic_load(&stalled)) {
 		watchdog_at = now + interval;
 		chi_notify("WATCHDOG=1"); /* not while a worker is stalled: the manager restarts us then */

@@ -3,6 +3,7 @@
 #include "core/daemon/daemon.h"
 
 #include "core/log/log.h"
+#include "core/plugin/misuse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,7 @@ static void usage(FILE *out)
 	      "  -o, --option S.K=V  set a key; stronger than environment and file\n"
 	      "  -t, --check         check the config, tell all its errors, exit (78 if there are any)\n"
 	      "  -T, --dump-config   print the effective config with the origin of each value, exit\n"
+	      "      --strict        for authors of plugins: stop at once when a plugin breaks a rule of the SDK\n"
 	      "  -V, --version       print the version, exit\n"
 	      "  -h, --help          this text\n", out);
 }
@@ -40,6 +42,13 @@ static void sane_descriptors(void)
 	for (int fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
 			_exit(CHI_EXIT_OSERR);
+}
+
+static void stop_on_misuse(const char *plugin, const char *sentence)
+{
+	chi_log_flush(200);
+	fprintf(stderr, "chimerad: stopped (--strict) by a bug in a plugin (%s): %s\n", plugin, sentence);
+	abort();
 }
 
 static int check_only(bool dump)
@@ -59,13 +68,14 @@ static int check_only(bool dump)
 
 /* ---- work beside the main thread ---- */
 
-enum job { JOB_NONE, JOB_BOOT, JOB_RELOAD, JOB_REAP, JOB_DRAIN };
+enum job { JOB_NONE, JOB_BOOT, JOB_RELOAD, JOB_REAP, JOB_LOOK, JOB_DRAIN };
 
 static struct {
 	pthread_t thread;
 	enum job job;
 	atomic_bool done;
-	bool told; /* that it hangs */
+	bool told;  /* that it hangs */
+	bool stale; /* a look has found a watched file that changed */
 	int code;
 } worker;
 
@@ -108,15 +118,29 @@ static void reap(void)
 	chi_step(NULL);
 }
 
+/* Not on the main thread: a file may lie on a network drive that does not answer. */
+static void look(void)
+{
+	chi_step("look at watched files");
+	const char *path = chi_reload_stale();
+	chi_step(NULL);
+	if (!path)
+		return;
+	chi_log(CH_INFO, NULL, "a watched file has changed: %s: reloading", path);
+	worker.stale = true;
+}
+
 static void *run_job(void *arg)
 {
 	(void)arg;
 	if (worker.job == JOB_BOOT)
 		worker.code = chi_boot();
 	else if (worker.job == JOB_RELOAD)
-		worker.code = !chi_reload();
+		chi_reload();
 	else if (worker.job == JOB_REAP)
 		reap();
+	else if (worker.job == JOB_LOOK)
+		look();
 	else
 		drain();
 	atomic_store(&worker.done, true);
@@ -154,7 +178,7 @@ static void check_step(const struct pending *p)
 		        (long long)limit);
 		_exit(CHI_EXIT_UNAVAILABLE);
 	}
-	bool reloads = worker.job == JOB_RELOAD || worker.job == JOB_REAP;
+	bool reloads = worker.job == JOB_RELOAD || worker.job == JOB_REAP || worker.job == JOB_LOOK;
 	if (reloads && !worker.told) {
 		worker.told = true;
 		chi_log(CH_ERR, NULL, "the reload's step '%s' is not done after %lld ms: the server goes on, and only a restart ends this", step,
@@ -176,6 +200,7 @@ static void begin_drain(void)
 	atomic_store(&chi_daemon.shared.draining, 1);
 	chi_notify("STOPPING=1\nSTATUS=draining");
 	chi_log(CH_INFO, NULL, "stopping: not ready any more, serving on for drain_delay");
+	chi_reload_never();
 	begin_job(JOB_DRAIN);
 }
 
@@ -191,6 +216,29 @@ static void on_signal(int sig, struct pending *p)
 		_exit(0);
 	}
 	p->stop = true;
+}
+
+/* Milliseconds between two looks at the watched files; 0: there are none, or they are not to be looked at. */
+static int64_t watch_interval(void)
+{
+	const struct chi_conf *conf = chi_daemon.gen ? chi_daemon.gen->conf : NULL;
+	return conf && conf->server->watch_interval > 0 && chi_conf_watches(conf) ? conf->server->watch_interval : 0;
+}
+
+static int idle_ms(void)
+{
+	int64_t ms = watch_interval();
+	return ms && ms < 1000 ? (int)ms : 1000;
+}
+
+static bool watch_due(void)
+{
+	static int64_t next;
+	int64_t now = chi_clock(), ms = watch_interval();
+	if (!ms || now < next)
+		return false;
+	next = now + ms * 1000;
+	return true;
 }
 
 /* Returns the exit code when there is one, else -1. */
@@ -209,6 +257,10 @@ static int after_job(struct pending *p)
 		return worker.code;
 	if (job == JOB_RELOAD)
 		chi_notify("READY=1\nSTATUS=serving");
+	if (job == JOB_LOOK && worker.stale) {
+		worker.stale = false;
+		p->reload = true;
+	}
 	if (p->stop) {
 		begin_drain();
 	} else if (p->reload && chi_generations() < CHI_GENERATIONS) {
@@ -220,6 +272,8 @@ static int after_job(struct pending *p)
 		begin_job(JOB_RELOAD);
 	} else if (chi_reap_due()) {
 		begin_job(JOB_REAP);
+	} else if (watch_due()) {
+		begin_job(JOB_LOOK);
 	}
 	return -1;
 }
@@ -230,13 +284,16 @@ static int serve(int signals)
 	begin_job(JOB_BOOT);
 	for (;;) {
 		struct pollfd v[2] = { { signals, POLLIN, 0 }, { chi_daemon.wake, POLLIN, 0 } };
-		poll(v, 2, worker.job == JOB_NONE ? 1000 : 50);
+		poll(v, 2, worker.job == JOB_NONE ? idle_ms() : 50);
 		struct signalfd_siginfo si;
 		eventfd_t n;
 		while (read(signals, &si, sizeof si) == (ssize_t)sizeof si)
 			on_signal((int)si.ssi_signo, &p);
 		while (!eventfd_read(chi_daemon.wake, &n))
 			;
+		p.reload |= chi_reload_wanted();
+		if (p.stop && p.reload)
+			chi_reload_never();
 		int code = after_job(&p);
 		if (code >= 0)
 			return code;
@@ -252,7 +309,7 @@ static int serve(int signals)
 static int parse(int argc, char **argv, char *mode)
 {
 	static const struct option longs[] = {
-		{ "config", required_argument, NULL, 'c' }, { "option", required_argument, NULL, 'o' }, { "check", no_argument, NULL, 't' },
+		{ "config", required_argument, NULL, 'c' }, { "option", required_argument, NULL, 'o' }, { "check", no_argument, NULL, 't' }, { "strict", no_argument, NULL, 's' },
 		{ "dump-config", no_argument, NULL, 'T' }, { "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	int opt, n = 0;
@@ -261,6 +318,8 @@ static int parse(int argc, char **argv, char *mode)
 			chi_daemon.file = optarg;
 		else if (opt == 'o' && n < 255)
 			overrides[n++] = optarg;
+		else if (opt == 's')
+			chi_strict = stop_on_misuse;
 		else if (opt == 't' || opt == 'T')
 			*mode = (char)opt;
 		else if (opt == 'V' || opt == 'h')

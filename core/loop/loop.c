@@ -227,6 +227,8 @@ static void on_prepare(struct ev_loop *ev, ev_prepare *p, int revents)
 	(void)revents;
 	struct ch_loop *l = p->data;
 	chi_loop_settle(l);
+	int64_t took = chi_clock() - l->now;
+	l->slowest_turn = took > l->slowest_turn ? took : l->slowest_turn;
 	atomic_store_explicit(&l->busy_since, 0, memory_order_relaxed);
 }
 

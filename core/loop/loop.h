@@ -62,12 +62,15 @@ struct ch_loop {
 	_Atomic int64_t busy_since;
 	_Atomic(const char *) busy_plugin;
 	_Atomic(const char *) busy_hook;
+	int64_t slowest_turn;   /* microseconds, since account.c looked; how long the turn that ended took */
+	unsigned timed_closely; /* calls that account.c times yet */
 	_Atomic int64_t lag; /* microseconds: how late the last heartbeat post was served */
 
 	void *blocks; /* free arena blocks, see arena.c */
 	unsigned nblocks;
 	struct chi_slots *slots; /* ticket slots, see ticket.c */
 	struct chi_gen *gen;     /* the generation new work gets */
+	struct chi_gen *gens;    /* all that it has not let go, newest first */
 	struct ch_ctx *tasks;    /* background tasks, see ctx.c */
 	void *http;              /* the loop's struct chi_http */
 	char *scratch;           /* CHI_SCRATCH bytes */

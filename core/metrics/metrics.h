@@ -12,6 +12,8 @@
 #ifndef CHI_METRICS_H
 #define CHI_METRICS_H
 
+#include <chimera/inspect.h>
+
 #include <float.h>
 
 #include "core/chi.h"

@@ -8,8 +8,7 @@
 struct chi_build {
 	struct chi_gen *gen;
 	struct chi_report *report;
-	bool *edges;              /* [user * ninsts + provider] */
-	struct chi_inst **order;  /* providers before their users: the order of starting; the generation keeps it */
+	bool *used;               /* by index: something is bound to it, or it has routes, hooks, taps or checks */
 };
 
 /* A row of a table, of whatever size it was compiled with. NULL past the end. */
@@ -22,10 +21,17 @@ static inline const void *chi_row(const struct ch_table *t, size_t i)
 void chi_build_error(const struct chi_build *b, const struct chi_inst *i, const char *row, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 void chi_build_warn(const struct chi_build *b, const struct chi_inst *i, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* Memory of malloc that is freed with the generation. */
-void chi_build_keep(struct chi_build *b, void *p);
+/* Memory of malloc that is freed with the instance. */
+void chi_inst_keep(struct chi_inst *i, void *p);
+struct chi_inst *chi_inst_new(struct chi_build *b, struct chi_conf_inst *conf);
+void chi_inst_free(struct chi_inst *i);
 
-void chi_wire(struct chi_build *b);         /* wiring.c */
+/* wiring.c: binds the options of one instance, or of all and finds the order of starting, and who needs whom. */
+void chi_wire_one(struct chi_build *b, struct chi_inst *i);
+void chi_wire(struct chi_build *b);
+void chi_wire_needed(struct chi_build *b);
+/* carry.c: puts the running generation's instances in the place of those that are the same. */
+void chi_carry(struct chi_build *b, struct chi_gen *prev);
 void chi_order_hooks(struct chi_build *b);  /* order.c */
 const char *chi_phase_name(int phase);
 

@@ -6,8 +6,10 @@
 #include "core/plugin/host.h"
 #include "core/plugin/openapi.h"
 
+#include <chimera/inspect.h>
 #include <chimera/json.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #ifndef CHIMERA_VERSION
 #define CHIMERA_VERSION "0"
@@ -174,10 +176,31 @@ static int on_level_set(struct ch_self *self, struct ch_ctx *c)
 	return ch_refuse_param(c, CH_E_BAD_REQUEST, "level", "the body must be one of debug, info, warn, error");
 }
 
+static int on_reloaded(struct ch_ctx *c, void *data, int why, void *result)
+{
+	(void)data;
+	if (why != CH_READY || !result)
+		return ch_refuse(c, CH_E_DRAINING, 0, "the server is stopping: it takes no config any more");
+	int rc = ch_respond(c, 200, "application/json", result, strlen(result));
+	free(result);
+	return rc;
+}
+
+static int on_reload(struct ch_self *self, struct ch_ctx *c)
+{
+	(void)self;
+	ch_ticket t = chi_around.reload ? ch_suspend(c, 0, on_reloaded, NULL) : 0;
+	if (t && chi_around.reload(t))
+		return CH_AGAIN;
+	ch_unsuspend(t);
+	return ch_refuse(c, CH_E_OVERLOADED, 1000, "there is no memory for a reload now");
+}
+
 static const struct ch_route routes[] = {
 	{ .method = "GET", .pattern = "/openapi.json", .fn = on_openapi, .summary = "This document: the routes of this server" },
 	{ .method = "GET", .pattern = "/control/status", .cls = CHI_ROUTE_CONTROL, .fn = on_status },
 	{ .method = "GET", .pattern = "/control/plugins", .cls = CHI_ROUTE_CONTROL, .fn = on_plugins },
+	{ .method = "POST", .pattern = "/control/reload", .cls = CHI_ROUTE_CONTROL, .fn = on_reload },
 	{ .method = "GET", .pattern = "/control/log-level", .cls = CHI_ROUTE_CONTROL, .fn = on_level },
 	{ .method = "POST",
 		.pattern = "/control/log-level",

@@ -5,6 +5,7 @@
 #include "core/log/log.h"
 #include "core/metrics/metrics.h"
 #include "core/plugin/account.h"
+#include "core/plugin/cron.h"
 #include "core/plugin/host.h"
 #include "core/plugin/control.h"
 #include "core/plugin/openapi.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void (*chi_gen_retired)(struct chi_gen *g);
 
 /* ---- building ---- */
 
@@ -32,13 +32,13 @@ void chi_build_warn(const struct chi_build *b, const struct chi_inst *i, const c
 	va_end(ap);
 }
 
-void chi_build_keep(struct chi_build *b, void *p)
+void chi_inst_keep(struct chi_inst *i, void *p)
 {
-	void **v = realloc(b->gen->kept, (b->gen->nkept + 1) * sizeof *v);
+	void **v = realloc(i->kept, (i->nkept + 1) * sizeof *v);
 	if (!v)
 		abort();
-	b->gen->kept = v;
-	v[b->gen->nkept++] = p;
+	i->kept = v;
+	v[i->nkept++] = p;
 }
 
 struct chi_inst *chi_gen_find(const struct chi_gen *g, const char *id)
@@ -49,23 +49,83 @@ struct chi_inst *chi_gen_find(const struct chi_gen *g, const char *id)
 	return NULL;
 }
 
-static bool make_inst(struct chi_build *b, struct chi_conf_inst *conf, size_t index)
+bool chi_gen_has(const struct chi_gen *g, const struct chi_inst *i)
+{
+	for (size_t k = 0; k < g->ninsts; k++)
+		if (g->insts[k] == i)
+			return true;
+	return false;
+}
+
+bool chi_gen_needed(const struct chi_gen *g, const struct chi_inst *i)
+{
+	for (size_t k = 0; k < g->ninsts; k++)
+		if (g->insts[k] == i)
+			return g->needed[k];
+	return false;
+}
+
+int64_t chi_gen_checks_interval(const struct chi_gen *g)
+{
+	int64_t ms = 0;
+	for (size_t k = 0; k < g->ninsts; k++)
+		if (g->insts[k]->checks_interval > 0)
+			ms = g->insts[k]->checks_interval;
+	return ms;
+}
+
+/* Slots of a ctx: each living instance has one of its own, so that a carried one is found at the same place in every generation. */
+static bool *slots;
+static size_t nslots;
+
+static unsigned take_slot(void)
+{
+	size_t at = 0;
+	while (at < nslots && slots[at])
+		at++;
+	if (at == nslots) {
+		bool *v = realloc(slots, nslots + 64);
+		if (!v)
+			abort();
+		memset(v + nslots, 0, 64);
+		slots = v;
+		nslots += 64;
+	}
+	slots[at] = true;
+	return (unsigned)at;
+}
+
+static void give_slot(unsigned at)
+{
+	slots[at] = false;
+	for (size_t k = 0; k < nslots; k++)
+		if (slots[k])
+			return;
+	free(slots);
+	slots = NULL;
+	nslots = 0;
+}
+
+struct chi_inst *chi_inst_new(struct chi_build *b, struct chi_conf_inst *conf)
 {
 	const struct ch_plugin *p = conf->plugin;
 	struct chi_inst *i = calloc(1, sizeof *i);
 	if (!i)
-		return false;
-	b->gen->insts[index] = i;
-	i->index = (unsigned)index;
+		abort();
+	i->slot = take_slot();
 	i->conf = conf;
-	i->gen = b->gen;
+	i->home = b->gen->conf;
+	chi_conf_hold(i->home);
+	atomic_init(&i->gen, b->gen);
 	i->provides = calloc(p->provides.n + 1, sizeof *i->provides);
 	i->families = calloc(p->metrics.n + 1, sizeof *i->families);
 	i->self = (struct ch_self){ .size = sizeof i->self, .id = conf->id, .conf = conf->conf, .state = calloc(1, p->state_size + 1),
 	                            .rows = conf->rows, .nrows = conf->nrows, .plugin = p };
+	if (!i->provides || !i->families || !i->self.state)
+		abort();
 	for (size_t k = 0; k < p->provides.n; k++) {
 		const struct ch_provide *row = chi_row(&p->provides, k);
-		i->provides[k] = (struct ch_svc){ .size = sizeof(struct ch_svc), .vt = row->vt, .self = &i->self, .id = conf->id };
+		i->provides[k] = (struct ch_svc){ .size = sizeof(struct ch_svc), .vt = row->vt, .self = &i->self, .id = i->self.id };
 	}
 	i->task = (struct chi_hook){ .fn = chi_task_call, .inst = i, .phase = "task" };
 	chi_account_init(&i->task);
@@ -75,8 +135,24 @@ static bool make_inst(struct chi_build *b, struct chi_conf_inst *conf, size_t in
 		if (!i->families[k])
 			chi_build_error(b, i, NULL, NULL, "its metric %zu is refused: %s", k, err);
 	}
-	i->used = p->hooks.n || p->taps.n || p->routes.n || p->checks.n || !p->provides.n;
-	return true;
+	chi_crons_new(b, i);
+	return i;
+}
+
+void chi_inst_free(struct chi_inst *i)
+{
+	chi_tasks_drop(i);
+	chi_crons_free(i);
+	give_slot(i->slot);
+	for (size_t k = 0; k < i->nkept; k++)
+		free(i->kept[k]);
+	free(i->kept);
+	free(i->bound);
+	free(i->provides);
+	free(i->families);
+	free(i->self.state);
+	chi_conf_free(i->home);
+	free(i);
 }
 
 static void add_routes(struct chi_build *b, struct chi_inst *i)
@@ -87,7 +163,7 @@ static void add_routes(struct chi_build *b, struct chi_inst *i)
 		const char *pattern = row->pattern_option ? chi_conf_text(i->conf, row->pattern_option) : row->pattern;
 		char buf[256];
 		const char *why = chi_routes_add(b->gen->routes, i, row, pattern, buf, sizeof buf);
-		i->needed = i->needed || row->cls == CH_PUBLIC;
+		b->gen->needed[i->index] = b->gen->needed[i->index] || row->cls == CH_PUBLIC;
 		if (why)
 			chi_build_error(b, i, NULL, row->pattern_option, "its route %s %s is refused: %s", row->method ? row->method : "",
 			                pattern ? pattern : "", why);
@@ -126,38 +202,110 @@ static void trust(struct chi_build *b)
 			b->gen->ntrusted++; /* the config has refused what does not parse */
 }
 
-struct chi_gen *chi_gen_build(struct chi_conf *conf, struct chi_report *report)
+static void add_seams(struct chi_build *b, struct chi_inst *i)
+{
+	for (size_t k = 0; k < i->self.plugin->seams.n; k++) {
+		const struct ch_seam *row = chi_row(&i->self.plugin->seams, k);
+		if (row->seam < 0 || row->seam >= CH_SEAMS || !row->fn)
+			chi_build_error(b, i, NULL, NULL, "its seam %zu has number %d or no function: this is a bug in the plugin", k, row->seam);
+		else if (b->gen->seams[row->seam].fn)
+			chi_build_error(b, i, NULL, NULL, "[%s] fills the same seam: switch one of them off",
+			                b->gen->seams[row->seam].inst->self.id);
+		else {
+			b->gen->seams[row->seam].fn = row->fn;
+			b->gen->seams[row->seam].inst = i;
+		}
+	}
+}
+
+/* Leaves the instance `only` and what it uses, directly or by others; they come first in the order of starting anyway. */
+static void leave_only(struct chi_build *b, const char *only)
+{
+	struct chi_gen *g = b->gen;
+	struct chi_inst *root = chi_gen_find(g, only);
+	bool *keep = calloc(g->ninsts + 1, sizeof *keep);
+	size_t n = 0, m = 0;
+	if (!keep)
+		abort();
+	if (root)
+		keep[root->index] = true;
+	else
+		chi_report_add(b->report, CHI_R_ERROR, NULL, 0, "no enabled section has the id '%s'", only);
+	for (size_t k = g->ninsts; k-- > 0;)
+		for (size_t p = 0; keep[g->order[k]->index] && p < g->order[k]->nbound; p++)
+			keep[g->order[k]->bound[p]->index] = true;
+	for (size_t k = 0; k < g->ninsts; k++)
+		if (keep[g->order[k]->index])
+			g->order[m++] = g->order[k];
+	for (size_t k = 0; k < g->ninsts; k++) {
+		if (keep[k])
+			g->insts[n++] = g->insts[k];
+		else
+			chi_inst_free(g->insts[k]);
+	}
+	for (size_t k = 0; k < n; k++)
+		g->insts[k]->index = (unsigned)k;
+	g->ninsts = n;
+	free(keep);
+}
+
+static void make_insts(struct chi_build *b)
+{
+	struct chi_gen *g = b->gen;
+	size_t n = g->conf->ninsts + 1; /* the core's own routes come as an instance like any other */
+	g->insts = calloc(n, sizeof(struct chi_inst *));
+	g->fresh = calloc(n, sizeof(struct chi_inst *));
+	g->order = calloc(n, sizeof(struct chi_inst *));
+	g->needed = calloc(n, sizeof *g->needed);
+	g->routes = chi_routes_new();
+	b->used = calloc(n, sizeof *b->used);
+	if (!g->insts || !g->fresh || !g->order || !g->needed || !g->routes || !b->used)
+		abort();
+	for (size_t k = 0; k < n; k++, g->ninsts++) {
+		g->insts[k] = chi_inst_new(b, k + 1 < n ? g->conf->insts[k] : &chi_control_inst);
+		g->insts[k]->index = (unsigned)k;
+	}
+}
+
+static void pack(struct chi_build *b)
+{
+	struct chi_gen *g = b->gen;
+	for (size_t k = 0; k < g->ninsts; k++) {
+		struct chi_inst *i = g->insts[k];
+		const struct ch_plugin *p = i->self.plugin;
+		b->used[k] = p->hooks.n || p->taps.n || p->routes.n || p->checks.n || p->crons.n || p->commands.n || p->seams.n || !p->provides.n;
+		g->nslots = i->slot + 1 > g->nslots ? i->slot + 1 : g->nslots;
+		add_routes(b, i);
+		add_taps(b, i);
+		add_seams(b, i);
+	}
+	chi_order_hooks(b);
+	name_routes(g);
+}
+
+struct chi_gen *chi_gen_build(struct chi_conf *conf, struct chi_gen *prev, const char *only, struct chi_report *report)
 {
 	size_t before = chi_report_errors(report);
 	struct chi_gen *g = aligned_alloc(64, (sizeof *g + 63) & ~(size_t)63);
 	if (!g)
 		return NULL;
 	memset(g, 0, sizeof *g);
-	size_t builtin = 1; /* the core's own routes come as an instance like any other */
 	struct chi_build b = { .gen = g, .report = report };
 	g->conf = conf;
-	g->insts = calloc(conf->ninsts + builtin, sizeof *g->insts);
-	g->routes = chi_routes_new();
-	if (!g->insts || !g->routes)
-		abort();
-	for (size_t k = 0; k < conf->ninsts; k++, g->ninsts++)
-		if (!make_inst(&b, conf->insts[k], k))
-			abort();
-	if (!make_inst(&b, &chi_control_inst, g->ninsts++))
-		abort();
-	b.edges = calloc(g->ninsts * g->ninsts + 1, sizeof *b.edges);
-	b.order = g->order = calloc(g->ninsts + 1, sizeof *g->order);
-	if (!b.edges || !b.order)
-		abort();
-	for (size_t k = 0; k < g->ninsts; k++) {
-		add_routes(&b, g->insts[k]);
-		add_taps(&b, g->insts[k]);
-	}
+	make_insts(&b);
 	trust(&b);
 	chi_wire(&b);
-	chi_order_hooks(&b);
-	name_routes(g);
-	free(b.edges);
+	bool wired = chi_report_errors(report) == before;
+	if (wired && only)
+		leave_only(&b, only);
+	if (wired && prev)
+		chi_carry(&b, prev);
+	for (size_t k = 0; k < g->ninsts; k++)
+		g->insts[k]->refs++;
+	pack(&b);
+	if (wired && !only) /* what is bound to nothing may be bound to the name that was mistyped */
+		chi_wire_needed(&b);
+	free(b.used);
 	if (chi_report_errors(report) == before && !chi_openapi_make(g))
 		chi_report_add(report, CHI_R_ERROR, NULL, 0, "no memory for /openapi.json");
 	if (chi_report_errors(report) == before)
@@ -172,16 +320,16 @@ void chi_gen_free(struct chi_gen *g)
 		return;
 	chi_openapi_free(g);
 	for (size_t k = 0; k < g->ninsts; k++) {
-		free(g->insts[k]->provides);
-		free(g->insts[k]->families);
-		free(g->insts[k]->self.state);
-		free(g->insts[k]);
+		if (g->fresh[k])
+			chi_inst_free(g->fresh[k]);
+		if (--g->insts[k]->refs == 0)
+			chi_inst_free(g->insts[k]);
 	}
-	for (int p = 0; p <= CH_P_END; p++)
+	for (int p = 0; p <= CH_P_CALL_END; p++)
 		free(g->phases[p].hooks);
-	for (size_t k = 0; k < g->nkept; k++)
-		free(g->kept[k]);
-	free(g->kept);
+	free(g->checks);
+	free(g->needed);
+	free(g->fresh);
 	free(g->trusted);
 	free(g->taps);
 	free(g->order);
@@ -189,92 +337,4 @@ void chi_gen_free(struct chi_gen *g)
 	chi_routes_free(g->routes);
 	chi_conf_free(g->conf);
 	free(g);
-}
-
-/* ---- checking and starting ---- */
-
-struct chi_checking chi_checking; /* where ch_config_error of the running check goes */
-
-bool chi_gen_check(struct chi_gen *g, struct chi_report *report)
-{
-	size_t before = chi_report_errors(report);
-	chi_checking.report = report;
-	for (size_t k = 0; k < g->ninsts; k++) {
-		struct chi_inst *i = g->insts[k];
-		size_t own = chi_report_errors(report);
-		if (i->self.plugin->check && i->self.plugin->check(&i->self) != CH_OK && chi_report_errors(report) == own)
-			chi_report_add(report, CHI_R_ERROR, i->conf->file, i->conf->line,
-				"[%s] refuses its config and does not say why: a bug in the plugin", i->self.id);
-	}
-	chi_checking.report = NULL;
-	return chi_report_errors(report) == before;
-}
-
-bool chi_gen_start(struct chi_gen *g, void (*step)(const char *name), char *why, size_t cap)
-{
-	for (size_t k = 0; k < g->ninsts; k++) {
-		struct chi_inst *i = g->order[k];
-		char name[80];
-		snprintf(name, sizeof name, "start %s", i->self.id);
-		step(name);
-		if (i->self.plugin->start && i->self.plugin->start(&i->self) != CH_OK) {
-			snprintf(why, cap, "[%s] did not start: see the lines above", i->self.id);
-			chi_gen_stop(g);
-			return false;
-		}
-		i->started = true;
-	}
-	return true;
-}
-
-void chi_gen_stop(struct chi_gen *g)
-{
-	for (size_t k = g->ninsts; k-- > 0;) {
-		struct chi_inst *i = g->order[k];
-		if (i->started && i->self.plugin->stop)
-			i->self.plugin->stop(&i->self);
-		i->started = false;
-	}
-}
-
-/* ---- on the loops ---- */
-
-static void leave(struct ch_loop *l, struct chi_gen *g)
-{
-	for (size_t k = g->ninsts; k-- > 0;) {
-		struct chi_inst *i = g->order[k];
-		if (i->self.plugin->loop_stop)
-			i->self.plugin->loop_stop(&i->self, l);
-	}
-	g->loops[l->index].left = true;
-	if (atomic_fetch_sub(&g->loops_left, 1) == 1 && chi_gen_retired)
-		chi_gen_retired(g);
-}
-
-void chi_gen_release(struct ch_loop *l, struct chi_gen *g)
-{
-	if (--g->loops[l->index].held == 0 && l->gen != g && !g->loops[l->index].left)
-		leave(l, g);
-}
-
-void chi_gen_enter(struct ch_loop *l, struct chi_gen *g)
-{
-	struct chi_gen *old = l->gen;
-	for (size_t k = 0; k < g->ninsts; k++) {
-		struct chi_inst *i = g->order[k];
-		if (i->self.plugin->loop_start && i->self.plugin->loop_start(&i->self, l) != CH_OK)
-			chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = i->self.id },
-				"loop_start failed on %s: this instance may not work there", l->name);
-	}
-	l->gen = g;
-	if (old && !old->loops[l->index].held)
-		leave(l, old);
-}
-
-void chi_gen_leave(struct ch_loop *l)
-{
-	struct chi_gen *g = l->gen;
-	l->gen = NULL;
-	if (g && !g->loops[l->index].held && !g->loops[l->index].left)
-		leave(l, g);
 }

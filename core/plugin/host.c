@@ -4,9 +4,15 @@
 #include "core/http/http.h"
 #include "core/log/log.h"
 #include "core/metrics/metrics.h"
+#include "core/plugin/command.h"
 #include "core/plugin/control.h"
+#include "core/plugin/degraded.h"
+#include "core/plugin/resolve.h"
+#include "core/plugin/secret.h"
+#include "core/plugin/thread.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 struct chi_surroundings chi_around;
 
@@ -36,7 +42,7 @@ static struct ch_facts *host_facts(struct ch_ctx *c)
 
 static void **host_slot(struct ch_self *s, struct ch_ctx *c)
 {
-	return &c->slots[chi_inst_of(s)->index];
+	return &c->slots[chi_inst_of(s)->slot];
 }
 
 static struct ch_loop *host_loop(struct ch_ctx *c)
@@ -167,6 +173,8 @@ static int host_vrefuse(struct ch_ctx *c, int code, int64_t retry_after_ms, cons
 	char detail[1024];
 	vsnprintf(detail, sizeof detail, fmt, ap);
 	c->facts.code = chi_problem_name(code);
+	if (c->command)
+		chi_command_refuse(c, detail);
 	return c->req ? chi_problem(c->req, code, retry_after_ms, param, detail) : CH_DONE;
 }
 
@@ -241,20 +249,57 @@ static void host_checks_walk(void (*fn)(void *, const struct ch_check_state *), 
 
 static void host_checks_interval(struct ch_self *s, int64_t ms)
 {
-	chi_inst_of(s)->gen->checks_interval = ms;
+	chi_inst_of(s)->checks_interval = ms;
 }
 
 static void host_instances_walk(struct ch_self *s, void (*fn)(void *, const struct ch_instance *), void *data)
 {
-	const struct chi_gen *g = chi_inst_of(s)->gen;
+	const struct chi_gen *g = atomic_load(&chi_inst_of(s)->gen);
 	for (size_t k = 0; k < g->ninsts; k++) {
 		const struct chi_inst *i = g->insts[k];
 		if (i->conf != &chi_control_inst)
 			fn(data, &(struct ch_instance){ .size = sizeof(struct ch_instance),
 					 .id = i->self.id,
 					 .plugin = i->self.plugin->name,
-					 .needed = i->needed });
+					 .needed = g->needed[k] });
 	}
+}
+
+/* ---- calls, seams, spans, commands ---- */
+
+static bool host_fault(struct ch_ctx *c, int seam, struct ch_fault *out)
+{
+	if (seam < 0 || seam >= CH_SEAMS || !c->gen->seams[seam].fn)
+		return false;
+	return c->gen->seams[seam].fn(&c->gen->seams[seam].inst->self, c, out);
+}
+
+static int host_vout(struct ch_ctx *c, const char *fmt, va_list ap)
+{
+	char small[1024], *text = small;
+	va_list again;
+	va_copy(again, ap);
+	int n = vsnprintf(small, sizeof small, fmt, again);
+	va_end(again);
+	if (n >= (int)sizeof small && (text = malloc((size_t)n + 1)))
+		vsnprintf(text, (size_t)n + 1, fmt, ap);
+	int rc = n < 0 || !text ? CH_ERROR : chi_command_out(c, text, (size_t)n);
+	if (text != small)
+		free(text);
+	return rc;
+}
+
+/* ---- threads, names, secrets ---- */
+
+static int host_resolve(struct ch_self *s, const char *host, struct ch_addrs *out, ch_ticket t)
+{
+	return chi_resolve(chi_inst_of(s), host, out, t);
+}
+
+static struct ch_thread *host_thread(struct ch_self *s, const char *name, ch_fn fn, void *data)
+{
+	(void)s;
+	return chi_thread_new(name, fn, data);
 }
 
 const struct ch_host chi_host = {
@@ -317,4 +362,20 @@ const struct ch_host chi_host = {
 	.code_info = chi_problem_info,
 	.checks_interval = host_checks_interval,
 	.instances_walk = host_instances_walk,
+	.call_hooks = chi_call_hooks,
+	.call_end = chi_call_end,
+	.call = chi_call,
+	.fault = host_fault,
+	.span_begin = chi_span_begin,
+	.span_note = chi_span_note,
+	.span_end = chi_span_end,
+	.spans_walk = chi_spans_walk,
+	.vout = host_vout,
+	.thread = host_thread,
+	.thread_join = chi_thread_join,
+	.resolve = host_resolve,
+	.secret_alloc = chi_secret_alloc,
+	.secret_free = chi_secret_free,
+	.vdegraded = chi_degraded,
+	.degraded_walk = chi_degraded_walk,
 };

@@ -3,6 +3,8 @@
 #ifndef CHI_HOST_H
 #define CHI_HOST_H
 
+#include <chimera/inspect.h>
+
 #include "core/conf/report.h"
 #include "core/plugin/gen.h"
 
@@ -19,6 +21,7 @@ struct chi_surroundings {
 	unsigned nloops;
 	bool (*offload)(struct chi_inst *, void *(*work)(void *), void *data, ch_ticket, ch_fn drop); /* [any] */
 	void (*server)(struct ch_server *);                                                         /* [any] */
+	bool (*reload)(ch_ticket); /* [any] wants a reload; the ticket gets its report, JSON of malloc, or NULL; false: not now. May be NULL */
 	void (*checks_walk)(void (*)(void *, const struct ch_check_state *), void *);                /* [any] */
 };
 extern struct chi_surroundings chi_around;

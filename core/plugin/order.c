@@ -11,7 +11,7 @@ struct item {
 	bool placed;
 };
 
-static const char *const names[] = { NULL, "headers", "auth", "limit", "body", "content", "response", "end" };
+static const char *const names[] = { NULL, "headers", "auth", "limit", "body", "content", "response", "end", "call", "call_end" };
 
 const char *chi_phase_name(int phase)
 {
@@ -56,7 +56,7 @@ static void place_band(struct chi_build *b, struct item *v, size_t n, int phase,
 			if (v[i].placed || v[i].row->phase != phase || v[i].row->band != band || !free_to_go(v, n, i))
 				continue;
 			struct chi_hook *h = &chain->hooks[chain->n++];
-			*h = (struct chi_hook){ .fn = v[i].row->fn, .inst = v[i].inst, .phase = names[phase] };
+			*h = (struct chi_hook){ .fn = v[i].row->fn, .inst = v[i].inst, .phase = names[phase], .budget = v[i].row->budget_us };
 			chi_account_init(h);
 			v[i].placed = moved = true;
 		}
@@ -78,14 +78,14 @@ void chi_order_hooks(struct chi_build *b)
 	for (size_t k = 0; k < g->ninsts; k++)
 		n += g->insts[k]->self.plugin->hooks.n;
 	struct item *v = calloc(n + 1, sizeof *v);
-	for (int p = CH_P_HEADERS; p <= CH_P_END; p++)
+	for (int p = CH_P_HEADERS; p <= CH_P_CALL_END; p++)
 		g->phases[p].hooks = calloc(n + 1, sizeof *g->phases[p].hooks);
 	n = 0;
 	for (size_t k = 0; v && k < g->ninsts; k++) {
 		const struct ch_table *t = &g->insts[k]->self.plugin->hooks;
 		for (size_t r = 0; r < t->n; r++) {
 			const struct ch_hook *row = chi_row(t, r);
-			if (row->phase < CH_P_HEADERS || row->phase > CH_P_END || !row->fn || row->band < CH_EARLY || row->band > CH_LATE)
+			if (row->phase < CH_P_HEADERS || row->phase > CH_P_CALL_END || !row->fn || row->band < CH_EARLY || row->band > CH_LATE)
 				chi_build_error(b, g->insts[k], NULL, NULL,
 					"its hook %zu has phase %d, band %d or no function: this is a bug in the plugin", r, row->phase,
 					row->band);
@@ -93,7 +93,7 @@ void chi_order_hooks(struct chi_build *b)
 				v[n++] = (struct item){ row, g->insts[k], false };
 		}
 	}
-	for (int p = CH_P_HEADERS; p <= CH_P_END && v; p++)
+	for (int p = CH_P_HEADERS; p <= CH_P_CALL_END && v; p++)
 		for (int band = CH_EARLY; band <= CH_LATE; band++)
 			place_band(b, v, n, p, band);
 	free(v);

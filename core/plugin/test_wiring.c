@@ -17,14 +17,16 @@ struct many_conf { struct ch_svcs things; };
 static const size_t vtable[] = { sizeof(size_t) };
 static char started[128];
 
-static int on_start(struct ch_self *self)
+static int on_start(struct ch_self *self, const struct ch_self *prev)
 {
+	(void)prev;
 	strcat(strcat(started, self->id), " ");
 	return CH_OK;
 }
 
-static int on_fail(struct ch_self *self)
+static int on_fail(struct ch_self *self, const struct ch_self *prev)
 {
+	(void)prev;
 	ch_log(self, NULL, CH_ERR, "no");
 	return CH_ERROR;
 }

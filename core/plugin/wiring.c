@@ -22,7 +22,7 @@ static const struct ch_svc *choose(const struct chi_build *b, const struct chi_i
 	const struct ch_svc *best = NULL, *tie = NULL;
 	int best_rank = 0, rank;
 	for (size_t k = 0; k < b->gen->ninsts; k++) {
-		const struct ch_svc *s = b->gen->insts[k] == self ? NULL : provides(b->gen->insts[k], o->iface, &rank);
+		const struct ch_svc *s = k == self->index ? NULL : provides(b->gen->insts[k], o->iface, &rank);
 		if (!s)
 			continue;
 		if (!best || rank > best_rank) {
@@ -48,7 +48,7 @@ static const char *providers(const struct chi_build *b, const struct chi_inst *s
 	int rank, n = snprintf(out, cap, "those that provide %s: ", iface);
 	size_t at = (size_t)n, none = at;
 	for (size_t k = 0; k < b->gen->ninsts; k++)
-		if (b->gen->insts[k] != self && provides(b->gen->insts[k], iface, &rank) && at < cap)
+		if (k != self->index && provides(b->gen->insts[k], iface, &rank) && at < cap)
 			at += (size_t)snprintf(out + at, cap - at, "%s%s", at > none ? ", " : "", b->gen->insts[k]->self.id);
 	if (at == none)
 		snprintf(out, cap, "nothing that is enabled provides %s", iface);
@@ -66,18 +66,21 @@ static const struct ch_svc *named(
 		chi_build_error(b, self, row, o->name, "no enabled section has the id '%s'; %s", id, providers(b, self, o->iface, list, sizeof list));
 	else if (!s)
 		chi_build_error(b, self, row, o->name, "[%s] provides no %s", id, o->iface);
-	else if (i == self)
+	else if (i->index == self->index)
 		chi_build_error(b, self, row, o->name, "[%s] cannot use itself", id);
 	else
 		return s;
 	return NULL;
 }
 
-static void depend(struct chi_build *b, struct chi_inst *self, const struct ch_svc *s)
+static void depend(struct chi_inst *self, const struct ch_svc *s)
 {
 	struct chi_inst *p = chi_inst_of(s->self);
-	p->used = true;
-	b->edges[self->index * b->gen->ninsts + p->index] = true;
+	struct chi_inst **v = realloc(self->bound, (self->nbound + 1) * sizeof(struct chi_inst *));
+	if (!v)
+		abort();
+	self->bound = v;
+	v[self->nbound++] = p;
 }
 
 static void bind_one(struct chi_build *b, struct chi_inst *i, const char *row, const struct ch_option *o, char *conf, const char *text)
@@ -89,7 +92,7 @@ static void bind_one(struct chi_build *b, struct chi_inst *i, const char *row, c
 		s = named(b, i, row, o, text);
 	*(const struct ch_svc **)(void *)(conf + o->offset) = s;
 	if (s)
-		depend(b, i, s);
+		depend(i, s);
 }
 
 static void bind_many(struct chi_build *b, struct chi_inst *i, const char *row, const struct ch_option *o, char *conf, const char *text)
@@ -99,16 +102,16 @@ static void bind_many(struct chi_build *b, struct chi_inst *i, const char *row, 
 	int rank;
 	if (!v)
 		return;
-	chi_build_keep(b, v);
+	chi_inst_keep(i, v);
 	if (text && !strcmp(text, "*")) {
 		for (size_t k = 0; k < b->gen->ninsts; k++)
-			if (b->gen->insts[k] != i && (v[n] = provides(b->gen->insts[k], o->iface, &rank)))
-				depend(b, i, v[n++]);
+			if (k != i->index && (v[n] = provides(b->gen->insts[k], o->iface, &rank)))
+				depend(i, v[n++]);
 	} else if (text) {
 		char *copy = strdup(text), *save = NULL;
 		for (char *id = copy ? strtok_r(copy, ", ", &save) : NULL; id && n < b->gen->ninsts; id = strtok_r(NULL, ", ", &save))
 			if ((v[n] = named(b, i, row, o, id)))
-				depend(b, i, v[n++]);
+				depend(i, v[n++]);
 		free(copy);
 	}
 	if (!n && (o->flags & CH_O_REQUIRED))
@@ -129,50 +132,60 @@ static void bind_table(struct chi_build *b, struct chi_inst *i, const char *row,
 }
 
 /* Depth first, providers before their users. A way back to an instance that is still open is a cycle. */
-static bool visit(struct chi_build *b, size_t at, uint8_t *mark, size_t *n)
+static bool visit(struct chi_build *b, struct chi_inst *i, uint8_t *mark, size_t *n)
 {
-	size_t all = b->gen->ninsts;
-	mark[at] = 1;
-	for (size_t k = 0; k < all; k++) {
-		if (!b->edges[at * all + k] || mark[k] == 2)
+	mark[i->index] = 1;
+	for (size_t k = 0; k < i->nbound; k++) {
+		struct chi_inst *p = i->bound[k];
+		if (mark[p->index] == 2)
 			continue;
-		if (mark[k] == 1) {
-			chi_build_error(b, b->gen->insts[at], NULL, NULL,
-				"[%s] and [%s] use each other, directly or by others: break the circle", b->gen->insts[at]->self.id,
-				b->gen->insts[k]->self.id);
+		if (mark[p->index] == 1) {
+			chi_build_error(b, i, NULL, NULL, "[%s] and [%s] use each other, directly or by others: break the circle", i->self.id,
+			                p->self.id);
 			return false;
 		}
-		if (!visit(b, k, mark, n))
+		if (!visit(b, p, mark, n))
 			return false;
 	}
-	mark[at] = 2;
-	b->order[(*n)++] = b->gen->insts[at];
+	mark[i->index] = 2;
+	b->gen->order[(*n)++] = i;
 	return true;
+}
+
+void chi_wire_one(struct chi_build *b, struct chi_inst *i)
+{
+	i->nbound = 0;
+	bind_table(b, i, NULL, &i->self.plugin->options, i->self.conf);
+	for (size_t r = 0; r < i->self.nrows; r++)
+		bind_table(b, i, i->self.rows[r].name, &i->self.plugin->row_options, i->self.rows[r].conf);
 }
 
 void chi_wire(struct chi_build *b)
 {
 	struct chi_gen *g = b->gen;
-	for (size_t k = 0; k < g->ninsts; k++) {
-		struct chi_inst *i = g->insts[k];
-		bind_table(b, i, NULL, &i->self.plugin->options, i->self.conf);
-		for (size_t r = 0; r < i->self.nrows; r++)
-			bind_table(b, i, i->self.rows[r].name, &i->self.plugin->row_options, i->self.rows[r].conf);
-	}
+	for (size_t k = 0; k < g->ninsts; k++)
+		chi_wire_one(b, g->insts[k]);
 	uint8_t *mark = calloc(g->ninsts + 1, 1);
 	size_t n = 0;
 	for (size_t k = 0; mark && k < g->ninsts; k++)
-		if (!mark[k] && !visit(b, k, mark, &n))
+		if (!mark[k] && !visit(b, g->insts[k], mark, &n))
 			break;
 	free(mark);
-	for (size_t k = n; k-- > 0;) /* users before providers */
-		for (size_t p = 0; p < g->ninsts; p++)
-			if (b->order[k]->needed && b->edges[b->order[k]->index * g->ninsts + p])
-				g->insts[p]->needed = true;
-	if (chi_report_errors(b->report))
-		return; /* what is bound to nothing may be bound to the name that was mistyped */
+}
+
+void chi_wire_needed(struct chi_build *b)
+{
+	struct chi_gen *g = b->gen;
+	for (size_t k = g->ninsts; k-- > 0;) { /* users before providers */
+		const struct chi_inst *user = g->order[k];
+		for (size_t p = 0; p < user->nbound; p++) {
+			b->used[user->bound[p]->index] = true;
+			if (g->needed[user->index])
+				g->needed[user->bound[p]->index] = true;
+		}
+	}
 	for (size_t k = 0; k < g->ninsts; k++)
-		if (!g->insts[k]->used)
+		if (!b->used[k])
 			chi_build_warn(
 				b, g->insts[k], "nothing uses [%s]: bind it to an option or take the section away", g->insts[k]->self.id);
 }

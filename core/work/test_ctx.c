@@ -443,7 +443,8 @@ static void a_reload_lets_old_requests_end_and_stops_their_plugins_after(void **
 	struct ch_ctx *old = ctx;
 
 	(void)state;
-	assert_true(ch_test_start(t)); /* the same config again: a new generation */
+	ch_test_config(t, "[script]\nword = another\n");
+	assert_true(ch_test_start(t)); /* the instance has a successor */
 	assert_int_equal(starts, 2);
 	assert_int_equal(stops, 0);
 	handler = answer_ok;

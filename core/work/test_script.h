@@ -70,8 +70,9 @@ static int on_x(struct ch_self *self, struct ch_ctx *c)
 	return rc;
 }
 
-static int on_start(struct ch_self *self)
+static int on_start(struct ch_self *self, const struct ch_self *prev)
 {
+	(void)prev;
 	(void)self;
 	starts++;
 	return CH_OK;
@@ -87,7 +88,11 @@ static const struct ch_hook hooks[] = { { .phase = CH_P_LIMIT, .fn = on_limit },
 	{ .phase = CH_P_END, .fn = on_end } };
 static const struct ch_route routes[] = { { .method = "GET", .pattern = "/x", .fn = on_x },
 	{ .method = "POST", .pattern = "/x", .fn = on_x, .body = CH_BODY_BUFFER } };
-static const struct ch_plugin script = { .size = sizeof(script), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "script",
+struct script_conf {
+	const char *word; /* for configs that differ */
+};
+static const struct ch_option options[] = { CH_OPT(struct script_conf, word, STR, .help = "Nothing") };
+static const struct ch_plugin script = { .size = sizeof(script), .conf_size = sizeof(struct script_conf), .options = CH_TABLE(options), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "script",
 	.version = "0", .summary = "Does what the test says", .hooks = CH_TABLE(hooks), .routes = CH_TABLE(routes), .start = on_start,
 	.stop = on_stop };
 

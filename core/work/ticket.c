@@ -12,6 +12,7 @@
 #include "core/work/work.h"
 
 #include "core/log/log.h"
+#include "core/plugin/misuse.h"
 
 #include <stdlib.h>
 
@@ -147,9 +148,7 @@ static void spend(struct chi_slot *s, int why)
 	c->pins++; /* fn may take this very ticket back */
 	const struct chi_hook *hook = s->hook;
 	uint32_t wait = s->wait;
-	chi_ctx_enter(c, hook);
-	int rc = s->fn(c, s->data, why, NULL);
-	chi_ctx_leave(c, hook);
+	int rc = chi_ctx_call(c, hook, wait, s->fn, s->data, why, NULL);
 	chi_ctx_resumed(c, wait, rc);
 	chi_ctx_unpin(c);
 }
@@ -180,14 +179,12 @@ static void on_delivery(struct ch_loop *l, struct chi_msg *m)
 	c->armed--;
 	c->pins++; /* the ctx must outlive the call */
 	slot_put(s);
-	chi_ctx_enter(c, hook);
-	int rc = fn(c, data, CH_READY, result);
-	chi_ctx_leave(c, hook);
+	int rc = chi_ctx_call(c, hook, wait, fn, data, CH_READY, result);
 	chi_ctx_resumed(c, wait, rc);
 	chi_ctx_unpin(c);
 }
 
-ch_ticket chi_ticket_new(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, void *data)
+ch_ticket chi_ticket_timeless(struct ch_ctx *c, ch_resumed fn, void *data)
 {
 	struct ch_loop *l = c->loop;
 	struct chi_slot *s = c->ended ? NULL : slot_get(l);
@@ -210,6 +207,15 @@ ch_ticket chi_ticket_new(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, vo
 	c->pins++;
 	c->armed++;
 	chi_timer_init(&s->timer, l, on_timeout, s);
+	atomic_store_explicit(&s->state, word(generation, ARMED), memory_order_release);
+	return ticket_of(l, s, generation);
+}
+
+ch_ticket chi_ticket_new(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, void *data)
+{
+	ch_ticket t = chi_ticket_timeless(c, fn, data);
+	if (!t)
+		return 0;
 	if (c->deadline) {
 		int64_t left = (c->deadline - chi_clock()) / 1000;
 		left = left < 0 ? 0 : left;
@@ -217,9 +223,8 @@ ch_ticket chi_ticket_new(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, vo
 			timeout_ms = left ? left : 1;
 	}
 	if (timeout_ms > 0)
-		chi_timer_set(&s->timer, timeout_ms);
-	atomic_store_explicit(&s->state, word(generation, ARMED), memory_order_release);
-	return ticket_of(l, s, generation);
+		chi_timer_set(&c->tickets->timer, timeout_ms);
+	return t;
 }
 
 bool chi_ticket_resume(ch_ticket t, void *result, ch_fn drop)
@@ -236,8 +241,10 @@ bool chi_ticket_resume(ch_ticket t, void *result, ch_fn drop)
 		bool confirms = s && atomic_compare_exchange_strong(&s->state, &w, word(generation, CONFIRMED));
 		if (drop)
 			drop(result);
-		if (!confirms)
+		if (!confirms) {
+			chi_misuse(NULL, NULL, "a ticket was resumed twice, or after it was taken back: resume each exactly once");
 			return false;
+		}
 	}
 	s->msg.fn = on_delivery;
 	if (chi_loop_here() == l)
@@ -270,9 +277,25 @@ void chi_ticket_take_back(ch_ticket t)
 
 void chi_ticket_gone(struct ch_ctx *c)
 {
+	uint32_t wait = chi_call_wait(c);
 	for (struct chi_slot *s = c->oldest; s; s = s->newer)
-		if (s->wait == c->wait && (atomic_load_explicit(&s->state, memory_order_relaxed) & 7) == ARMED) {
+		if (s->wait == wait && (atomic_load_explicit(&s->state, memory_order_relaxed) & 7) == ARMED) {
 			spend(s, CH_GONE);
 			return;
 		}
+}
+
+void chi_ticket_end(ch_ticket t, bool gone, void *result)
+{
+	struct ch_loop *l;
+	struct chi_slot *s = slot_of(t, &l);
+	if (!gone) {
+		chi_ticket_resume(t, result, NULL);
+		return;
+	}
+	struct ch_ctx *c = s->ctx;
+	c->pins++;
+	spend(s, CH_GONE);
+	chi_ticket_take_back(t);
+	chi_ctx_unpin(c);
 }

@@ -16,13 +16,17 @@
 struct chi_inst;
 struct chi_gen;
 struct chi_slot;
+struct chi_frame;
+struct chi_spans;
+struct chi_command;
 
 /* One hook in a packed chain. */
 struct chi_hook {
 	int (*fn)(struct ch_self *, struct ch_ctx *);
 	struct chi_inst *inst;
 	const char *phase;                         /* "auth", for logs and the heartbeat */
-	unsigned calls, errors, seconds, bytes;    /* metric series, see plugin/account.c */
+	int64_t budget;                            /* microseconds; 0: the config's */
+	unsigned calls, errors, seconds, bytes, over; /* metric series, see plugin/account.c */
 };
 
 struct chi_chain {
@@ -54,7 +58,11 @@ struct ch_ctx {
 	bool gone;              /* the client left, or the task's time is over */
 	bool ended;
 	const struct chi_hook *running; /* whose code is on the stack; NULL: nobody's, or not known */
-	uint32_t wait;          /* which call of a hook this is: a ticket of an earlier one does not count any more */
+	uint32_t wait, waits;   /* which call of a hook this is: a ticket of another one does not count; the last number given */
+	struct chi_frame *frame; /* an inner chain runs, see call.c */
+	void *call;             /* what it is about */
+	struct chi_spans *spans; /* see span.c */
+	struct chi_command *command; /* it is one, see plugin/command.h */
 	int64_t sampled_at;
 	size_t sampled_used;
 	struct ch_facts facts;
@@ -74,24 +82,55 @@ void chi_ctx_end_hooks(struct ch_ctx *c); /* END now, once; chi_ctx_end does not
 
 /* Tasks. [any] */
 bool chi_task_start(struct chi_inst *inst, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data, ch_fn drop);
+/* The same; ended(data) when its last ticket is confirmed and its memory goes. */
+bool chi_task_begin(
+	struct chi_inst *inst, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data, ch_fn drop, ch_fn ended);
 int chi_task_call(struct ch_self *self, struct ch_ctx *c); /* the hook function of tasks */
 /* Each task of the loop that waits hears GONE. */
 void chi_tasks_gone(struct ch_loop *l);
+/* The loops have taken the instance: what it began before, runs. */
+void chi_tasks_live(struct chi_inst *inst);
+/* It will never be taken: what it began is dropped. */
+void chi_tasks_drop(struct chi_inst *inst);
 
 /* Tickets; see ch_suspend and its kin. */
 ch_ticket chi_ticket_new(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, void *data);
 void chi_ticket_take_back(ch_ticket t);
 bool chi_ticket_resume(ch_ticket t, void *result, ch_fn drop); /* [any] */
 void chi_ticket_gone(struct ch_ctx *c);                        /* GONE to the oldest armed ticket */
+ch_ticket chi_ticket_timeless(struct ch_ctx *c, ch_resumed fn, void *data); /* not even the ctx's deadline ends it */
+void chi_ticket_end(ch_ticket t, bool gone, void *result);     /* resumes it, or tells it GONE at once and takes it back */
 bool chi_slots_new(struct ch_loop *l);
 void chi_slots_free(struct ch_loop *l);
 size_t chi_slots_used(struct ch_loop *l);
 
+/* call.c: the inner chain of a hook, see ch_call_hooks. While one waits, its hooks hear GONE first. */
+int chi_call_hooks(struct ch_ctx *c, void *call, ch_resumed fn, void *data);
+void chi_call_end(struct ch_ctx *c);
+void *chi_call(struct ch_ctx *c);
+uint32_t chi_call_wait(const struct ch_ctx *c);                /* of the innermost hook that waits */
+bool chi_call_waits(const struct ch_ctx *c, uint32_t wait);    /* is it a hook of the inner chain? */
+void chi_call_resumed(struct ch_ctx *c, int rc);               /* and it has returned that */
+
+/* span.c, see ch_span_begin. */
+unsigned chi_span_begin(struct ch_ctx *c, const char *name);
+void chi_span_note(struct ch_ctx *c, unsigned span, const char *key, const char *value);
+void chi_span_end(struct ch_ctx *c, unsigned span, bool ok);
+void chi_spans_walk(struct ch_ctx *c, void (*fn)(void *, const struct ch_span *), void *data);
+
 /* ticket.c -> ctx.c: a resumed function has returned. */
 void chi_ctx_resumed(struct ch_ctx *c, uint32_t wait, int rc); /* wait: c->wait when the ticket was made */
 void chi_ctx_unpin(struct ch_ctx *c);
+/* Calls a resumed function of that hook, which began to wait under that number. */
+int chi_ctx_call(struct ch_ctx *c, const struct chi_hook *hook, uint32_t wait, ch_resumed fn, void *data, int why, void *result);
+/* The hook broke a rule: says so, counts it and gives CH_ERROR. */
+int chi_ctx_broken(struct ch_ctx *c, const struct chi_hook *hook, const char *what);
+/* What a hook's return value counts as; `armed`: tickets that were out before it was called. */
+int chi_ctx_judge(struct ch_ctx *c, const struct chi_hook *hook, int rc, unsigned armed);
 /* Before and after a plugin's code, for heartbeat and accounting; hook NULL: not known whose. */
 void chi_ctx_enter(struct ch_ctx *c, const struct chi_hook *hook);
 void chi_ctx_leave(struct ch_ctx *c, const struct chi_hook *hook);
+/* Back in a hook that called others by way of the host: its own measuring goes on. */
+void chi_ctx_enter_again(struct ch_ctx *c, const struct chi_hook *hook, int64_t sampled_at, size_t sampled_used);
 
 #endif

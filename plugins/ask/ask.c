@@ -21,11 +21,6 @@ static const enum ch_code counted[] = {
 	CH_E_UPSTREAM_UNAVAILABLE, CH_E_UPSTREAM_BUSY,
 };
 
-const struct ch_inference_v1 *ask_vt(const struct ask_call *call)
-{
-	return call->backend->vt;
-}
-
 void ask_count(struct ch_self *self, enum ch_code code)
 {
 	const struct ask_state *state = self->state;
@@ -37,7 +32,7 @@ void ask_note(struct ask_call *call)
 {
 	struct ch_facts *f = ch_facts(call->c);
 
-	f->backend = call->result.backend ? call->result.backend : call->backend->id;
+	f->backend = call->result.backend ? call->result.backend : call->call.svc->id;
 	f->model = call->result.model;
 	f->tokens_in = call->result.tokens_in;
 	f->tokens_out = call->result.tokens_out;
@@ -111,10 +106,10 @@ static int on_completed(struct ch_ctx *c, void *data, int why, void *result)
 {
 	struct ask_call *call = data;
 
+	(void)c;
 	(void)result;
 	if (why == CH_READY)
 		return answer(call);
-	ask_vt(call)->cancel(call->backend, c, &call->result);
 	if (why == CH_TIMEOUT)
 		return ask_refuse(call, CH_E_UPSTREAM_TIMEOUT, ask_too_late);
 	return ask_gone(call);
@@ -122,15 +117,10 @@ static int on_completed(struct ch_ctx *c, void *data, int why, void *result)
 
 static int complete(struct ask_call *call)
 {
-	ch_ticket ticket = ch_suspend(call->c, 0, on_completed, call);
-	int rc;
-
-	if (!ticket)
-		return ask_refuse(call, CH_E_OVERLOADED, NULL);
-	rc = ask_vt(call)->complete(call->backend, call->c, &call->args, &call->result, ticket);
+	call->call.fn = on_completed;
+	int rc = ch_infer(call->c, &call->call);
 	if (rc == CH_AGAIN)
 		return CH_AGAIN;
-	ch_unsuspend(ticket);
 	return rc == CH_OK ? answer(call) : ask_refuse(call, CH_E_UPSTREAM_ERROR, ask_broken);
 }
 
@@ -158,9 +148,9 @@ static int on_ask(struct ch_self *self, struct ch_ctx *c)
 	}
 	call->self = self;
 	call->c = c;
-	call->backend = conf->backend;
-	call->args = (struct ch_inference_args){
-		.size = sizeof(call->args),
+	call->call = (struct ch_inference_call){ .size = sizeof(call->call), .svc = conf->backend, .out = &call->result, .data = call };
+	call->call.args = (struct ch_inference_args){
+		.size = sizeof(call->call.args),
 		.model = q.model,
 		.messages = q.messages,
 		.nmessages = q.nmessages,
@@ -171,13 +161,14 @@ static int on_ask(struct ch_self *self, struct ch_ctx *c)
 	return q.stream ? ask_stream(call) : complete(call);
 }
 
-static int start(struct ch_self *self)
+static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	const struct ask_conf *conf = self->conf;
 	struct ask_state *state = self->state;
 	const char *labels[] = { conf->backend->id, "other" };
 	unsigned other = ch_series(self, M_ERRORS, labels);
 
+	(void)prev;
 	state->latency = ch_series(self, M_LATENCY, labels);
 	for (size_t i = 0; i < ASK_CODES; i++)
 		state->errors[i] = other;

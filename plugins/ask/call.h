@@ -25,14 +25,11 @@ struct ask_state {
 struct ask_call {
 	struct ch_self *self;
 	struct ch_ctx *c;
-	const struct ch_svc *backend;
-	struct ch_inference_args args;
+	struct ch_inference_call call;
 	struct ch_inference_result result;
 	bool begun;                       /* stream: the head has left */
 	bool paused;                      /* stream: the backend waits for go_on */
 };
-
-const struct ch_inference_v1 *ask_vt(const struct ask_call *call);
 
 void ask_count(struct ch_self *self, enum ch_code code);
 

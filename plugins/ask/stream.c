@@ -51,7 +51,7 @@ static void on_writable(void *data)
 	if (!call->paused)
 		return;
 	call->paused = false;
-	ask_vt(call)->go_on(call->backend, call->c, &call->result);
+	ch_infer_go_on(call->c, &call->call);
 }
 
 /* The last frames and the end. */
@@ -92,6 +92,8 @@ static int finished(struct ask_call *call)
 		return broken(call, call->result.code, call->result.detail);
 	if (!call->begun && !begin(call))
 		return ask_gone(call);
+	if (call->call.answered && call->result.text.n) /* by a hook, in one piece */
+		on_delta(call->c, call, call->result.text.p, call->result.text.n);
 	ask_finish(call, &a);
 	ch_jw_ctx(&w, call->c, 512);
 	ask_write_end(&w, &a);
@@ -105,7 +107,7 @@ static int on_streamed(struct ch_ctx *c, void *data, int why, void *result)
 	(void)result;
 	if (why == CH_READY)
 		return finished(call);
-	ask_vt(call)->cancel(call->backend, c, &call->result);
+	(void)c;
 	if (why == CH_TIMEOUT)
 		return broken(call, CH_E_UPSTREAM_TIMEOUT, ask_too_late);
 	return ask_gone(call);
@@ -113,16 +115,11 @@ static int on_streamed(struct ch_ctx *c, void *data, int why, void *result)
 
 int ask_stream(struct ask_call *call)
 {
-	const struct ch_inference_sink sink = { .size = sizeof(sink), .delta = on_delta, .arg = call };
-	ch_ticket ticket = ch_suspend(call->c, 0, on_streamed, call);
-	int rc;
-
-	if (!ticket)
-		return ask_refuse(call, CH_E_OVERLOADED, NULL);
+	call->call.sink = (struct ch_inference_sink){ .size = sizeof(call->call.sink), .delta = on_delta, .arg = call };
+	call->call.fn = on_streamed;
 	ch_on_writable(call->c, on_writable, call);
-	rc = ask_vt(call)->stream(call->backend, call->c, &call->args, &sink, &call->result, ticket);
+	int rc = ch_infer(call->c, &call->call);
 	if (rc == CH_AGAIN)
 		return CH_AGAIN;
-	ch_unsuspend(ticket);
 	return rc == CH_OK ? finished(call) : broken(call, CH_E_UPSTREAM_ERROR, ask_broken);
 }

@@ -287,11 +287,12 @@ static int check(struct ch_self *self)
 	return rc;
 }
 
-static int start(struct ch_self *self)
+static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	const struct health_conf *conf = self->conf;
 	struct health_state *state = self->state;
 
+	(void)prev;
 	pthread_mutex_init(&state->lock, NULL);
 	ch_checks_interval(self, conf->check_interval);
 	return CH_OK;

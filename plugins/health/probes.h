@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include <chimera/inspect.h>
 #include <chimera/json.h>
 
 #include "gpu.h"

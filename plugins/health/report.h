@@ -7,7 +7,7 @@
 #define HEALTH_REPORT_H
 
 #include <chimera/kit/json.h>
-#include <chimera/plugin.h>
+#include <chimera/inspect.h>
 
 #include "gpu.h"
 

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include <chimera/plugin.h>
+#include <chimera/inspect.h>
 
 #include "render.h"
 

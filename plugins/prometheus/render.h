@@ -3,7 +3,7 @@
 #ifndef PROMETHEUS_RENDER_H
 #define PROMETHEUS_RENDER_H
 
-#include <chimera/plugin.h>
+#include <chimera/inspect.h>
 
 enum render_format {
 	RENDER_TEXT = 0, /* text/plain; version=0.0.4 */

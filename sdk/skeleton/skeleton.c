@@ -150,10 +150,11 @@ static int check(struct ch_self *self)
 	return rc;
 }
 
-static int start(struct ch_self *self)
+static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	struct skeleton_state *state = self->state;
 
+	(void)prev;
 	/* Label values come from the configuration, never from a client: else anybody could fill the memory with series. */
 	for (size_t i = 0; i < self->nrows; i++)
 		state->rows[i].series = ch_series(self, M_GREETINGS, &self->rows[i].name);

@@ -58,14 +58,13 @@ static void reap(struct ch_test *t)
 {
 	for (size_t i = 0; i < t->ngens;) {
 		struct chi_gen *g = t->gens[i];
-		if (atomic_load(&g->loops_left) || atomic_load(&g->tasks)) {
+		if (atomic_load(&g->loops_left) || !chi_gen_stop(g)) {
 			i++;
 			continue;
 		}
 		t->gens[i] = t->gens[--t->ngens];
 		if (t->gen == g)
 			t->gen = NULL;
-		chi_gen_stop(g);
 		chi_gen_free(g);
 	}
 }
@@ -293,7 +292,7 @@ static struct chi_gen *build(struct ch_test *t, struct chi_report *report)
 		.list_plugins = list_plugins, .arg = t };
 	struct chi_conf *conf = chi_conf_load(&args, report);
 	unlink(path);
-	struct chi_gen *g = conf ? chi_gen_build(conf, report) : NULL;
+	struct chi_gen *g = conf ? chi_gen_build(conf, t->gen, NULL, report) : NULL;
 	if (g && !chi_gen_check(g, report)) {
 		chi_gen_free(g);
 		g = NULL;
@@ -322,16 +321,18 @@ bool ch_test_start(struct ch_test *t)
 	if (!g)
 		return false;
 	chi_log_level_set(g->conf->log->level);
-	if (!chi_gen_start(g, no_step, why, sizeof why)) {
+	if (!chi_gen_start(g, t->gen, no_step, why, sizeof why)) {
 		free(t->errors);
 		strcat(why, "\n");
 		t->errors = chi_test_copy(why);
 		chi_gen_free(g);
 		return false;
 	}
+	struct chi_gen *prev = t->gen;
+	chi_gen_swap(g, prev);
 	atomic_store(&g->loops_left, chi_around.nloops);
 	t->gen = t->gens[t->ngens++] = g;
-	t->server.generation = g->id = t->ngens;
+	g->id = ++t->server.generation;
 	for (unsigned i = 0; i < chi_around.nloops; i++) {
 		struct ch_loop *l = chi_around.loops[i];
 		chi_world_enter(l);
@@ -339,6 +340,7 @@ bool ch_test_start(struct ch_test *t)
 		chi_gen_enter(l, g);
 		chi_world_enter(NULL);
 	}
+	chi_gen_swapped(g, prev);
 	chi_test_run(t);
 	return true;
 }
@@ -351,7 +353,8 @@ static uint64_t held(const struct ch_test *t)
 	for (size_t k = 0; k < t->ngens; k++) {
 		for (unsigned i = 0; i < chi_around.nloops; i++)
 			n += t->gens[k]->loops[i].held;
-		n += atomic_load(&t->gens[k]->tasks);
+		for (size_t i = 0; i < t->gens[k]->ninsts; i++)
+			n += atomic_load(&t->gens[k]->insts[i]->tasks);
 	}
 	return n;
 }

@@ -11,6 +11,7 @@
 #ifndef CHI_HARNESS_H
 #define CHI_HARNESS_H
 
+#include <chimera/inspect.h>
 #include <chimera/test.h>
 
 #include "core/http/http.h"

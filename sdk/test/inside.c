@@ -166,7 +166,7 @@ static struct chi_checked *add_check(struct ch_test *t, struct chi_inst *i, cons
 /* The checks of the current generation; those of the one before are forgotten. */
 static void list_checks(struct ch_test *t)
 {
-	if (!t->gen || (t->checked && t->checked->inst->gen == t->gen))
+	if (!t->gen || (t->checked && atomic_load(&t->checked->inst->gen) == t->gen))
 		return;
 	while (t->checked) {
 		struct chi_checked *v = t->checked;
@@ -213,7 +213,7 @@ bool ch_test_check(struct ch_test *t, const char *name, struct ch_check_result *
 
 int64_t ch_test_checks_interval(struct ch_test *t)
 {
-	return t->gen ? t->gen->checks_interval : 0;
+	return t->gen ? chi_gen_checks_interval(t->gen) : 0;
 }
 
 static void checks_walk(void (*fn)(void *, const struct ch_check_state *), void *data)
@@ -221,7 +221,7 @@ static void checks_walk(void (*fn)(void *, const struct ch_check_state *), void 
 	list_checks(chi_test);
 	for (const struct chi_checked *v = chi_test->checked; v; v = v->next) {
 		struct ch_check_state s = { .size = sizeof s, .name = v->name, .health = v->result.health,
-			.critical = v->row->critical && v->inst->needed, .message = v->result.message, .duration_ms = (double)v->took / 1e3,
+			.critical = v->row->critical && chi_test->gen && chi_gen_needed(chi_test->gen, v->inst), .message = v->result.message, .duration_ms = (double)v->took / 1e3,
 			.age = v->at ? (double)(chi_clock() - v->at) / 1e6 : -1 };
 		fn(data, &s);
 	}

@@ -26,8 +26,9 @@ static int on_x(struct ch_self *self, struct ch_ctx *c)
 }
 
 /* Without a handler it makes a timer, which is not for start to do. */
-static int on_start(struct ch_self *self)
+static int on_start(struct ch_self *self, const struct ch_self *prev)
 {
+	(void)prev;
 	if (!handler)
 		ch_timer_free(ch_timer(ch_loop_at(0), NULL, self));
 	return CH_OK;

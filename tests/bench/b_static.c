@@ -27,11 +27,12 @@ static int get_static(struct ch_self *self, struct ch_ctx *c)
 	return ch_respond(c, 200, "text/plain", state->body, (size_t)conf->body_bytes);
 }
 
-static int start(struct ch_self *self)
+static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	const struct static_conf *conf = self->conf;
 	struct static_state *state = self->state;
 
+	(void)prev;
 	state->body = malloc((size_t)conf->body_bytes + 1);
 	if (!state->body)
 		return CH_ERROR;

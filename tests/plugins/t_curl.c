@@ -251,10 +251,11 @@ static void loop_stop(struct ch_self *self, struct ch_loop *l)
 	free(h);
 }
 
-static int start(struct ch_self *self)
+static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	struct t_curl_state *state = self->state;
 
+	(void)prev;
 	state->fetches = ch_series(self, M_FETCHES, NULL);
 	return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? CH_OK : CH_ERROR;
 }

@@ -145,10 +145,11 @@ static void on_tap(struct ch_self *self, struct ch_ctx *c, const void *p, size_t
 
 static const char *const tap_ends[] = { "cut", "complete", NULL };
 
-static int start(struct ch_self *self)
+static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	struct t_hooks_state *state = self->state;
 
+	(void)prev;
 	for (int i = CH_P_HEADERS; i <= CH_P_END; i++)
 		state->run[i] = ch_series(self, M_RUN, (const char *const[]){ self->id, phases[i] });
 	for (int i = 0; i < 2; i++)

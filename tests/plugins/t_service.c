@@ -62,10 +62,11 @@ static void cancel(const struct ch_svc *svc, struct ch_ctx *c, struct tsvc_resul
 
 static const char *const hows[] = { "at_once", "later", "cancelled", NULL };
 
-static int start(struct ch_self *self)
+static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	struct t_service_state *state = self->state;
 
+	(void)prev;
 	for (int i = 0; hows[i]; i++)
 		state->calls[i] = ch_series(self, M_CALLS, &hows[i]);
 	return CH_OK;

@@ -146,10 +146,11 @@ static int get_stream(struct ch_self *self, struct ch_ctx *c)
 	return s->ticket ? CH_AGAIN : CH_ERROR;
 }
 
-static int start(struct ch_self *self)
+static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	struct t_stream_state *state = self->state;
 
+	(void)prev;
 	state->lent = ch_series(self, M_LENT, NULL);
 	state->over[COMPLETE] = ch_series(self, M_OVER, (const char *const[]){ "complete" });
 	state->over[GONE] = ch_series(self, M_OVER, (const char *const[]){ "gone" });

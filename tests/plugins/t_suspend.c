@@ -317,11 +317,12 @@ static int get_broken(struct ch_self *self, struct ch_ctx *c)
 
 static const char *const whys[] = { "none", "ready", "timeout", "gone", NULL };
 
-static int start(struct ch_self *self)
+static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	struct t_suspend_state *s = self->state;
 	pthread_condattr_t attr;
 
+	(void)prev;
 	for (int i = CH_READY; i <= CH_GONE; i++) {
 		s->why[i] = ch_series(self, M_WHY, &whys[i]);
 		s->tasks[i] = ch_series(self, M_TASKS, &whys[i]);

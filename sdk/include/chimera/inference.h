@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chimera/inference.h - the service "inference/1": something that answers prompts. Form 0.1. Since 0.1.
+ * chimera/inference.h - the service "inference/1": something that answers prompts. Form 0.1. Since 0.1;
+ * questions with hooks (ch_infer) since 0.2.
  *
  * Called on the ctx's loop, answered on the same loop. Nothing is called back inside a call.
  */
@@ -72,6 +73,40 @@ struct ch_inference_v1 {
 	/* Gives up the call that fills *out: no more deltas, the ticket is resumed at once. Idempotent. */
 	void (*cancel)(const struct ch_svc *, struct ch_ctx *, struct ch_inference_result *out);
 };
+
+/* ---- a question with its hooks. Since 0.2 ---- */
+
+/*
+ * What CALL and CALL_END hooks see by ch_call, and how a consumer asks: fill svc, args, sink (delta NULL: the whole answer), out and fn, in
+ * memory of the ctx, and call ch_infer. CALL hooks run in order and may change args, answer themselves (fill *out, return CH_DONE) or
+ * suspend; then the service is asked; then CALL_END hooks see *out, exactly once, also when the client left.
+ */
+struct ch_inference_call {
+	size_t size;
+	const struct ch_svc *svc;
+	struct ch_inference_args args;
+	struct ch_inference_sink sink;
+	struct ch_inference_result *out;
+	int64_t timeout_ms;               /* of the service; 0: the ctx's deadline alone */
+	/* As in ch_suspend: READY when *out is filled; TIMEOUT or GONE when the question was given up: it is cancelled already, *out has a code. */
+	ch_resumed fn;
+	void *data;
+	bool answered;                    /* a CALL hook gave the answer */
+	ch_ticket ticket_;                /* ch_infer's own, as is … */
+	bool asked_;
+};
+
+/*
+ * CH_OK: *call->out is filled now, fn will not be called; CH_AGAIN: fn will be; CH_ERROR: a plugin is broken. No other ticket of the ctx may
+ * be out. Text that a hook answered itself stays in out->text, also of a stream: `answered` tells, and the caller delivers it.
+ */
+int ch_infer(struct ch_ctx *c, struct ch_inference_call *call);
+/* After a sink's AGAIN. */
+static inline void ch_infer_go_on(struct ch_ctx *c, struct ch_inference_call *call)
+{
+	if (call->asked_)
+		((const struct ch_inference_v1 *)call->svc->vt)->go_on(call->svc, c, call->out);
+}
 
 #ifdef __cplusplus
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chimera/plugin.h - the plugin interface, version 0.1. Since 0.1 unless a line says otherwise.
+ * chimera/plugin.h - the plugin interface, version 0.2. Since 0.1 unless a line says otherwise.
  *
  * A plugin is a shared object that exports one function through CH_PLUGIN(). The daemon calls it with a table of host functions
- * and gets back a descriptor: tables of options, metrics, hooks, routes, services and checks, and a few callbacks. The inline functions in
+ * and gets back a descriptor: tables of options, metrics, hooks, routes, services, checks, tasks and commands, and a few callbacks. The
+ * inline functions in
  * this header are the only way to call the host.
  *
  * Threads. Work happens on loops. A ctx belongs to one loop, and everything that takes a ctx, a timer or a watch is called on that
@@ -16,59 +17,22 @@
 #ifndef CHIMERA_PLUGIN_H
 #define CHIMERA_PLUGIN_H
 
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-/* Names that end in an underscore are this header's own: do not use them. */
-#ifdef __cplusplus
-#define CH_EXTERN_C_ extern "C"
-#define CH_LIT_(type) type
-#define CH_OFFSET_(conf, field, ctype) (offsetof(conf, field) + 0 * sizeof(1 ? &((conf *)0)->field : (ctype *)0))
-#else
-#define CH_EXTERN_C_
-#define CH_LIT_(type) (type)
-#define CH_OFFSET_(conf, field, ctype) \
-	(offsetof(conf, field) + 0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((conf *)0)->field), ctype) ? 1 : -1]))
-#endif
-#define CH_HIDDEN_ __attribute__((visibility("hidden")))
-#define CH_PRINTF_(f, a) __attribute__((format(printf, f, a)))
-#define CH_C_STR const char *
-#define CH_C_INT int64_t
-#define CH_C_BOOL bool
-#define CH_C_DURATION int64_t
-#define CH_C_SIZE int64_t
-#define CH_C_RATE double
-#define CH_C_SHARE double
-#define CH_C_DOUBLE double
-#define CH_C_ENUM int
-#define CH_C_LIST struct ch_list
-#define CH_C_PATH const char *
-#define CH_C_DATA const char *
-#define CH_C_SERVICE const struct ch_svc *
-#define CH_C_SERVICES struct ch_svcs
-#ifdef CHIMERA_PRELOADED /* linked into a program by libtool's -dlpreopen: the symbol carries the plugin's name */
-#define CH_ENTRY_(name) name##_LTX_ch_plugin_v1
-#define CH_HOST_DEF_ __attribute__((weak)) /* one for all of them */
-#else
-#define CH_ENTRY_(name) ch_plugin_v1
-#define CH_HOST_DEF_
-#endif
+#include <chimera/abi.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #define CH_ABI_MAJOR 0 /* 0.x: host and plugin must agree exactly; from 1.0 on: the same major, minor <= the host's */
-#define CH_ABI_MINOR 1
+#define CH_ABI_MINOR 2
 
 struct ch_host;                           /* the host's functions; reached through the wrappers below */
 struct ch_ctx;                            /* a piece of work: an HTTP request or a task */
 struct ch_loop;                           /* a thread with an event loop */
 struct ch_timer;                          /* a one-shot timer on a loop */
 struct ch_watch;                          /* interest in a file descriptor on a loop */
+struct ch_thread;                         /* a thread of an instance's own. Since 0.2 */
+struct ch_self;
 typedef uint64_t ch_ticket;               /* names a suspension, never reused; 0 is none */
 
 struct ch_str {                           /* bytes that someone else owns; p may be NULL when n is 0 */
@@ -109,9 +73,11 @@ struct ch_svcs { const struct ch_svc *const *v; size_t n; };
 
 #define CH_O_REQUIRED   1u                /* an empty value is an error */
 #define CH_O_SECRET     2u                /* never printed; kept out of dumps */
-#define CH_O_RELOAD     4u                /* may change without a new instance */
+#define CH_O_RELOAD     4u                /* may change without a new instance, see `reload` of struct ch_plugin */
 #define CH_O_DEPRECATED 8u                /* works, and says so once */
 #define CH_O_OFF        16u               /* "off", "unlimited" (and "none") are values: -1 */
+#define CH_O_RESTART    32u               /* a running server keeps it: a reload that changes it is refused, by its name. Since 0.2 */
+#define CH_O_WATCH      64u               /* PATH: when the file it names changes, the config is reloaded. Since 0.2 */
 
 struct ch_option {
 	const char *name;                 /* lower snake case */
@@ -123,7 +89,7 @@ struct ch_option {
 	const char *min, *max;            /* bounds in the option's own grammar; NULL: none */
 	const char *const *values;        /* ENUM: names, ended by NULL */
 	const char *iface;                /* SERVICE(S): "inference/1" */
-	const char *env;                  /* more environment names, by comma: "LLM_TIMEOUT_MS:ms" (unit of bare numbers), "OLD:deprecated" */
+	const char *env;                  /* more environment names, by comma: "LLM_TIMEOUT_MS:ms" (unit of numbers), "OLD:deprecated" */
 	const char *help;                 /* one sentence, without a final stop */
 };
 
@@ -132,7 +98,7 @@ struct ch_option {
 /* The same for an option whose name is no C identifier of yours: CH_OPT_AS(struct my_conf, field, "name", …). */
 #define CH_OPT_AS(conf, field, as, T, ...) { .name = as, .type = CH_T_##T, .offset = CH_OFFSET_(conf, field, CH_C_##T), __VA_ARGS__ }
 
-/* ---- metrics ---- */
+/* ---- metrics, what is declared ---- */
 
 enum ch_metric_kind { CH_COUNTER = 1, CH_GAUGE, CH_HISTOGRAM };
 
@@ -163,17 +129,20 @@ enum ch_phase {                           /* in this order; each runs once a req
 	CH_P_BODY,                        /* the buffered body is there */
 	CH_P_CONTENT,                     /* before the route's own handler; DONE answers in its place */
 	CH_P_RESPONSE,                    /* the answer's head is about to leave: ch_status, ch_header_set; OK only */
-	CH_P_END                          /* facts are final; OK only; also for tasks. Before the last bytes of the answer leave */
+	CH_P_END,                         /* facts are final; OK only; also for tasks. Before the last bytes of the answer leave */
+	/* Not of a request but of each question to a service, by ch_call_hooks; the hook finds it by ch_call. Since 0.2 */
+	CH_P_CALL,                        /* DONE: the hook has filled the result itself, the service is not asked */
+	CH_P_CALL_END                     /* the result is there, whatever happened; OK only; once for each CALL */
 };
 enum ch_band { CH_NORMAL = 0, CH_EARLY = -1, CH_LATE = 1 };
 
 /* A tap sees the bytes of an answer's body as they go, read-only; `n` 0 at the end, when `complete` tells if all was sent. */
-struct ch_self;
 struct ch_hook {
 	int phase;                        /* enum ch_phase */
 	int band;                         /* enum ch_band; inside a band `after`/`before`, then config order */
 	const char *after, *before;       /* plugin names by comma, or NULL */
 	int (*fn)(struct ch_self *, struct ch_ctx *);
+	int64_t budget_us;                /* a call that takes longer is named in the log and counted; 0: [server] hook_budget. Since 0.2 */
 };
 struct ch_tap { void (*fn)(struct ch_self *, struct ch_ctx *, const void *p, size_t n, bool complete); };
 
@@ -197,6 +166,7 @@ struct ch_route {
 	const char *response_schema;
 	const char *response_type;        /* media type; NULL: application/json */
 	const char *summary;              /* one line */
+	int64_t budget_us;                /* as in struct ch_hook */
 };
 
 /* ---- services ---- */
@@ -225,6 +195,38 @@ struct ch_check {
 	int (*fn)(struct ch_self *, struct ch_ctx *, struct ch_check_result *out);
 };
 
+/* ---- tasks by the clock, commands, seams. Since 0.2 ---- */
+
+struct ch_cron {
+	const char *name;                 /* of the task: a label in metrics */
+	const char *when;                 /* "5m": so long after its last end; "30 3 * * 1-5": minute hour day month weekday, UTC */
+	const char *when_option;          /* instead: the STR option that holds it; an empty value: never */
+	int64_t timeout_ms;               /* 0: none */
+	int (*fn)(struct ch_self *, struct ch_ctx *); /* a task on the house loop, never twice at once */
+};
+
+enum { CH_LIVE = 1, CH_OFFLINE = 2 };
+struct ch_command {                       /* chimeractl run INSTANCE NAME [ARGUMENT…] */
+	const char *name;
+	int modes;                        /* LIVE: in the running server; OFFLINE: in a process with this instance and what it uses; both */
+	const char *args;                 /* for the help: "KEY [VALUE]"; NULL: none */
+	size_t min_args, max_args;
+	const char *summary;
+	/*
+	 * On the house loop; writes with ch_out. OK or DONE: exit code 0; ch_refuse: its detail on stderr and 1. The arguments live
+	 * as long as ctx.
+	 */
+	int (*fn)(struct ch_self *, struct ch_ctx *, size_t argc, const char *const *argv);
+};
+
+/* Where a plugin may act as if a dependency had failed: providers ask ch_fault there. One instance at most fills each. */
+enum ch_seam_name { CH_S_VENDOR = 0, CH_S_STORAGE, CH_S_VECTOR_STORE, CH_S_QUEUE, CH_S_KV, CH_S_SCHEDULER, CH_S_TOKEN_CLEANUP, CH_SEAMS };
+struct ch_fault { size_t size; int64_t delay_ms; bool fail; const char *kind; }; /* wait so long; then fail as the dependency would */
+struct ch_seam {
+	int seam;                         /* enum ch_seam_name */
+	bool (*fn)(struct ch_self *, struct ch_ctx *, struct ch_fault *out); /* false: nothing happens this time */
+};
+
 /* ---- the descriptor ---- */
 
 struct ch_table { const void *rows; size_t n; size_t row_size; };
@@ -232,10 +234,16 @@ struct ch_table { const void *rows; size_t n; size_t row_size; };
 
 struct ch_row { const char *name; const void *conf; }; /* [plugin.name] */
 
-struct ch_self {                          /* one instance in one config generation; the host's; read it, write only *state */
+/*
+ * One instance: the host's; read it, write only *state. A reload keeps an instance whose section, watched files and providers are the same:
+ * self, state, timers and threads go on. A changed one gets a successor, with a state of its own: start(successor, old), and when all have
+ * started adopt(successor, old); on each loop loop_start and loop_adopt; then retire(old). The old one serves what it has begun and is
+ * stopped after that. A provider that is replaced replaces its users too, so what an option is bound to lives as long as the instance.
+ */
+struct ch_self {
 	size_t size;
 	const char *id;                   /* "openai", "vllm" */
-	const void *conf;                 /* your config struct, filled */
+	const void *conf;                 /* your config struct, filled; never changes */
 	void *state;                      /* state_size zeroed bytes of yours */
 	const struct ch_row *rows;        /* rows in config order */
 	size_t nrows;
@@ -249,12 +257,35 @@ struct ch_plugin {
 	const char *version;
 	const char *summary;              /* one line */
 	size_t conf_size, row_conf_size, state_size;
-	struct ch_table options, row_options, metrics, hooks, taps, routes, provides, checks;
-	/* All optional; NULL: nothing to do. On the boot thread unless said otherwise. */
+	struct ch_table options, row_options, metrics, hooks, taps, routes, provides, checks, crons, commands, seams;
+	/*
+	 * All optional; NULL: nothing to do. On the boot thread, one at a time, unless said otherwise. `prev`: the one to succeed,
+	 * or NULL.
+	 */
 	int (*check)(struct ch_self *);   /* pure; report with ch_config_error and return CH_ERROR */
-	int (*start)(struct ch_self *);   /* CH_OK or CH_ERROR after ch_log. A dependency that is down is degraded, not an error */
-	void (*stop)(struct ch_self *);   /* no ctx, timer or watch of this instance is left */
+	/*
+	 * CH_OK, or CH_ERROR after ch_log. Takes nothing from prev: it goes on if the reload fails. A dependency that is down is
+	 * degraded, not an error.
+	 */
+	int (*start)(struct ch_self *, const struct ch_self *prev);
+	/*
+	 * The reload is decided: take over what prev shares. prev still works on the loops: share under a lock, or count references.
+	 * Since 0.2
+	 */
+	void (*adopt)(struct ch_self *, struct ch_self *prev);
+	/*
+	 * Only RELOAD options differ: no new instance. `fresh` holds them, and rows, during the call; the loops run: use atomics or
+	 * ch_post. Since 0.2
+	 */
+	void (*reload)(struct ch_self *, const struct ch_self *fresh);
+	void (*retire)(struct ch_self *); /* no new work comes any more. Since 0.2 */
+	void (*stop)(struct ch_self *);   /* no ctx, timer or watch of this instance is left; join its threads here */
 	int (*loop_start)(struct ch_self *, struct ch_loop *); /* once a loop, on its thread, after start */
+	/*
+	 * Behind loop_start, on the loop's thread: take prev's per-loop state (warm connections); prev runs nowhere else on this
+	 * loop. Since 0.2
+	 */
+	void (*loop_adopt)(struct ch_self *, struct ch_self *prev, struct ch_loop *);
 	void (*loop_stop)(struct ch_self *, struct ch_loop *); /* the same, before stop: free timers and watches here */
 };
 
@@ -317,110 +348,14 @@ typedef int (*ch_task_fn)(struct ch_ctx *, void *data);
 enum { CH_READ = 1, CH_WRITE = 2 };
 enum ch_level { CH_DEBUG = 0, CH_INFO, CH_WARN, CH_ERR };
 
-/* ---- what the host tells about itself ---- */
-
-struct ch_server {                        /* [any] a snapshot */
+struct ch_addrs {                         /* what ch_resolve found. Since 0.2 */
 	size_t size;
-	const char *version, *profile, *state_dir;
-	int64_t started_wall;             /* seconds since the epoch */
-	double uptime;                    /* seconds */
-	bool ready;                       /* boot is complete */
-	bool draining;
-	unsigned workers, stalled;        /* stalled: loops whose heartbeat is late */
-	double loop_lag;                  /* seconds, the worst loop's last value */
-	uint64_t connections, requests;
-	uint64_t generation;              /* of the config */
-};
-struct ch_instance {                      /* valid during the callback */
-	size_t size;
-	const char *id, *plugin;
-	bool needed;                      /* has a route for clients, or serves an instance that has */
-};
-struct ch_check_state {                   /* one check's cached result; valid during the callback */
-	size_t size;
-	const char *name;                 /* "dryrun", "storage_sqlite.disk" */
-	int health;                       /* enum ch_health */
-	int critical;                     /* 1: it says so, and the instance is needed */
-	const char *message;
-	double duration_ms;
-	double age;                       /* seconds; negative: never run */
-};
-struct ch_sample {                        /* one series of one metric family; valid during the callback */
-	size_t size;
-	const struct ch_metric *family;
-	bool first;                       /* the first series of its family */
-	const char *const *labels;        /* values, in the order of family->labels */
-	double value;                     /* COUNTER, GAUGE */
-	const double *bounds;             /* HISTOGRAM: nbounds upper bounds and … */
-	const uint64_t *counts;           /* … nbounds + 1 counts, not cumulative; the last is +Inf */
-	size_t nbounds;
-	uint64_t count;
-	double sum;
+	const char *error;                /* static text; NULL: none */
+	size_t n;
+	char v[16][46];                   /* numeric addresses, the system's order of preference */
 };
 
-/* ---- the host's functions: append-only; call them by the wrappers below, which say what each does ---- */
-
-struct ch_host {
-	size_t size;
-	unsigned abi_major, abi_minor;
-	void *(*alloc)(struct ch_ctx *, size_t);
-	char *(*vprint)(struct ch_ctx *, const char *, va_list);
-	struct ch_facts *(*facts)(struct ch_ctx *);
-	void **(*slot)(struct ch_self *, struct ch_ctx *);
-	struct ch_loop *(*loop)(struct ch_ctx *);
-	int64_t (*deadline)(struct ch_ctx *);
-	void (*deadline_set)(struct ch_ctx *, int64_t);
-	ch_ticket (*suspend)(struct ch_ctx *, int64_t, ch_resumed, void *);
-	void (*unsuspend)(ch_ticket);
-	bool (*resume)(ch_ticket, void *, ch_fn);
-	bool (*is_http)(struct ch_ctx *);
-	struct ch_str (*path)(struct ch_ctx *);
-	struct ch_str (*query)(struct ch_ctx *);
-	struct ch_str (*param)(struct ch_ctx *, const char *);
-	struct ch_str (*header)(struct ch_ctx *, const char *, size_t);
-	bool (*header_at)(struct ch_ctx *, size_t, struct ch_str *, struct ch_str *);
-	struct ch_str (*body)(struct ch_ctx *);
-	bool (*peer_trusted)(struct ch_ctx *);
-	int (*status)(struct ch_ctx *);
-	int (*header_set)(struct ch_ctx *, const char *, size_t, const char *, size_t);
-	int (*length)(struct ch_ctx *, uint64_t);
-	int (*begin)(struct ch_ctx *, int);
-	int (*write)(struct ch_ctx *, const void *, size_t, ch_fn, void *);
-	int (*end)(struct ch_ctx *);
-	void (*abort_)(struct ch_ctx *);
-	void (*on_writable)(struct ch_ctx *, ch_fn, void *);
-	int (*respond)(struct ch_ctx *, int, const char *, const void *, size_t);
-	int (*vrefuse)(struct ch_ctx *, int, int64_t, const char *, const char *, va_list);
-	struct ch_watch *(*watch)(struct ch_loop *, int, int, ch_watch_fn, void *);
-	void (*watch_set)(struct ch_watch *, int);
-	void (*watch_free)(struct ch_watch *);
-	struct ch_timer *(*timer)(struct ch_loop *, ch_fn, void *);
-	void (*timer_set)(struct ch_timer *, int64_t);
-	void (*timer_free)(struct ch_timer *);
-	bool (*post)(struct ch_loop *, ch_fn, void *);
-	void (*turn_end)(struct ch_loop *, ch_fn, void *);
-	int64_t (*now)(void);
-	int64_t (*wall)(void);
-	uint64_t (*random)(void);
-	struct ch_loop *(*loop_at)(unsigned);
-	unsigned (*loop_index)(struct ch_loop *);
-	void **(*loop_state)(struct ch_self *, struct ch_loop *);
-	bool (*offload)(struct ch_self *, void *(*)(void *), void *, ch_ticket, ch_fn);
-	bool (*task)(struct ch_self *, struct ch_loop *, int64_t, ch_task_fn, void *, ch_fn);
-	unsigned (*series)(struct ch_self *, unsigned, const char *const *);
-	void (*add)(unsigned, double);
-	void (*set)(unsigned, double);
-	void (*observe)(unsigned, double);
-	void (*metrics_walk)(void (*)(void *, const struct ch_sample *), void *);
-	void (*vlog)(struct ch_self *, struct ch_ctx *, int, const char *, va_list);
-	void (*vconfig_error)(struct ch_self *, const char *, const char *, const char *, va_list);
-	void (*server)(struct ch_server *);
-	void (*checks_walk)(void (*)(void *, const struct ch_check_state *), void *);
-	const struct ch_code_info *(*code_info)(int);
-	void (*checks_interval)(struct ch_self *, int64_t);
-	void (*instances_walk)(struct ch_self *, void (*)(void *, const struct ch_instance *), void *);
-};
-extern CH_HIDDEN_ const struct ch_host *ch_host_; /* one in each plugin, defined by CH_PLUGIN */
+#include <chimera/host.h> /* the table of host functions; the wrappers below say what each does */
 
 /* ---- a ctx ---- */
 
@@ -476,8 +411,44 @@ static inline ch_ticket ch_suspend(struct ch_ctx *c, int64_t timeout_ms, ch_resu
  * ignored.
  */
 static inline void ch_unsuspend(ch_ticket t) { ch_host_->unsuspend(t); }
-/* [any] Resumes. True: fn will see `result`, or drop will if the ctx ends first. False: too late; drop(result) was called (drop may be NULL). */
+/*
+ * [any] Resumes. True: fn will see `result`, or drop will if the ctx ends first. False: too late; drop(result) was called (drop may
+ * be NULL).
+ */
 static inline bool ch_resume(ch_ticket t, void *result, ch_fn drop) { return ch_host_->resume(t, result, drop); }
+
+/*
+ * Runs the CALL hooks over `call` (a struct that the service's header defines, see chimera/inference.h; it must live as long as the ctx).
+ * OK: none, or all have passed at once; DONE: one has filled the result; AGAIN: one waits, and fn gets READY with the outcome as its
+ * result:
+ * (void *)(intptr_t)CH_OK, CH_DONE or CH_ERROR. No other ticket of this ctx may be out: CH_ERROR. ch_call_end runs CALL_END, once, always.
+ * ch_infer of the kit does all of this. Since 0.2
+ */
+static inline int ch_call_hooks(struct ch_ctx *c, void *call, ch_resumed fn, void *data) { return ch_host_->call_hooks(c, call, fn, data); }
+static inline void ch_call_end(struct ch_ctx *c) { ch_host_->call_end(c); }
+/* The call that a CALL or CALL_END hook is about; NULL outside. Since 0.2 */
+static inline void *ch_call(struct ch_ctx *c) { return ch_host_->call(c); }
+/* [NULL test when nothing fills the seam] Does a fault strike here? Set out->size. Since 0.2 */
+static inline bool ch_fault(struct ch_ctx *c, enum ch_seam_name seam, struct ch_fault *out) { return ch_host_->fault(c, seam, out); }
+/*
+ * A span: a named stretch of the ctx's time, for traces and Server-Timing; its parent is the youngest that is still open. `name` must live
+ * as long as the ctx. 0: none was made (64 a ctx); 0 is fine for the others. Notes are copied. Since 0.2
+ */
+static inline unsigned ch_span_begin(struct ch_ctx *c, const char *name) { return ch_host_->span_begin(c, name); }
+static inline void ch_span_note(struct ch_ctx *c, unsigned span, const char *key, const char *value)
+{
+	ch_host_->span_note(c, span, key, value);
+}
+static inline void ch_span_end(struct ch_ctx *c, unsigned span, bool ok) { ch_host_->span_end(c, span, ok); }
+/* In a command: text for whoever typed it. OK; DONE: nobody reads any more; ERROR: not a command. Since 0.2 */
+CH_PRINTF_(2, 3) static inline int ch_out(struct ch_ctx *c, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	int rc = ch_host_->vout(c, fmt, ap);
+	va_end(ap);
+	return rc;
+}
 
 /* ---- the request; on a ctx that is a task all of these give nothing. What they give lives as long as the ctx ---- */
 
@@ -600,14 +571,39 @@ static inline bool ch_offload(struct ch_self *s, void *(*work)(void *), void *da
 	return ch_host_->offload(s, work, data, t, drop);
 }
 /*
- * [any] Starts a task: a ctx without HTTP on the loop (NULL: the house loop), with a deadline (timeout_ms, 0: none). fn returns like a hook; a task
- * that waits hears GONE when the server stops. If the config is replaced or memory runs out before fn was called, drop(data) is called instead
+ * [any] Starts a task: a ctx without HTTP on the loop (NULL: the house loop), with a deadline (timeout_ms, 0: none). fn returns like a
+ * hook; a task
+ * that waits hears GONE when the server stops. If the config is replaced or memory runs out before fn was called, drop(data) is called
+ * instead
  * (drop may be NULL). False: neither will be called.
  */
 static inline bool ch_task(struct ch_self *s, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data, ch_fn drop)
 {
 	return ch_host_->task(s, l, timeout_ms, fn, data, drop);
 }
+
+/*
+ * [any] A thread for work that blocks for long (a writer, a consumer): fn(data) runs until it returns; end it in retire or stop and join
+ * it in
+ * stop. Signals are blocked in it; it calls only functions marked [any]. The name (15 bytes) is shown by ps. NULL: none can be had.
+ * Since 0.2
+ */
+static inline struct ch_thread *ch_thread(struct ch_self *s, const char *name, ch_fn fn, void *data)
+{
+	return ch_host_->thread(s, name, fn, data);
+}
+static inline void ch_thread_join(struct ch_thread *t) { ch_host_->thread_join(t); }
+/*
+ * The addresses of a host name, found in the pool by the system's resolver. OK: *out is filled now (it was numeric); AGAIN: *out will be
+ * filled and the ticket resumed (it must live as long as the ctx); ERROR: the pool is full. Set out->size. Since 0.2
+ */
+static inline int ch_resolve(struct ch_self *s, const char *host, struct ch_addrs *out, ch_ticket t)
+{
+	return ch_host_->resolve(s, host, out, t);
+}
+/* [any] Memory for secrets: zeroed, kept out of dumps and swap where the system can; wiped when freed. NULL: none. Since 0.2 */
+static inline void *ch_secret_alloc(size_t n) { return ch_host_->secret_alloc(n); }
+static inline void ch_secret_free(void *p) { ch_host_->secret_free(p); }
 
 /* ---- metrics ---- */
 
@@ -626,8 +622,6 @@ static inline void ch_add(unsigned series, double v) { ch_host_->add(series, v);
 /* [any] Gauge: = v. Use either set or add on a gauge, not both. */
 static inline void ch_set(unsigned series, double v) { ch_host_->set(series, v); }
 static inline void ch_observe(unsigned series, double v) { ch_host_->observe(series, v); }
-/* All series of the process, family by family. Takes its time: offload it. */
-static inline void ch_metrics_walk(void (*fn)(void *, const struct ch_sample *), void *data) { ch_host_->metrics_walk(fn, data); }
 
 /* ---- telling ---- */
 
@@ -651,22 +645,24 @@ CH_PRINTF_(4, 5) static inline void ch_config_error(struct ch_self *s, const cha
 	ch_host_->vconfig_error(s, row, key, fmt, ap);
 	va_end(ap);
 }
-/* [any] The server and its checks, as health shows them. Set out->size before the call; texts live as long as the process. */
-static inline void ch_server(struct ch_server *out) { ch_host_->server(out); }
-static inline void ch_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *data) { ch_host_->checks_walk(fn, data); }
+/*
+ * [any] `what` (a dependency, a mode; static or in your state) works worse than it should, or (down false) does again. Say it as often
+ * as you
+ * like: the host logs changes once, waits 2 s without trouble before it believes a recovery, and keeps the metric and /ready?verbose.
+ * The format says why, for people. Since 0.2
+ */
+CH_PRINTF_(4, 5) static inline void ch_degraded(struct ch_self *s, const char *what, bool down, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	ch_host_->vdegraded(s, what, down, fmt, ap);
+	va_end(ap);
+}
 /*
  * [any] What the core's table says of a code: for error frames in a stream, where ch_refuse comes too late. An unknown code gives
  * CH_E_INTERNAL's row.
  */
 static inline const struct ch_code_info *ch_code_info(enum ch_code code) { return ch_host_->code_info(code); }
-
-/* [start] How often the checks of this config run, milliseconds; the host's own choice is 5 s. */
-static inline void ch_checks_interval(struct ch_self *s, int64_t ms) { ch_host_->checks_interval(s, ms); }
-/* [any] The enabled instances of this config, in its order. */
-static inline void ch_instances_walk(struct ch_self *s, void (*fn)(void *, const struct ch_instance *), void *data)
-{
-	ch_host_->instances_walk(s, fn, data);
-}
 
 #ifdef __cplusplus
 }

@@ -24,7 +24,7 @@
 #ifndef CHIMERA_TEST_H
 #define CHIMERA_TEST_H
 
-#include <chimera/plugin.h>
+#include <chimera/inspect.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -138,19 +138,25 @@ def test_what_takes_a_restart_is_refused_by_name(gated, key, value):
     assert c.get("/hello").status == 200
 
 
+# An option of a plugin in C, whose change gives the instance a successor.
+OPTION = ('struct conf { int64_t n; };\n'
+          'static const struct ch_option options[] = { CH_OPT(struct conf, n, INT, .help = "Changes") };\n')
+
+
 @tiny.needs_cc
 def test_a_plugin_that_does_not_start_again_leaves_the_old_one(gated, tmp_path):
     flag = tmp_path / "broken"
     folder = kit.plugin_folder(str(tmp_path / "p"))
     tiny.build(folder, "t_gate", GATE)
     tiny.build(folder, "t_moody", tiny.source(
-        "t_moody", "static int start(struct ch_self *s)\n"
+        "t_moody", OPTION + "static int start(struct ch_self *s, const struct ch_self *p)\n"
         f'{{ if (access("{flag}", F_OK)) return CH_OK; ch_log(s, 0, CH_ERR, "not today"); return CH_ERROR; }}\n'
         "static int fn(struct ch_self *s, struct ch_ctx *c) { return ch_respond(c, 200, 0, s->id, 7); }\n"
         'static const struct ch_route routes[] = {{ .method = "GET", .pattern = "/moody", .fn = fn }};',
-        ".start = start, .routes = CH_TABLE(routes)"))
+        ".conf_size = sizeof(struct conf), .options = CH_TABLE(options), .start = start, .routes = CH_TABLE(routes)"))
     c = gated({"server": {"plugin_dir": folder}, "t_moody": {}})
     flag.write_text("")
+    c.write({**c.sections, "t_moody": {"n": 1}})
     c.signal(signal.SIGHUP)
     c.wait_said("reload refused")
     assert c.said("not today", plugin="t_moody") and c.said("[t_moody] did not start")
@@ -195,10 +201,11 @@ def test_a_reload_that_hangs_is_named_and_does_not_keep_the_server_from_ending(g
     folder = kit.plugin_folder(str(tmp_path / "p"))
     tiny.build(folder, "t_gate", GATE)
     tiny.build(folder, "t_hang", tiny.source(
-        "t_hang", f'static int start(struct ch_self *s) {{ while (!access("{flag}", F_OK)) usleep(1000); return CH_OK; }}',
-        ".start = start"))
+        "t_hang", OPTION + f'static int start(struct ch_self *s, const struct ch_self *p) {{ while (!access("{flag}", F_OK)) usleep(1000); return CH_OK; }}',
+        ".conf_size = sizeof(struct conf), .options = CH_TABLE(options), .start = start"))
     c = gated({"server": {"plugin_dir": folder, "startup_step_timeout": "300ms"}, "t_hang": {}})
     flag.write_text("")
+    c.write({**c.sections, "t_hang": {"n": 1}})
     c.signal(signal.SIGHUP)
     c.wait_said("the reload's step 'start t_hang' is not done after 300 ms")
     assert c.get("/hello").status == 200, "the old config goes on"

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/plugin/degraded.h"
+
+#include "core/log/log.h"
+#include "core/metrics/metrics.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RECOVERY_US 2000000
+
+struct entry {
+	struct entry *next;
+	char instance[64], what[64], why[160];
+	const struct chi_inst *teller; /* the last; compared, never followed */
+	bool down, up_told;
+	int64_t last_down, since;
+	unsigned series;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct entry *entries; /* few: one a dependency */
+
+static struct entry *find(const char *instance, const char *what)
+{
+	for (struct entry *e = entries; e; e = e->next)
+		if (!strcmp(e->instance, instance) && !strcmp(e->what, what))
+			return e;
+	return NULL;
+}
+
+static struct entry *make(const char *instance, const char *what)
+{
+	static const struct ch_metric m = { .name = "chimera_degraded",
+		.kind = CH_GAUGE,
+		.labels = { { "plugin", CH_L_HOST, NULL } },
+		.help = "Things of an instance that work worse than they should; /ready?verbose names them" };
+	char err[200];
+	struct entry *e = calloc(1, sizeof *e);
+	if (!e)
+		return NULL;
+	snprintf(e->instance, sizeof e->instance, "%s", instance);
+	snprintf(e->what, sizeof e->what, "%s", what);
+	chi_metrics_host_value("plugin", e->instance);
+	e->series = chi_metrics_series(chi_metrics_family(&m, err, sizeof err), (const char *const[]){ e->instance });
+	struct entry **p = &entries;
+	while (*p)
+		p = &(*p)->next;
+	*p = e;
+	return e;
+}
+
+static void change(struct entry *e, bool down, int64_t now)
+{
+	e->down = down;
+	e->since = now;
+	chi_metrics_add(e->series, down ? 1 : -1);
+	if (down)
+		chi_log(CH_WARN, &(struct chi_log_fields){ .plugin = e->instance }, "%s is degraded now: %s", e->what, e->why);
+	else
+		chi_log(CH_INFO, &(struct chi_log_fields){ .plugin = e->instance }, "%s works again%s%s", e->what, *e->why ? ": " : "", e->why);
+}
+
+void chi_degraded(struct ch_self *s, const char *what, bool down, const char *fmt, va_list ap)
+{
+	int64_t now = chi_clock();
+	pthread_mutex_lock(&lock);
+	struct entry *e = find(s->id, what);
+	if (!e && (!down || !(e = make(s->id, what)))) { /* what never was down need not be remembered */
+		pthread_mutex_unlock(&lock);
+		return;
+	}
+	e->teller = chi_inst_of(s);
+	if (down || e->down)
+		vsnprintf(e->why, sizeof e->why, fmt, ap);
+	e->up_told = !down;
+	if (down) {
+		e->last_down = now;
+		if (!e->down)
+			change(e, true, now);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void chi_degraded_tick(void)
+{
+	int64_t now = chi_clock();
+	pthread_mutex_lock(&lock);
+	for (struct entry *e = entries; e; e = e->next)
+		if (e->down && e->up_told && now - e->last_down >= RECOVERY_US)
+			change(e, false, now);
+	pthread_mutex_unlock(&lock);
+}
+
+void chi_degraded_walk(void (*fn)(void *, const struct ch_degradation *), void *data)
+{
+	pthread_mutex_lock(&lock);
+	for (struct entry *e = entries; e; e = e->next)
+		fn(data, &(struct ch_degradation){ .size = sizeof(struct ch_degradation),
+				 .instance = e->instance,
+				 .what = e->what,
+				 .down = e->down,
+				 .why = e->why,
+				 .since = e->since });
+	pthread_mutex_unlock(&lock);
+}
+
+void chi_degraded_forget(const struct chi_inst *i)
+{
+	pthread_mutex_lock(&lock);
+	for (struct entry **p = &entries; *p;) {
+		struct entry *e = *p;
+		if (e->teller != i) {
+			p = &e->next;
+			continue;
+		}
+		if (e->down)
+			chi_metrics_add(e->series, -1);
+		*p = e->next;
+		free(e);
+	}
+	pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core/plugin/degraded.h - what works worse than it should, told by plugins with ch_degraded: in one place, with hysteresis. [any]
+ *
+ * Down counts at once. Up counts when nothing has been down for 2 s: chi_degraded_tick, called by the house loop, looks at that. Each change is
+ * one log line and one step of the gauge chimera_degraded{plugin}, the number of things of that instance that are down.
+ */
+#ifndef CHI_DEGRADED_H
+#define CHI_DEGRADED_H
+
+#include <chimera/inspect.h>
+
+#include "core/plugin/gen.h"
+
+void chi_degraded(struct ch_self *s, const char *what, bool down, const char *fmt, va_list ap);
+void chi_degraded_walk(void (*fn)(void *, const struct ch_degradation *), void *data);
+void chi_degraded_tick(void);
+/* The instance is stopped: what it told is forgotten, unless its successor has told the same since. Boot thread. */
+void chi_degraded_forget(const struct chi_inst *i);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of instances: check, start, adopt, reload, retire and stop on the boot thread; entering and leaving the loops on theirs. */
+#include "core/log/log.h"
+#include "core/plugin/build.h"
+#include "core/plugin/cron.h"
+#include "core/plugin/degraded.h"
+#include "core/plugin/host.h"
+
+#include <stdio.h>
+
+void (*chi_gen_retired)(struct chi_gen *g);
+struct chi_checking chi_checking; /* where ch_config_error of the running check goes */
+
+/* The instance to succeed: the same section of the same plugin, of another config. */
+static struct chi_inst *predecessor(const struct chi_gen *prev, const struct chi_inst *i)
+{
+	struct chi_inst *was = prev ? chi_gen_find(prev, i->self.id) : NULL;
+	return was && was != i && was->self.plugin == i->self.plugin ? was : NULL;
+}
+
+static void check(struct chi_inst *i, struct chi_report *report)
+{
+	size_t own = chi_report_errors(report);
+	if (i->self.plugin->check && i->self.plugin->check(&i->self) != CH_OK && chi_report_errors(report) == own)
+		chi_report_add(report, CHI_R_ERROR, i->conf->file, i->conf->line,
+			"[%s] refuses its config and does not say why: a bug in the plugin", i->self.id);
+}
+
+bool chi_gen_check(struct chi_gen *g, struct chi_report *report)
+{
+	size_t before = chi_report_errors(report);
+	chi_checking.report = report;
+	for (size_t k = 0; k < g->ninsts; k++)
+		if (g->fresh[k])
+			check(g->fresh[k], report);
+		else if (!g->insts[k]->started)
+			check(g->insts[k], report);
+	chi_checking.report = NULL;
+	return chi_report_errors(report) == before;
+}
+
+bool chi_gen_start(struct chi_gen *g, struct chi_gen *prev, void (*step)(const char *name), char *why, size_t cap)
+{
+	for (size_t k = 0; k < g->ninsts; k++) {
+		struct chi_inst *i = g->order[k], *was = predecessor(prev, i);
+		char name[80];
+		if (i->started)
+			continue; /* carried over */
+		snprintf(name, sizeof name, "start %s", i->self.id);
+		step(name);
+		if (i->self.plugin->start && i->self.plugin->start(&i->self, was ? &was->self : NULL) != CH_OK) {
+			snprintf(why, cap, "[%s] did not start: see the lines above", i->self.id);
+			chi_gen_stop(g);
+			return false;
+		}
+		i->started = true;
+	}
+	return true;
+}
+
+void chi_gen_swap(struct chi_gen *g, struct chi_gen *prev)
+{
+	for (size_t k = 0; k < g->ninsts; k++) {
+		struct chi_inst *i = g->order[k], *was = predecessor(prev, i), **fresh = &g->fresh[i->index];
+		if (was && i->self.plugin->adopt)
+			i->self.plugin->adopt(&i->self, &was->self);
+		if (*fresh) {
+			i->self.plugin->reload(&i->self, &(*fresh)->self);
+			chi_inst_free(*fresh);
+			*fresh = NULL;
+		}
+	}
+	for (size_t k = 0; k < g->ninsts; k++)
+		atomic_store(&g->insts[k]->gen, g);
+}
+
+void chi_gen_swapped(struct chi_gen *g, struct chi_gen *prev)
+{
+	for (size_t k = 0; k < g->ninsts; k++)
+		chi_tasks_live(g->order[k]);
+	for (size_t k = prev ? prev->ninsts : 0; k-- > 0;) {
+		struct chi_inst *i = prev->order[k];
+		if (i->retired || chi_gen_has(g, i))
+			continue;
+		i->retired = true;
+		if (i->self.plugin->retire)
+			i->self.plugin->retire(&i->self);
+	}
+}
+
+bool chi_gen_stop(struct chi_gen *g)
+{
+	for (size_t k = 0; k < g->ninsts; k++)
+		if (g->insts[k]->refs == 1 && atomic_load(&g->insts[k]->tasks))
+			return false;
+	for (size_t k = g->ninsts; k-- > 0;) {
+		struct chi_inst *i = g->order[k];
+		if (i->refs > 1 || !i->started)
+			continue;
+		if (!i->retired && i->self.plugin->retire && atomic_load(&i->live))
+			i->self.plugin->retire(&i->self); /* the end of the server: nothing succeeds it */
+		if (i->self.plugin->stop)
+			i->self.plugin->stop(&i->self);
+		chi_degraded_forget(i);
+		i->started = false;
+	}
+	return true;
+}
+
+/* ---- on the loops ---- */
+
+static bool is_house(const struct ch_loop *l)
+{
+	return l == chi_around.loops[chi_around.nloops - 1];
+}
+
+static void leave(struct ch_loop *l, struct chi_gen *g)
+{
+	for (struct chi_gen **p = &l->gens; *p; p = &(*p)->loops[l->index].next)
+		if (*p == g) {
+			*p = g->loops[l->index].next;
+			break;
+		}
+	for (size_t k = g->ninsts; k-- > 0;) {
+		struct chi_inst *i = g->order[k];
+		if (--i->entered[l->index])
+			continue; /* a newer generation has it too */
+		if (is_house(l))
+			chi_crons_stop(i);
+		if (i->self.plugin->loop_stop)
+			i->self.plugin->loop_stop(&i->self, l);
+	}
+	g->loops[l->index].left = true;
+	if (atomic_fetch_sub(&g->loops_left, 1) == 1 && chi_gen_retired)
+		chi_gen_retired(g);
+}
+
+void chi_gen_release(struct ch_loop *l, struct chi_gen *g)
+{
+	if (--g->loops[l->index].held == 0 && l->gen != g && !g->loops[l->index].left)
+		leave(l, g);
+}
+
+static void enter(struct ch_loop *l, struct chi_inst *i, struct chi_inst *was)
+{
+	const struct ch_plugin *p = i->self.plugin;
+	if (i->entered[l->index]++)
+		return; /* carried over */
+	if (p->loop_start && p->loop_start(&i->self, l) != CH_OK)
+		chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = i->self.id },
+			"loop_start failed on %s: this instance may not work there", l->name);
+	else if (was && p->loop_adopt)
+		p->loop_adopt(&i->self, &was->self, l);
+	if (is_house(l))
+		chi_crons_start(i, l);
+}
+
+void chi_gen_enter(struct ch_loop *l, struct chi_gen *g)
+{
+	struct chi_gen *old = l->gen;
+	for (size_t k = 0; k < g->ninsts; k++)
+		enter(l, g->order[k], predecessor(old, g->order[k]));
+	g->loops[l->index].next = l->gens;
+	l->gens = g;
+	l->gen = g;
+	if (old && !old->loops[l->index].held)
+		leave(l, old);
+}
+
+void chi_gen_leave(struct ch_loop *l)
+{
+	struct chi_gen *g = l->gen;
+	l->gen = NULL;
+	if (g && !g->loops[l->index].held && !g->loops[l->index].left)
+		leave(l, g);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Spans of a ctx: recorded in its arena in the order begun, read by whoever shows them. */
+#include <chimera/inspect.h>
+
+#include "core/plugin/gen.h"
+
+#include <string.h>
+
+#define SPANS 64
+#define NOTES 8 /* keys and values of one span */
+
+struct span {
+	const char *plugin, *name;
+	int64_t begin, end;
+	unsigned parent;
+	bool failed;
+	const char *notes[2 * NOTES + 1];
+	unsigned nnotes;
+};
+
+struct chi_spans {
+	unsigned n, open; /* open: the youngest that is */
+	struct span *v[SPANS];
+};
+
+static struct span *at(struct ch_ctx *c, unsigned id)
+{
+	return c->spans && id && id <= c->spans->n ? c->spans->v[id - 1] : NULL;
+}
+
+unsigned chi_span_begin(struct ch_ctx *c, const char *name)
+{
+	if (!c->spans)
+		c->spans = chi_arena_alloc(&c->arena, sizeof *c->spans);
+	struct chi_spans *v = c->spans;
+	struct span *s = v && v->n < SPANS ? chi_arena_alloc(&c->arena, sizeof *s) : NULL;
+	if (!s)
+		return 0;
+	s->plugin = c->running ? c->running->inst->self.id : NULL;
+	s->name = name;
+	s->begin = chi_clock();
+	s->parent = v->open;
+	v->v[v->n++] = s;
+	return v->open = v->n;
+}
+
+void chi_span_note(struct ch_ctx *c, unsigned span, const char *key, const char *value)
+{
+	struct span *s = at(c, span);
+	if (!s || s->nnotes == NOTES)
+		return;
+	s->notes[2 * s->nnotes] = chi_text_copy(&c->arena, key);
+	s->notes[2 * s->nnotes + 1] = chi_text_copy(&c->arena, value);
+	s->nnotes++;
+}
+
+void chi_span_end(struct ch_ctx *c, unsigned span, bool ok)
+{
+	struct span *s = at(c, span);
+	if (!s || s->end)
+		return;
+	s->end = chi_clock();
+	s->failed = !ok;
+	while (c->spans->open && at(c, c->spans->open)->end)
+		c->spans->open = at(c, c->spans->open)->parent;
+}
+
+void chi_spans_walk(struct ch_ctx *c, void (*fn)(void *, const struct ch_span *), void *data)
+{
+	for (unsigned i = 0; c->spans && i < c->spans->n; i++) {
+		const struct span *s = c->spans->v[i];
+		fn(data, &(struct ch_span){ .size = sizeof(struct ch_span),
+				 .id = i + 1,
+				 .parent = s->parent,
+				 .plugin = s->plugin,
+				 .name = s->name,
+				 .begin = s->begin,
+				 .end = s->end,
+				 .failed = s->failed,
+				 .notes = s->notes });
+	}
+}
