@@ -262,7 +262,7 @@ const char *chi_routes_add(
 	route->def = def;
 	route->path = &e->path;
 	route->max_body = def->max_body;
-	route->handler = (struct chi_hook){ .fn = def->fn, .inst = inst, .phase = "content" };
+	route->handler = (struct chi_hook){ .fn = def->fn, .inst = inst, .phase = "content", .budget = def->budget_us };
 	chi_account_init(&route->handler);
 	e->path.methods[method] = route;
 	if (method == CH_H1_GET && !e->path.methods[CH_H1_HEAD])

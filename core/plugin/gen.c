@@ -57,6 +57,14 @@ bool chi_gen_has(const struct chi_gen *g, const struct chi_inst *i)
 	return false;
 }
 
+struct chi_gen *chi_gen_of(const struct ch_loop *l, const struct chi_inst *i)
+{
+	struct chi_gen *g = l->gens;
+	while (g && !chi_gen_has(g, i))
+		g = g->loops[l->index].next;
+	return g;
+}
+
 bool chi_gen_needed(const struct chi_gen *g, const struct chi_inst *i)
 {
 	for (size_t k = 0; k < g->ninsts; k++)
@@ -116,7 +124,7 @@ struct chi_inst *chi_inst_new(struct chi_build *b, struct chi_conf_inst *conf)
 	i->conf = conf;
 	i->home = b->gen->conf;
 	chi_conf_hold(i->home);
-	atomic_init(&i->gen, b->gen);
+	i->born = b->gen;
 	i->provides = calloc(p->provides.n + 1, sizeof *i->provides);
 	i->families = calloc(p->metrics.n + 1, sizeof *i->families);
 	i->self = (struct ch_self){ .size = sizeof i->self, .id = conf->id, .conf = conf->conf, .state = calloc(1, p->state_size + 1),

@@ -27,7 +27,7 @@ struct chi_inst {
 	unsigned index;                       /* in the generation that is being built; boot thread */
 	const struct chi_conf_inst *conf;     /* of the config it was made for, which it holds: */
 	struct chi_conf *home;
-	_Atomic(struct chi_gen *) gen;        /* the newest that names it */
+	struct chi_gen *born;                 /* the generation it was made for; only while that is built and started */
 	struct ch_svc *provides;              /* one per row of plugin->provides */
 	struct chi_inst **bound;              /* whom its options are bound to, in the order of the options */
 	size_t nbound;
@@ -102,6 +102,8 @@ bool chi_gen_stop(struct chi_gen *g);
 /* After chi_gen_stop, or never started. */
 void chi_gen_free(struct chi_gen *g);
 struct chi_inst *chi_gen_find(const struct chi_gen *g, const char *id);
+/* The loop's newest generation with the instance; NULL: it has none any more. The loop's thread. */
+struct chi_gen *chi_gen_of(const struct ch_loop *l, const struct chi_inst *i);
 bool chi_gen_has(const struct chi_gen *g, const struct chi_inst *i);
 bool chi_gen_needed(const struct chi_gen *g, const struct chi_inst *i);
 /* How often checks run, milliseconds, as an instance has asked; 0: none has. */

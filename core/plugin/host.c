@@ -254,8 +254,9 @@ static void host_checks_interval(struct ch_self *s, int64_t ms)
 
 static void host_instances_walk(struct ch_self *s, void (*fn)(void *, const struct ch_instance *), void *data)
 {
-	const struct chi_gen *g = atomic_load(&chi_inst_of(s)->gen);
-	for (size_t k = 0; k < g->ninsts; k++) {
+	const struct ch_loop *l = chi_loop_here();
+	const struct chi_gen *g = l ? chi_gen_of(l, chi_inst_of(s)) : chi_inst_of(s)->born;
+	for (size_t k = 0; g && k < g->ninsts; k++) {
 		const struct chi_inst *i = g->insts[k];
 		if (i->conf != &chi_control_inst)
 			fn(data, &(struct ch_instance){ .size = sizeof(struct ch_instance),

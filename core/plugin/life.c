@@ -70,14 +70,14 @@ void chi_gen_swap(struct chi_gen *g, struct chi_gen *prev)
 			*fresh = NULL;
 		}
 	}
-	for (size_t k = 0; k < g->ninsts; k++)
-		atomic_store(&g->insts[k]->gen, g);
 }
 
 void chi_gen_swapped(struct chi_gen *g, struct chi_gen *prev)
 {
-	for (size_t k = 0; k < g->ninsts; k++)
+	for (size_t k = 0; k < g->ninsts; k++) {
+		g->order[k]->born = NULL;
 		chi_tasks_live(g->order[k]);
+	}
 	for (size_t k = prev ? prev->ninsts : 0; k-- > 0;) {
 		struct chi_inst *i = prev->order[k];
 		if (i->retired || chi_gen_has(g, i))

@@ -78,18 +78,29 @@ int chi_ctx_broken(struct ch_ctx *c, const struct chi_hook *hook, const char *wh
 	return CH_ERROR;
 }
 
-int chi_ctx_judge(struct ch_ctx *c, const struct chi_hook *hook, int rc, unsigned armed)
+int chi_ctx_judge(struct ch_ctx *c, const struct chi_hook *hook, int rc)
 {
-	if (rc == CH_AGAIN && c->armed <= armed)
+	bool out = c->armed && chi_tickets_out(c, c->wait);
+	if (rc != CH_AGAIN && c->frame && !c->frame_runs) {
+		chi_misuse(hook->inst->self.id, c, "its %s hook got CH_AGAIN of ch_call_hooks and did not return it", hook->phase);
+		chi_call_abandon(c);
+		out = false;
+	}
+	if (rc == CH_AGAIN && !out)
 		return chi_ctx_broken(c, hook, "returned AGAIN without a ticket");
 	if (rc == CH_ERROR)
 		return chi_ctx_broken(c, hook, "returned ERROR");
 	if (rc < CH_ERROR || rc > CH_AGAIN)
 		return chi_ctx_broken(c, hook, "returned a value that is none of CH_OK, CH_DONE, CH_AGAIN, CH_ERROR");
-	if (rc == CH_OK && c->armed > armed)
+	if (rc == CH_OK && out)
 		chi_misuse(hook->inst->self.id, c, "its %s hook returned OK with a ticket out: return AGAIN, or take it back with ch_unsuspend",
 		           hook->phase);
 	return rc;
+}
+
+const char *chi_ctx_who(const struct ch_ctx *c)
+{
+	return c->running ? c->running->inst->self.id : NULL;
 }
 
 static void tell_gone(void *data)
@@ -115,11 +126,10 @@ static void run(struct ch_ctx *c)
 	int rc = CH_OK;
 	while (c->hook < c->hook_end) {
 		c->wait = ++c->waits;
-		unsigned armed = c->armed; /* stragglers of hooks before */
 		chi_ctx_enter(c, c->hook);
 		rc = c->hook->fn(&c->hook->inst->self, c);
 		chi_ctx_leave(c, c->hook);
-		rc = chi_ctx_judge(c, c->hook, rc, armed);
+		rc = chi_ctx_judge(c, c->hook, rc);
 		if (rc == CH_AGAIN) {
 			wait_for_ticket(c);
 			return;
@@ -172,7 +182,11 @@ void chi_ctx_resumed(struct ch_ctx *c, uint32_t wait, int rc)
 	}
 	if (!c->suspended || wait != c->wait)
 		return; /* the ctx went on by another ticket; this one was a straggler's */
-	if (rc == CH_AGAIN && !c->armed)
+	if (rc != CH_AGAIN && c->frame) {
+		chi_misuse(c->hook->inst->self.id, c, "its %s hook got CH_AGAIN of ch_call_hooks and did not return it", c->hook->phase);
+		chi_call_abandon(c);
+	}
+	if (rc == CH_AGAIN && !chi_tickets_out(c, c->wait))
 		rc = chi_ctx_broken(c, c->hook, "goes on waiting (AGAIN) with no ticket out");
 	else if (rc == CH_ERROR)
 		rc = chi_ctx_broken(c, c->hook, "returned ERROR after a suspension");
@@ -185,6 +199,13 @@ void chi_ctx_resumed(struct ch_ctx *c, uint32_t wait, int rc)
 		return;
 	}
 	c->owner->came(c, rc);
+}
+
+void chi_ctx_stuck(struct ch_ctx *c)
+{
+	uint32_t wait = chi_call_wait(c);
+	if (c->suspended && !c->busy && !c->ended && !chi_tickets_out(c, wait))
+		chi_ctx_resumed(c, wait, CH_AGAIN); /* which finds that out, and says so */
 }
 
 void chi_ctx_gone(struct ch_ctx *c)
@@ -200,8 +221,10 @@ void chi_ctx_end_hooks(struct ch_ctx *c)
 {
 	if (c->ended)
 		return;
-	if (c->call)
-		chi_misuse(c->hook ? c->hook->inst->self.id : NULL, c, "it asked a service with hooks and did not call ch_call_end");
+	if (c->call && !c->call_ending) {
+		chi_misuse(NULL, c, "its handler asked a service with hooks and did not call ch_call_end");
+		chi_call_end(c); /* what CALL hooks have reserved must be settled */
+	}
 	c->ended = true;
 	c->pins++; /* until chi_ctx_end: an END hook may take the last ticket back */
 	const struct chi_chain *chain = &c->gen->phases[CH_P_END];

@@ -62,19 +62,10 @@ static void task_freed(struct ch_ctx *c)
 
 static const struct chi_owner task_owner = { .came = task_came, .freed = task_freed };
 
-/* The loop's newest generation with the instance; NULL: it has none any more. */
-static struct chi_gen *generation(const struct ch_loop *l, const struct chi_inst *i)
-{
-	struct chi_gen *g = l->gens;
-	while (g && !chi_gen_has(g, i))
-		g = g->loops[l->index].next;
-	return g;
-}
-
 static void on_task(struct ch_loop *l, struct chi_msg *m)
 {
 	struct chi_early t = *(struct chi_early *)m;
-	struct chi_gen *g = generation(l, t.inst);
+	struct chi_gen *g = chi_gen_of(l, t.inst);
 	free(m);
 	struct ch_ctx *c = g ? chi_ctx_new(l, g, &task_owner, sizeof(struct task_room)) : NULL;
 	if (!c) {

@@ -169,7 +169,10 @@ static void on_delivery(struct ch_loop *l, struct chi_msg *m)
 			if (s->drop)
 				s->drop(s->result);
 		}
+		c->pins++;
 		slot_put(s);
+		chi_ctx_stuck(c);
+		chi_ctx_unpin(c);
 		return;
 	}
 	ch_resumed fn = s->fn;
@@ -254,6 +257,13 @@ bool chi_ticket_resume(ch_ticket t, void *result, ch_fn drop)
 	return alive;
 }
 
+static void look_if_stuck(void *data)
+{
+	struct ch_ctx *c = data;
+	chi_ctx_stuck(c);
+	chi_ctx_unpin(c);
+}
+
 void chi_ticket_take_back(ch_ticket t)
 {
 	struct ch_loop *l;
@@ -262,7 +272,12 @@ void chi_ticket_take_back(ch_ticket t)
 		return;
 	uint64_t generation = t >> 32, w = word(generation, ARMED);
 	if (atomic_compare_exchange_strong(&s->state, &w, word(generation, CONFIRMED))) {
-		s->ctx->armed--;
+		struct ch_ctx *c = s->ctx;
+		c->armed--;
+		if (c->suspended && !c->busy) { /* from a timer, say: look, later, whether that was its last */
+			c->pins++;
+			chi_loop_turn_end(l, look_if_stuck, c);
+		}
 		slot_put(s);
 		return;
 	}
@@ -273,6 +288,16 @@ void chi_ticket_take_back(ch_ticket t)
 	}
 	if (w == word(generation, READY))
 		s->fn = NULL; /* resumed already, on its way: delivery drops the result */
+}
+
+bool chi_tickets_out(const struct ch_ctx *c, uint32_t wait)
+{
+	for (const struct chi_slot *s = c->tickets; s; s = s->older) {
+		unsigned what = atomic_load_explicit(&s->state, memory_order_relaxed) & 7;
+		if (s->wait == wait && s->fn && (what == ARMED || what == READY))
+			return true;
+	}
+	return false;
 }
 
 void chi_ticket_gone(struct ch_ctx *c)

@@ -59,8 +59,10 @@ struct ch_ctx {
 	bool ended;
 	const struct chi_hook *running; /* whose code is on the stack; NULL: nobody's, or not known */
 	uint32_t wait, waits;   /* which call of a hook this is: a ticket of another one does not count; the last number given */
-	struct chi_frame *frame; /* an inner chain runs, see call.c */
-	void *call;             /* what it is about */
+	struct chi_frame *frame; /* an inner chain runs, see call.c; … */
+	bool frame_runs;         /* … one of its hooks does */
+	void *call;             /* the question that hooks look at */
+	bool call_ending;       /* CALL_END runs */
 	struct chi_spans *spans; /* see span.c */
 	struct chi_command *command; /* it is one, see plugin/command.h */
 	int64_t sampled_at;
@@ -99,6 +101,7 @@ void chi_ticket_take_back(ch_ticket t);
 bool chi_ticket_resume(ch_ticket t, void *result, ch_fn drop); /* [any] */
 void chi_ticket_gone(struct ch_ctx *c);                        /* GONE to the oldest armed ticket */
 ch_ticket chi_ticket_timeless(struct ch_ctx *c, ch_resumed fn, void *data); /* not even the ctx's deadline ends it */
+bool chi_tickets_out(const struct ch_ctx *c, uint32_t wait);   /* is one out that was made under that number and can still resume? */
 void chi_ticket_end(ch_ticket t, bool gone, void *result);     /* resumes it, or tells it GONE at once and takes it back */
 bool chi_slots_new(struct ch_loop *l);
 void chi_slots_free(struct ch_loop *l);
@@ -108,6 +111,7 @@ size_t chi_slots_used(struct ch_loop *l);
 int chi_call_hooks(struct ch_ctx *c, void *call, ch_resumed fn, void *data);
 void chi_call_end(struct ch_ctx *c);
 void *chi_call(struct ch_ctx *c);
+void chi_call_abandon(struct ch_ctx *c);                       /* the hook that asked does not wait for the inner chain */
 uint32_t chi_call_wait(const struct ch_ctx *c);                /* of the innermost hook that waits */
 bool chi_call_waits(const struct ch_ctx *c, uint32_t wait);    /* is it a hook of the inner chain? */
 void chi_call_resumed(struct ch_ctx *c, int rc);               /* and it has returned that */
@@ -125,8 +129,12 @@ void chi_ctx_unpin(struct ch_ctx *c);
 int chi_ctx_call(struct ch_ctx *c, const struct chi_hook *hook, uint32_t wait, ch_resumed fn, void *data, int why, void *result);
 /* The hook broke a rule: says so, counts it and gives CH_ERROR. */
 int chi_ctx_broken(struct ch_ctx *c, const struct chi_hook *hook, const char *what);
-/* What a hook's return value counts as; `armed`: tickets that were out before it was called. */
-int chi_ctx_judge(struct ch_ctx *c, const struct chi_hook *hook, int rc, unsigned armed);
+/* What the return value of the hook that was called last counts as. */
+int chi_ctx_judge(struct ch_ctx *c, const struct chi_hook *hook, int rc);
+/* The instance whose code runs, or NULL. */
+const char *chi_ctx_who(const struct ch_ctx *c);
+/* Its hook lost its last ticket while it waits, which nothing could end. */
+void chi_ctx_stuck(struct ch_ctx *c);
 /* Before and after a plugin's code, for heartbeat and accounting; hook NULL: not known whose. */
 void chi_ctx_enter(struct ch_ctx *c, const struct chi_hook *hook);
 void chi_ctx_leave(struct ch_ctx *c, const struct chi_hook *hook);

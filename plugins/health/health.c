@@ -80,6 +80,17 @@ static void on_check(void *data, const struct ch_check_state *check)
 		add(b, component);
 }
 
+/* What a plugin says works worse than it should is no reason to take no traffic: that is what checks are for. */
+static void on_degradation(void *data, const struct ch_degradation *d)
+{
+	struct building *b = data;
+	char *name = d->down ? ch_print(b->c, "%s.%s", d->instance, d->what) : NULL;
+	char *why = name ? ch_dup(b->c, d->why, strlen(d->why)) : NULL;
+
+	if (why)
+		add(b, (struct health_component){ .name = name, .health = CH_DEGRADED, .message = why });
+}
+
 /* "id.check" without such a check would otherwise be a requirement that is never looked at. An instance without checks cannot fail. */
 static void add_missing(struct building *b)
 {
@@ -188,6 +199,7 @@ static struct building everything(struct ch_self *self, struct ch_ctx *c, struct
 	ch_server(s);
 	ch_checks_walk(on_check, &b);
 	add_missing(&b);
+	ch_degraded_walk(on_degradation, &b);
 	exclude(&b, ch_query(c));
 	return b;
 }

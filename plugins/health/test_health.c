@@ -288,11 +288,33 @@ static void thresholds_the_wrong_way_round_are_config_errors(void **state)
 	ch_test_free(t);
 }
 
+static void what_works_worse_is_degraded_and_takes_traffic_on(void **state)
+{
+	struct ch_test *t = begin(CALM "[store]\n");
+	struct ch_test_answer *a;
+
+	(void)state;
+	run_checks(t);
+	ch_degraded(ch_test_self(t, "store"), "replica", true, "it answers nothing");
+	a = ch_test_request(t, "GET", "/ready?verbose", NULL, NULL, 0);
+	assert_int_equal(a->status, 200);
+	assert_non_null(strstr(a->body, "store.replica"));
+	assert_non_null(strstr(a->body, "it answers nothing"));
+	assert_true(ch_test_logged(t, "replica is degraded now: it answers nothing"));
+	ch_degraded(ch_test_self(t, "store"), "replica", false, "it answers");
+	ch_test_advance(t, 1900);
+	assert_non_null(strstr(ch_test_request(t, "GET", "/ready?verbose", NULL, NULL, 0)->body, "store.replica"));
+	ch_test_advance(t, 100);
+	assert_null(strstr(ch_test_request(t, "GET", "/ready?verbose", NULL, NULL, 0)->body, "store.replica"));
+	ch_test_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(before_its_first_check_nobody_is_ready),
 		cmocka_unit_test(with_all_checks_healthy_it_is_ready),
+		cmocka_unit_test(what_works_worse_is_degraded_and_takes_traffic_on),
 		cmocka_unit_test(the_body_names_each_component),
 		cmocka_unit_test(a_critical_dependency_that_is_down_is_unready_and_alive),
 		cmocka_unit_test(a_degraded_dependency_stays_ready),

@@ -32,7 +32,29 @@ static int on_look(struct ch_self *self, struct ch_ctx *c)
 	return ch_respond(c, 200, "text/plain", "x", 1);
 }
 
-static const struct ch_route routes[] = { { .method = "GET", .pattern = "/look", .fn = on_look } };
+static unsigned span;
+static ch_ticket ticket;
+
+static int on_waited(struct ch_ctx *c, void *data, int why, void *result)
+{
+	(void)data;
+	(void)result;
+	ch_unsuspend(ticket); /* nobody else has it */
+	ch_span_end(c, span, why == CH_TIMEOUT);
+	return ch_respond(c, 200, "text/plain", "x", 1);
+}
+
+static int on_timed(struct ch_self *self, struct ch_ctx *c)
+{
+	(void)self;
+	span = ch_span_begin(c, "cache, look-up");
+	ch_span_begin(c, "open");
+	ticket = ch_suspend(c, 20, on_waited, NULL);
+	return ticket ? CH_AGAIN : CH_ERROR;
+}
+
+static const struct ch_route routes[] = { { .method = "GET", .pattern = "/look", .fn = on_look },
+	{ .method = "GET", .pattern = "/timed", .fn = on_timed } };
 static const struct ch_plugin look = { .size = sizeof(look), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "look",
 	.version = "0", .summary = "Shows facts", .routes = CH_TABLE(routes) };
 
@@ -206,6 +228,26 @@ static void without_memory_a_request_goes_on_without_an_id(void **state)
 	ch_test_free(t);
 }
 
+/* W3C Server Timing, section 3: metric-name is a token, dur is in milliseconds. */
+static void spans_that_have_ended_are_told_by_server_timing(void **state)
+{
+	static const char *const configs[] = { "[trace]\n[look]\n", "[trace]\nserver_timing = no\n[look]\n" };
+
+	(void)state;
+	for (int quiet = 0; quiet < 2; quiet++) {
+		struct ch_test *t = begin(configs[quiet]);
+		struct ch_test_answer *a = ch_test_request(t, "GET", "/timed", NULL, NULL, 0);
+
+		ch_test_advance(t, 20);
+		assert_int_equal(a->status, 200);
+		if (quiet)
+			assert_null(ch_test_header(a, "Server-Timing"));
+		else
+			assert_string_equal(ch_test_header(a, "Server-Timing"), "cache--look-up;dur=20.000");
+		ch_test_free(t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +259,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_traceparent_begins_a_new_trace),
 		cmocka_unit_test(a_traceparent_of_10_kib_is_dropped),
 		cmocka_unit_test(errors_carry_the_id_too),
+		cmocka_unit_test(spans_that_have_ended_are_told_by_server_timing),
 		cmocka_unit_test(without_memory_a_request_goes_on_without_an_id),
 	};
 

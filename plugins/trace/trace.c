@@ -2,19 +2,20 @@
 /*
  * trace.c - who is this request: its id, and its place in a trace (W3C Trace Context).
  *
- * Threads and ownership: one hook on the request's loop, no state. What it writes into the facts lies in the ctx. It runs on every request,
- * so the client's fields are read in one pass, ids are formatted by hand, and the answer's fields are set at once rather than by a second
- * hook.
+ * Threads and ownership: hooks on the request's loop, no state. What they write into the facts lies in the ctx. The first runs on every
+ * request, so the client's fields are read in one pass and ids are formatted by hand; the second has something to do only where spans are.
  */
+#include <stdio.h>
 #include <strings.h>
 
-#include <chimera/plugin.h>
+#include <chimera/inspect.h>
 
 #include "ids.h"
 #include "traceparent.h"
 
 struct trace_conf {
 	int trust_incoming;
+	bool server_timing;
 };
 
 /* What the client sent; p NULL: nothing. */
@@ -109,13 +110,50 @@ static int on_headers(struct ch_self *self, struct ch_ctx *c)
 	return CH_OK;
 }
 
+/* Server-Timing (W3C): one metric a span that has ended before the head leaves, in milliseconds; a name is a token there. */
+struct timing {
+	char text[512];
+	size_t n;
+};
+
+static void on_span(void *data, const struct ch_span *s)
+{
+	struct timing *t = data;
+	char name[48];
+	size_t n = 0;
+
+	for (; s->name[n] && n < sizeof(name) - 1; n++)
+		name[n] = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_", s->name[n]) ? s->name[n] : '-';
+	name[n] = 0;
+	if (!s->end || t->n > sizeof(t->text) - 96)
+		return;
+	t->n += (size_t)snprintf(t->text + t->n, sizeof(t->text) - t->n, "%s%s;dur=%.3f", t->n ? ", " : "", name,
+	                         (double)(s->end - s->begin) / 1e3);
+}
+
+static int on_response(struct ch_self *self, struct ch_ctx *c)
+{
+	const struct trace_conf *conf = self->conf;
+	struct timing t = { .n = 0 };
+
+	if (!conf->server_timing)
+		return CH_OK;
+	ch_spans_walk(c, on_span, &t);
+	if (t.n)
+		ch_header_set(c, "Server-Timing", t.text);
+	return CH_OK;
+}
+
 static const struct ch_option options[] = {
 	CH_OPT(struct trace_conf, trust_incoming, ENUM, .def = "proxies", .values = trust_names,
 	       .help = "Whose X-Request-Id and traceparent are taken over: everybody's, those of trusted_proxies, or nobody's"),
+	CH_OPT(struct trace_conf, server_timing, BOOL, .def = "yes",
+	       .help = "Tell clients by Server-Timing how long the parts of a request took that plugins have measured"),
 };
 
 static const struct ch_hook hooks[] = {
 	{ .phase = CH_P_HEADERS, .band = CH_EARLY, .fn = on_headers },
+	{ .phase = CH_P_RESPONSE, .band = CH_LATE, .fn = on_response },
 };
 
 static const struct ch_plugin trace = {

@@ -187,8 +187,9 @@ static int on_resumed(struct ch_ctx *c, void *data, int why, void *result)
 	}
 	judge(k, CH_AGAIN);
 	before = *k->out;
-	cancel(k); /* behind the end it does nothing; behind TIMEOUT it makes the provider confirm the ticket, and the ctx lives until then */
-	if (why == CH_READY && memcmp(&before, k->out, sizeof(before)))
+	cancel(k); /* behind the end it does nothing; behind TIMEOUT it makes the provider confirm, and the ctx lives until then */
+	if (why == CH_READY && (k->out->error != before.error || k->out->detail != before.detail || k->out->status != before.status ||
+			k->out->body_bytes != before.body_bytes || k->out->ended != before.ended))
 		complain(r, k, "cancel behind the end of the call changed *out");
 	return finish(k);
 }
@@ -199,7 +200,8 @@ static bool fill(struct call *k, struct ch_http_args *a)
 	static const char zeros[BODY_MAX]; /* for what is too large for a ctx; pages that nobody wrote take no memory */
 	const struct row *w = k->row;
 	struct ch_http_field *fields = ch_alloc(k->c, sizeof(w->fields));
-	char *url = ch_dup(k->c, k->url, k->url_len), *method = ch_dup(k->c, w->method ? w->method : "GET", w->method ? strlen(w->method) : 3);
+	const char *word = w->method ? w->method : "GET";
+	char *url = ch_dup(k->c, k->url, k->url_len), *method = ch_dup(k->c, word, strlen(word));
 	char *body = w->body < 65536 ? ch_alloc(k->c, (size_t)w->body + 1) : NULL;
 
 	if (!fields || !url || !method || (!body && w->body < 65536))

@@ -2,8 +2,8 @@
 /*
  * http_call.h - one call of the provider under test, and the run it belongs to. Everything on the loop of the run.
  *
- * Each call has a ctx of its own, a task, as it would have in a plugin that uses the provider. A `struct call` outlives its ctx so that what
- * comes too late is seen, and goes with the run.
+ * Each call has a ctx of its own, a task, as it would have in a plugin that uses the provider. A `struct call` outlives its ctx, so that
+ * what comes too late is seen, and goes with the run.
  */
 #ifndef CONFORM_HTTP_CALL_H
 #define CONFORM_HTTP_CALL_H
@@ -67,7 +67,7 @@ struct run {
 	int port, tries;
 	bool failed;
 	size_t noted;
-	char found[256], notes[NOTES];
+	char found[400], notes[NOTES];
 };
 
 static inline const struct conform_conf *conf_of(const struct run *r)
@@ -92,7 +92,7 @@ CH_PRINTF_(3, 4) void complain(struct run *r, const struct call *k, const char *
 /* `text` with {port} replaced, with a final NUL; cut at n. Returns the length. */
 size_t expand(struct ch_str text, int port, char *out, size_t n);
 
-/* Compares what came of a call with what its row says and with what holds for every call; while its ctx is there. rc: what request returned. */
+/* Compares what came of a call with its row and with what holds for every call, while its ctx is there. rc: what request returned. */
 void judge(struct call *k, int rc);
 
 #endif

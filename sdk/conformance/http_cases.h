@@ -26,7 +26,7 @@ struct row {
 	uint64_t max_body;
 	int64_t deadline;                 /* of the ctx, milliseconds from the call; 0: none */
 	const char *warm;                 /* a path on the same port that is asked before, and answered well */
-	int64_t gap;                      /* milliseconds before the last call of the case: the one behind `warm`, else the one that follows */
+	int64_t gap;                      /* milliseconds before the call behind `warm`; without `warm`, before the call that follows */
 
 	/* What the caller does. */
 	int sink;                         /* GATHER, … */

@@ -174,7 +174,8 @@ static void judge_times(struct call *k, int rc)
 	int64_t now = ch_now();
 
 	if (rc == CH_AGAIN && (o->ended < k->began || o->ended > now))
-		complain(r, k, "expected that ended lies between the call and now, found %lld us behind the call", (long long)(o->ended - k->began));
+		complain(r, k, "expected that ended lies between the call and now, found %lld us behind the call",
+			(long long)(o->ended - k->began));
 	if (o->first_byte && (o->first_byte < k->began || o->first_byte > now || (o->ended && o->first_byte > o->ended)))
 		complain(r, k, "expected that first_byte lies between the call and ended, found %lld us behind the call",
 			(long long)(o->first_byte - k->began));
@@ -204,7 +205,8 @@ static void judge_out(struct call *k)
 	if (o->status && o->version != 10 && o->version != 11 && o->version != 20)
 		complain(r, k, "expected version 10, 11 or 20, found %d", o->version);
 	if (o->body_bytes != (uint64_t)k->bytes)
-		complain(r, k, "expected body_bytes %lld, as delivered, found %llu", (long long)k->bytes, (unsigned long long)o->body_bytes);
+		complain(r, k, "expected body_bytes %lld, as delivered, found %llu", (long long)k->bytes,
+			(unsigned long long)o->body_bytes);
 	if (w->sink && o->body.n)
 		complain(r, k, "expected an empty out->body beside a sink, found %zu bytes", o->body.n);
 	if (w->max_body && o->body_bytes > w->max_body)
@@ -225,8 +227,8 @@ static void judge_error(struct call *k)
 
 	names_of(w->error, want, sizeof(want));
 	if (w == r->row)
-		snprintf(r->found, sizeof(r->found), "expected %s, found %s after %lld ms", want, by_host ? "the ctx's end" : name_of(o->error),
-			(long long)ms);
+		snprintf(r->found, sizeof(r->found), "expected %s, found %s after %lld ms", want,
+			by_host ? "the ctx's end" : name_of(o->error), (long long)ms);
 	if (!by_host && (o->error < 0 || o->error > CH_HTTP_CANCELLED || !(w->error & 1u << o->error)))
 		complain(r, k, "expected %s, found %s: %s", want, name_of(o->error), o->detail ? o->detail : "no detail");
 	if ((by_host || o->error) && !w->cancel && ms > most)

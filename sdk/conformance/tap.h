@@ -31,7 +31,7 @@ static inline int tap_begin(struct tap *t, struct ch_ctx *c)
 /* One case. `notes`: whole lines that begin with "# ", or "". */
 static inline void tap_case(struct tap *t, bool ok, const char *name, const char *what, const char *notes)
 {
-	char line[512];
+	char line[600];
 
 	t->failed += !ok;
 	snprintf(line, sizeof(line), "%sok %u - %s%s%s\n", ok ? "" : "not ", ++t->n, name, *what ? ": " : "", what);

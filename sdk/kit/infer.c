@@ -27,6 +27,7 @@ static int on_answer(struct ch_ctx *c, void *data, int why, void *result)
 			failed(call, CH_E_UPSTREAM_ERROR, "The client left before the answer was whole.");
 	}
 	call->asked_ = false;
+	ch_span_end(c, call->span_, why == CH_READY && !call->out->code);
 	ch_call_end(c);
 	return call->fn(c, call->data, why, NULL);
 }
@@ -41,6 +42,7 @@ static int ask(struct ch_ctx *c, struct ch_inference_call *call)
 		return CH_OK;
 	}
 	call->asked_ = true;
+	call->span_ = ch_span_begin(c, "inference");
 	int rc = call->sink.delta ? vt(call)->stream(call->svc, c, &call->args, &call->sink, call->out, call->ticket_)
 	                          : vt(call)->complete(call->svc, c, &call->args, call->out, call->ticket_);
 	if (rc == CH_AGAIN)
@@ -49,6 +51,7 @@ static int ask(struct ch_ctx *c, struct ch_inference_call *call)
 	ch_unsuspend(call->ticket_);
 	if (rc != CH_OK)
 		failed(call, CH_E_UPSTREAM_ERROR, "The backend's plugin is broken; see the server's log.");
+	ch_span_end(c, call->span_, !call->out->code);
 	ch_call_end(c);
 	return CH_OK;
 }

@@ -2,6 +2,7 @@
 #include "sdk/test/harness.h"
 
 #include "core/log/log.h"
+#include "core/plugin/degraded.h"
 #include "core/plugin/host.h"
 #include "sdk/test/vlog.h"
 
@@ -97,6 +98,7 @@ void ch_test_advance(struct ch_test *t, int64_t ms)
 		chi_test_run(t);
 	}
 	chi_world_move(until);
+	chi_degraded_tick(); /* the daemon's house loop does it twice a second */
 }
 
 void ch_test_wall(struct ch_test *t, int64_t ms)

@@ -80,6 +80,7 @@ struct ch_test {
 	int pool;
 	struct chi_job *jobs, **jobs_tail;
 	struct chi_checked *checked;
+	uint64_t checked_gen;      /* whose they are */
 	struct chi_base *base;
 	bool running, misuse_expected;
 	struct ch_test *abandoned; /* by a test that failed: kept, so that it is no leak */

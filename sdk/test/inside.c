@@ -166,8 +166,9 @@ static struct chi_checked *add_check(struct ch_test *t, struct chi_inst *i, cons
 /* The checks of the current generation; those of the one before are forgotten. */
 static void list_checks(struct ch_test *t)
 {
-	if (!t->gen || (t->checked && atomic_load(&t->checked->inst->gen) == t->gen))
+	if (!t->gen || t->checked_gen == t->gen->id)
 		return;
+	t->checked_gen = t->gen->id;
 	while (t->checked) {
 		struct chi_checked *v = t->checked;
 		t->checked = v->next;

@@ -3,7 +3,7 @@
  * check: a child process loads the plugin by the core's own loader, reads its tables and writes what it finds into a pipe; so a plugin that
  * crashes, hangs or ends the process becomes a sentence.
  *
- * In the pipe: lines of a letter and a text. W wrong, U unwise, S what is being done now, I what it is, D done.
+ * In the pipe: lines of a letter and a text. W wrong, U unwise, S what is being done now, I what it is, R a route, D done.
  */
 #include "sdk/tools/tool.h"
 
@@ -65,6 +65,11 @@ void find_stage(const char *fmt, ...)
 	va_start(ap, fmt);
 	find('S', fmt, ap);
 	va_end(ap);
+}
+
+void find_route(const char *method, const char *pattern, const char *summary)
+{
+	fprintf(findings, "R%s %s%s%s\n", method, pattern, summary ? "\t" : "", summary ? summary : "");
 }
 
 static void find_what(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -137,20 +142,33 @@ static void child(const char *folder, const char *name, const char *path, int fd
 
 /* ---- the parent ---- */
 
+#define LINE_CAP 4096
+
 struct report {
 	const char *file; /* as it was named */
-	bool quiet;
-	unsigned wrong, unwise;
+	char **routes;    /* where they are gathered; NULL: nowhere */
+	unsigned wrong;
 	bool done, hung;
-	char stage[512], what[1024];
+	char stage[LINE_CAP], what[LINE_CAP];
 };
+
+static void gather(struct report *r, const char *route)
+{
+	char *all;
+
+	if (!r->routes)
+		return;
+	all = tool_print("%s%s\n", *r->routes ? *r->routes : "", route);
+	free(*r->routes);
+	*r->routes = all;
+}
 
 static void on_line(struct report *r, const char *line)
 {
 	switch (*line) {
 	case 'W':
 	case 'U':
-		*(*line == 'W' ? &r->wrong : &r->unwise) += 1;
+		r->wrong += *line == 'W';
 		printf("%s: %s: %s\n", r->file, *line == 'W' ? "wrong" : "unwise", line + 1);
 		break;
 	case 'S':
@@ -158,6 +176,9 @@ static void on_line(struct report *r, const char *line)
 		break;
 	case 'I':
 		snprintf(r->what, sizeof(r->what), "%s", line + 1);
+		break;
+	case 'R':
+		gather(r, line + 1);
 		break;
 	case 'D':
 		r->done = true;
@@ -176,7 +197,7 @@ static int64_t now_ms(void)
 /* Reads to the end, or for so long. */
 static void hear(struct report *r, int fd, int timeout_ms)
 {
-	char line[4096];
+	char line[LINE_CAP];
 	size_t n = 0;
 	int64_t until = now_ms() + timeout_ms;
 
@@ -238,9 +259,9 @@ static bool take_apart(const char *file, char path[PATH_MAX], char folder[PATH_M
 	return snprintf(path, PATH_MAX, "%s/%s", folder, base) < PATH_MAX;
 }
 
-int tool_check_file(const char *file, int timeout_ms, bool quiet)
+int tool_check_file(const char *file, int timeout_ms, char **routes)
 {
-	struct report r = { .file = file, .quiet = quiet };
+	struct report r = { .file = file, .routes = routes };
 	char path[PATH_MAX], folder[PATH_MAX], name[128];
 	int pipes[2], status = 0;
 	pid_t pid;
@@ -263,7 +284,7 @@ int tool_check_file(const char *file, int timeout_ms, bool quiet)
 		;
 	if (!r.done)
 		tell_end(&r, status, timeout_ms);
-	if (!r.wrong && !quiet)
+	if (!r.wrong && !routes)
 		printf("%s: ok: %s\n", file, r.what);
 	fflush(stdout);
 	return r.wrong ? TOOL_WRONG : TOOL_OK;
@@ -290,7 +311,7 @@ int tool_check(int argc, char **argv)
 	if (!n)
 		return tool_fail(TOOL_USAGE, "check wants the file of a plugin: chimera-plugin check NAME.so");
 	for (int i = 0; i < n; i++) {
-		int one = tool_check_file(argv[i], timeout_ms, false);
+		int one = tool_check_file(argv[i], timeout_ms, NULL);
 
 		rc = one > rc ? one : rc;
 	}

@@ -213,6 +213,8 @@ static void check_routes(const struct ch_plugin *p)
 		why = pattern || !rows[i].pattern_option ? chi_routes_add(all, &inst, &rows[i], pattern, buf, sizeof(buf)) : NULL;
 		if (why)
 			find_wrong("route %s is refused: %s", name, why);
+		else if (pattern)
+			find_route(rows[i].method, pattern, rows[i].summary);
 		check_route(&rows[i], name);
 		check_budget("route", i, rows[i].budget_us);
 	}

@@ -37,15 +37,17 @@ char *tool_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* ---- check.c ---- */
 
 /*
- * Checks a plugin's file, telling what is wrong or unwise on `out`, one sentence a line: "FILE: wrong: …". The exit code of `check`.
- * quiet: nothing is said of what is well.
+ * Checks a plugin's file, telling what is wrong or unwise on stdout, one sentence a line: "FILE: wrong: …". The exit code of `check`.
+ * routes NULL: what is well is told too; else *routes (NULL at first) gets "GET /v1/x" and, behind a tab, the summary, a line a route; malloc'd.
  */
-int tool_check_file(const char *path, int timeout_ms, bool quiet);
+int tool_check_file(const char *path, int timeout_ms, char **routes);
 
 /* ---- what the child finds: [child] one sentence each, without a final stop ---- */
 
 void find_wrong(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void find_unwise(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* A route that is well. */
+void find_route(const char *method, const char *pattern, const char *summary);
 /* What is being done now, for the sentence about a crash: "while its table of routes was read". */
 void find_stage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -74,7 +76,7 @@ void check_elf(const char *path, void *handle);
 const char *tool_folder(void);
 /* A program of chimera: that of the environment variable, else beside this one (in a build), else ../sbin or ../bin, else `name`, for PATH. */
 const char *tool_program(const char *variable, const char *name);
-/* Starts argv; quiet: its standard output goes to our stderr. -1: told. Its own process group if `group`. */
+/* Starts argv in dir (NULL: here), as a group of its own that ends with us if `group`. -1: told. */
 pid_t tool_spawn(char *const *argv, const char *dir, bool group);
 /* The same, to its end. Its exit code; 128 + signal. */
 int tool_wait(pid_t pid);

@@ -15,11 +15,11 @@
 /* Names that end in an underscore are this header's own: do not use them. */
 #ifdef __cplusplus
 #define CH_EXTERN_C_ extern "C"
-#define CH_LIT_(type) type
+#define CH_LIT_(tag) tag
 #define CH_OFFSET_(conf, field, ctype) (offsetof(conf, field) + 0 * sizeof(1 ? &((conf *)0)->field : (ctype *)0))
 #else
 #define CH_EXTERN_C_
-#define CH_LIT_(type) (type)
+#define CH_LIT_(tag) (struct tag)
 #define CH_OFFSET_(conf, field, ctype) \
 	(offsetof(conf, field) + 0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((conf *)0)->field), ctype) ? 1 : -1]))
 #endif

@@ -94,6 +94,7 @@ struct ch_inference_call {
 	bool answered;                    /* a CALL hook gave the answer */
 	ch_ticket ticket_;                /* ch_infer's own, as is … */
 	bool asked_;
+	unsigned span_;
 };
 
 /*

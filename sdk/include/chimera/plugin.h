@@ -39,7 +39,7 @@ struct ch_str {                           /* bytes that someone else owns; p may
 	const char *p;
 	size_t n;
 };
-#define CH_STR(lit) (CH_LIT_(struct ch_str){ "" lit, sizeof(lit) - 1 })
+#define CH_STR(lit) (CH_LIT_(ch_str){ "" lit, sizeof(lit) - 1 })
 
 /* What hooks, handlers and resumed functions return. HTTP statuses are never among them. */
 enum ch_rc {

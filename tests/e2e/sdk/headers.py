@@ -2,7 +2,7 @@
 """What the public headers declare, read by a small tokenizer: macros, structs with their fields, enum constants, types and functions.
 
 It knows the C that these headers are written in (structs by tag, one level deep, inline functions with a body) and stops at anything else.
-Names that end in an underscore are the headers' own and are left out, as are include guards.
+Macros and functions whose name ends in an underscore are the headers' own and are left out, as are include guards.
 """
 import os
 import re
@@ -48,10 +48,11 @@ def directives(text):
 
 
 class Header:
-    """macros, types (typedef names), structs {tag: [field]}, enums [constant], functions {name: tokens of its body or None}."""
+    """macros, types (typedef names), structs {tag: [field]}, enums {tag or first constant: [constant]}, functions {name: its body's tokens,
+    or None}; order: all their names as they come, "named TAG" for a struct that is only named there."""
 
     def __init__(self, name, text):
-        self.name, self.structs, self.enums, self.types, self.functions, self.tags = name, {}, [], [], {}, []
+        self.name, self.structs, self.enums, self.types, self.functions, self.order = name, {}, {}, [], {}, []
         code, macros = directives(text)
         self.macros = [m for m in macros if not m.endswith("_") and not re.fullmatch(r"CHIMERA(_\w+)?_H", m)]
         self.tokens, self.at = TOKEN.findall(code), 0
@@ -78,28 +79,30 @@ class Header:
             body, _ = self.until(("}",))
             if got[0] == "struct" and len(got) == 2:
                 self.structs[got[1]] = fields(body)
+                self.order += ["struct " + got[1]] + [f"{got[1]}.{f}" for f in self.structs[got[1]]]
                 self.until((";",))
             elif got[0] == "enum":
-                self.enums += [t[0] for t in split(body, ",") if t]
+                constants = [t[0] for t in split(body, ",") if t]
+                self.enums[got[1] if len(got) > 1 else constants[0]] = constants
+                self.order += ["enum " + t for t in got[1:]] + constants
                 self.until((";",))
             else:
-                self.functions[function_name(got)] = body
+                self.function(got, body)
         elif got[0] == "typedef":
             self.types.append(declared(got[1:]))
+            self.order.append(self.types[-1])
         elif got[0] == "struct" and len(got) == 2:
-            self.tags.append(got[1])
+            self.order.append("named " + got[1])
         elif got[0] == "extern" and declared(got).endswith("_"):
             pass
         else:
-            self.functions[function_name(got)] = None
+            self.function(got, None)
 
-    def names(self):
-        """All that a row of ABI.md stands for, in the order of the header's kinds."""
-        out = list(self.macros) + [t for t in self.types]
-        for tag, members in self.structs.items():
-            out += ["struct " + tag] + [f"{tag}.{m}" for m in members]
-        out += ["struct " + t for t in self.tags if t not in self.structs]
-        return out + self.enums + list(self.functions)
+    def function(self, tokens, body):
+        name = function_name(tokens)
+        self.functions[name] = body
+        if not name.endswith("_"):
+            self.order.append(name)
 
 
 def split(tokens, at):
@@ -133,7 +136,7 @@ def fields(tokens):
         if member:
             assert "{" not in member, f"a struct in a struct: {' '.join(member)}"
             out += [declared(part) for part in split(member, ",")]
-    return [f for f in out if not f.endswith("_") or f == "abort_"]
+    return out
 
 
 def function_name(tokens):
@@ -164,6 +167,15 @@ def read(name):
 
 def all_headers():
     return [Header(name, read(name)) for name in HEADERS]
+
+
+def symbols():
+    """{header: what has a row in ABI.md, in its order}. A struct that is named in one place and defined in another stands where it is
+    defined."""
+    found = all_headers()
+    defined = {tag for h in found for tag in h.structs}
+    return {h.name: h.macros + [n.replace("named ", "struct ") for n in h.order if not n.startswith("named ") or n[6:] not in defined]
+            for h in found}
 
 
 def wrapped(body):
