@@ -37,6 +37,8 @@ libclang-rt-14-dev     the run time of libFuzzer
 prometheus             promtool reads our /metrics
 nginx-light            what the benchmark compares with
 wrk                    the load of the benchmark
+debhelper              packages a plugin that chimera-plugin-new has made
+rpm                    the same
 "
 
 jobs=$(nproc 2>/dev/null || echo 2)
@@ -294,14 +296,18 @@ suite() {
 }
 
 check() {
-	steps=7
+	steps=8
 	step 'packages for the build and the tests'
 	install_packages "$check_packages"
 	one build/autogen.log ./autogen.sh
 
 	openapi_validator
 	step 'make check, every warning an error (log: build/plain.log)'
-	suite plain --enable-werror
+	suite plain --enable-werror --prefix="$root/build/plain/root"
+
+	step "an author's first ten minutes, from what make install gives (log: build/journey.log)"
+	one build/journey.log make -C build/plain check-journey
+	grep -E '^[.]? +[0-9]+\.[0-9]+ s  ' build/journey.log || :
 
 	step 'make check with the address and undefined-behaviour sanitizers (log: build/asan.log)'
 	suite asan --enable-werror --enable-sanitizers=address,undefined CFLAGS='-g -O1'

@@ -23,6 +23,9 @@ struct reader {
 	struct ch_h1_field fields[FIELDS];
 	struct ch_h1_chunked chunked;
 	size_t body_at, body_n;
+	ctl_line line; /* NULL: the body is put together */
+	void *arg;
+	bool given; /* a line */
 };
 
 int64_t ctl_clock(void)
@@ -108,7 +111,7 @@ static ssize_t fill(struct reader *r, int fd, int64_t deadline, char *why, size_
 	}
 	do {
 		int64_t left = deadline - ctl_clock();
-		int ready = poll(&p, 1, left > 0 ? (int)left : 0);
+		int ready = poll(&p, 1, deadline < 0 ? -1 : left > 0 ? (int)left : 0);
 		if (!ready) {
 			snprintf(why, cap, "does not answer within %d s", CTL_PATIENCE_MS / 1000);
 			return -1;
@@ -122,17 +125,41 @@ static ssize_t fill(struct reader *r, int fd, int64_t deadline, char *why, size_
 	return got;
 }
 
-bool ctl_read_answer(int fd, int64_t deadline, struct ctl_answer *out, char *why, size_t cap)
+/* Gives whole lines away, so that the rest alone is kept. False: there was the last one that is wanted. */
+static bool give_lines(struct reader *r)
 {
-	struct reader r = { .in = NULL };
+	char *p = r->in + r->body_at, *end = p + r->body_n, *newline;
+	bool more = true;
+
+	while (more && (newline = memchr(p, '\n', (size_t)(end - p)))) {
+		r->given = true;
+		more = r->line(r->arg, p, (size_t)(newline - p));
+		p = newline + 1;
+	}
+	r->body_n = (size_t)(end - p);
+	memmove(r->in + r->body_at, p, r->body_n);
+	r->n = r->used = r->body_at + r->body_n; /* all that came was looked at: what is chunked is used as it comes */
+	return more;
+}
+
+static bool comes_in_lines(const struct reader *r)
+{
+	return r->line && r->have_head && r->head.status == 200 && r->head.body == CH_H1_BODY_CHUNKED;
+}
+
+bool ctl_read_lines(int fd, int64_t deadline, ctl_line line, void *arg, struct ctl_answer *out, char *why, size_t cap)
+{
+	struct reader r = { .line = line, .arg = arg };
 	enum ch_h1_rc rc = CH_H1_MORE;
 	const char *error = "";
 	ssize_t got = 1;
 
 	while (rc == CH_H1_MORE && got > 0) {
-		got = fill(&r, fd, deadline, why, cap);
+		got = fill(&r, fd, r.given ? -1 : deadline, why, cap);
 		if (got >= 0)
 			rc = look(&r, !got, &error);
+		if (got >= 0 && rc != CH_H1_ERROR && comes_in_lines(&r) && !give_lines(&r))
+			rc = CH_H1_DONE;
 	}
 	if (rc == CH_H1_DONE) {
 		memmove(r.in, r.in + r.body_at, r.body_n);
@@ -143,7 +170,13 @@ bool ctl_read_answer(int fd, int64_t deadline, struct ctl_answer *out, char *why
 	if (rc == CH_H1_ERROR)
 		snprintf(why, cap, "answers with something that is no HTTP (%s)", error);
 	else if (!got)
-		snprintf(why, cap, "ends the connection before its answer is whole");
+		snprintf(why, cap, r.given ? "cuts its answer, which was not all: it stops, or what it said was not read for too long"
+					   : "ends the connection before its answer is whole");
 	free(r.in);
 	return false;
+}
+
+bool ctl_read_answer(int fd, int64_t deadline, struct ctl_answer *out, char *why, size_t cap)
+{
+	return ctl_read_lines(fd, deadline, NULL, NULL, out, why, cap);
 }

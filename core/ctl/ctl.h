@@ -7,6 +7,8 @@
  *   describe.c  options, man, version: what there is to be configured
  *   plugins.c   plugins: what the config makes of it, or what a running server has
  *   live.c      status, log level: questions to a running server
+ *   reload.c    reload: a new config for a running server
+ *   run.c       run: commands of plugins, in a running server or in this process
  *   client.c    one question over the control socket
  *   answer.c    reading what comes back
  *   doc.c       reading JSON that came from the server
@@ -21,6 +23,8 @@ struct ctl {
 	const char *socket; /* --socket; NULL: the config's */
 	bool json;
 	bool colour; /* stdout is a terminal that wants some */
+	bool offline; /* --offline */
+	int verbose; /* how many -v */
 	char **args; /* behind the verb, NULL-ended */
 	int nargs;
 };
@@ -35,6 +39,8 @@ int ctl_plugins(const struct ctl *ctl);
 int ctl_plugins_live(const struct ctl *ctl);
 int ctl_status(const struct ctl *ctl);
 int ctl_log_level(const struct ctl *ctl);
+int ctl_reload(const struct ctl *ctl);
+int ctl_run(const struct ctl *ctl);
 
 /* "chimeractl: …" and a newline on stderr; returns code. */
 int ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

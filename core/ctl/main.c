@@ -5,6 +5,7 @@
 #include "core/conf/near.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -33,6 +34,14 @@ static const struct verb verbs[] = {
 		"Name, type, default, what is allowed, environment variables; without PLUGIN: the plugins that there are." },
 	{ "status", "", 0, 0, SERVER, ctl_status, "Show how the running server is",
 		"Asks the server over its control socket. Exit code 69 if it does not answer within 5 s." },
+	{ "run", "[INSTANCE [COMMAND [ARGUMENT...]]]", 0, INT_MAX, NOTHING, ctl_run, "Run a command of a plugin, or list what there is",
+		"In the running server; without one in this process, which starts the instance and what it uses, if the command allows it.\n"
+		"--offline does so without asking whether a server runs: what works on the same data does it harm. -v, -vv: more of the log.\n"
+		"Behind COMMAND all words are its arguments; --help alone tells how it is used. Exit code: the command's, 0 or 1;\n"
+		"64 it is used wrongly, 69 it cannot run here and now, 70 it is broken, 130 a signal ended it.\n"
+		"With --json: lines of JSON, {\"out\": text} and at last {\"exit\": code, \"error\": text}." },
+	{ "reload", "", 0, 0, SERVER, ctl_reload, "Make the running server read its config again",
+		"Waits for it, and shows what has changed. Exit code 78 if the new config has errors: then the old one goes on." },
 	{ "log", "level [LEVEL]", 1, 2, SERVER, ctl_log_level, "Show or set the running server's log level",
 		"LEVEL is debug, info, warn or error, and holds until the next one, a reload that names another, or the end." },
 	{ "version", "", 0, 0, NOTHING, ctl_version, "Print version, commit and plugin interface", "" },
@@ -41,6 +50,7 @@ static const struct verb verbs[] = {
 #define VERBS (sizeof(verbs) / sizeof(*verbs))
 
 static const char *overrides[OVERRIDES_MAX];
+enum { JSON = 256, SOCKET, LIVE, OFFLINE };
 
 int ctl_fail(int code, const char *fmt, ...)
 {
@@ -66,11 +76,12 @@ static void usage(FILE *out)
 	fputs("usage: chimeractl [-c FILE] [-o SECTION.KEY=VALUE]... [--json] VERB\n\n", out);
 	for (size_t i = 0; i < VERBS; i++)
 		if (verbs[i].summary)
-			fprintf(out, "  %-8s %-14s %s\n", verbs[i].name, verbs[i].args, verbs[i].summary);
+			fprintf(out, "  %-8s %-34s %s\n", verbs[i].name, verbs[i].args, verbs[i].summary);
 	fputs("\n  -c, --config FILE   the server's config file (default: the daemon's)\n"
 	      "  -o, --option S.K=V  set a key; stronger than environment and file\n"
 	      "      --socket PATH   the control socket (default: the config's)\n"
 	      "      --json          for programs\n"
+	      "      --offline       for run: without the server; -v: with more of the log\n"
 	      "  -h, --help          this text; behind a verb: more about it\n"
 	      "  -V, --version       as the verb\n",
 		out);
@@ -109,41 +120,65 @@ struct flags {
 	bool help, live, version;
 };
 
-static int parse(int argc, char **argv, struct ctl *ctl, struct flags *f)
+/* One option; false: it is wrong, which was told (by getopt, or here), and *code is set. */
+static bool take(int opt, struct ctl *ctl, struct flags *f, int *code)
 {
-	enum { JSON = 256, SOCKET, LIVE };
+	static int n;
+
+	if (opt == 'c')
+		chi_daemon.file = optarg;
+	else if (opt == 'o' && n < OVERRIDES_MAX - 1)
+		overrides[n++] = optarg;
+	else if (opt == 'o')
+		*code = ctl_fail(CHI_EXIT_USAGE, "there are more than %d options -o: use a file", OVERRIDES_MAX - 1);
+	else if (opt == JSON)
+		ctl->json = true;
+	else if (opt == SOCKET)
+		ctl->socket = optarg;
+	else if (opt == LIVE)
+		f->live = true;
+	else if (opt == OFFLINE)
+		ctl->offline = true;
+	else if (opt == 'v')
+		ctl->verbose++;
+	else if (opt == 'h')
+		f->help = true;
+	else if (opt == 'V')
+		f->version = true;
+	else
+		*code = CHI_EXIT_USAGE;
+	return !*code;
+}
+
+/*
+ * Options may stand anywhere, but behind the name of a command of `run` every word is the command's own. `words`: room for argc + 1, gets
+ * those that are no options, NULL-ended.
+ */
+static int parse(int argc, char **argv, struct ctl *ctl, struct flags *f, char **words)
+{
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "option", required_argument, NULL, 'o' },
 		{ "json", no_argument, NULL, JSON },
 		{ "socket", required_argument, NULL, SOCKET },
 		{ "live", no_argument, NULL, LIVE },
+		{ "offline", no_argument, NULL, OFFLINE },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
 	};
-	int opt, n = 0;
+	int opt = 0, n = 0, code = 0;
 
-	while ((opt = getopt_long(argc, argv, "c:o:hV", longs, NULL)) != -1) {
-		if (opt == 'c')
-			chi_daemon.file = optarg;
-		else if (opt == 'o' && n < OVERRIDES_MAX - 1)
-			overrides[n++] = optarg;
-		else if (opt == 'o')
-			return ctl_fail(CHI_EXIT_USAGE, "there are more than %d options -o: use a file", OVERRIDES_MAX - 1);
-		else if (opt == JSON)
-			ctl->json = true;
-		else if (opt == SOCKET)
-			ctl->socket = optarg;
-		else if (opt == LIVE)
-			f->live = true;
-		else if (opt == 'h')
-			f->help = true;
-		else if (opt == 'V')
-			f->version = true;
-		else
-			return CHI_EXIT_USAGE; /* getopt has said why */
-	}
+	while (!(n == 3 && !strcmp(words[0], "run")) && (opt = getopt_long(argc, argv, "-c:o:vhV", longs, NULL)) != -1)
+		if (opt == 1)
+			words[n++] = optarg;
+		else if (!take(opt, ctl, f, &code))
+			return code;
+	if (opt != -1 && optind < argc && !strcmp(argv[optind], "--"))
+		optind++;
+	while (optind < argc)
+		words[n++] = argv[optind++];
+	words[n] = NULL;
 	chi_daemon.overrides = overrides;
 	return 0;
 }
@@ -175,6 +210,8 @@ static int run(const struct verb *v, struct ctl *ctl, const struct flags *f)
 	} else if (f->live) {
 		return ctl_fail(CHI_EXIT_USAGE, "--live is for plugins, not for %s", v->name);
 	}
+	if ((ctl->offline || ctl->verbose) && fn != ctl_run)
+		return ctl_fail(CHI_EXIT_USAGE, "%s is for run, not for %s", ctl->offline ? "--offline" : "-v", v->name);
 	if (needs == SERVER)
 		code = find_socket(ctl);
 	else if (needs == CONFIG && !chi_config_default("chimeractl"))
@@ -185,32 +222,39 @@ static int run(const struct verb *v, struct ctl *ctl, const struct flags *f)
 	return code;
 }
 
+static int serve(struct ctl *ctl, const struct flags *f, char **words)
+{
+	if (f->version)
+		return ctl_version(ctl);
+	if (!words[0]) {
+		usage(f->help ? stdout : stderr);
+		return f->help ? 0 : CHI_EXIT_USAGE;
+	}
+	const struct verb *v = find(words[0]);
+	if (!v)
+		return CHI_EXIT_USAGE;
+	if (f->help) {
+		usage_of(v);
+		return 0;
+	}
+	ctl->colour = wants_colour();
+	ctl->args = words + 1;
+	while (ctl->args[ctl->nargs])
+		ctl->nargs++;
+	if (ctl->nargs < v->least || ctl->nargs > v->most)
+		return ctl_fail(
+			CHI_EXIT_USAGE, "%s takes %s: see chimeractl %s --help", v->name, *v->args ? v->args : "no arguments", v->name);
+	return run(v, ctl, f);
+}
+
 int main(int argc, char **argv)
 {
 	static struct ctl ctl;
 	struct flags f = { false, false, false };
-	int code = parse(argc, argv, &ctl, &f);
+	char **words = calloc((size_t)argc + 1, sizeof(*words));
+	int code = words ? parse(argc, argv, &ctl, &f, words) : ctl_fail(CHI_EXIT_OSERR, "there is not enough memory");
 
-	if (code)
-		return code;
-	if (f.version)
-		return ctl_version(&ctl);
-	if (optind == argc) {
-		usage(f.help ? stdout : stderr);
-		return f.help ? 0 : CHI_EXIT_USAGE;
-	}
-	const struct verb *v = find(argv[optind]);
-	if (!v)
-		return CHI_EXIT_USAGE;
-	if (f.help) {
-		usage_of(v);
-		return 0;
-	}
-	ctl.colour = wants_colour();
-	ctl.args = argv + optind + 1;
-	ctl.nargs = argc - optind - 1;
-	if (ctl.nargs < v->least || ctl.nargs > v->most)
-		return ctl_fail(
-			CHI_EXIT_USAGE, "%s takes %s: see chimeractl %s --help", v->name, *v->args ? v->args : "no arguments", v->name);
-	return run(v, &ctl, &f);
+	code = code ? code : serve(&ctl, &f, words);
+	free(words);
+	return code;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plugins: instances, hooks in the order of their chains, routes; from the config or from a running server. One document, shown one way. */
+/*
+ * plugins: instances, hooks in the order of their chains, routes; from the config or from a running server, which also tells what hooks
+ * have cost. One document, shown one way.
+ */
 #include "core/ctl/client.h"
 #include "core/ctl/ctl.h"
 #include "core/ctl/doc.h"
@@ -53,6 +56,36 @@ static void show_chains(const struct ctl *ctl, struct ch_str chains)
 	ctl_table_print(&t, stdout, ctl->colour);
 }
 
+static char *milliseconds(struct ch_str value)
+{
+	char *text;
+
+	if (!value.n || *value.p == 'n') /* null: none was timed */
+		return strdup("-");
+	return asprintf(&text, "%.3f ms", ctl_number(value) * 1e3) < 0 ? NULL : text;
+}
+
+/* What hooks have cost: those that were called, or block a loop now. */
+static void show_costs(const struct ctl *ctl, struct ch_str hooks)
+{
+	struct ctl_table t = { .columns = 8 };
+	struct ch_str row;
+
+	ctl_table_row(&t, (const char *const[]){ "id", "hook", "calls", "errors", "over budget", "mean", "worst", "stalled now" });
+	for (size_t at = 0; ctl_each(hooks, &at, NULL, &row);) {
+		char *stalled = ctl_text(ctl_member(row, "stalled"));
+		if (ctl_number(ctl_member(row, "calls")) > 0)
+			ctl_table_take(&t, (char *const[]){ ctl_text(ctl_member(row, "id")), ctl_text(ctl_member(row, "hook")),
+						   ctl_text(ctl_member(row, "calls")), ctl_text(ctl_member(row, "errors")),
+						   ctl_text(ctl_member(row, "over_budget")), milliseconds(ctl_member(row, "mean_seconds")),
+						   milliseconds(ctl_member(row, "worst_seconds")), stalled });
+		else
+			free(stalled);
+	}
+	putchar('\n');
+	ctl_table_print(&t, stdout, ctl->colour);
+}
+
 static int show(const struct ctl *ctl, struct ch_str doc)
 {
 	if (ctl->json) {
@@ -64,6 +97,9 @@ static int show(const struct ctl *ctl, struct ch_str doc)
 	show_chains(ctl, ctl_member(doc, "chains"));
 	putchar('\n');
 	show_array(ctl, ctl_member(doc, "routes"), (const char *const[]){ "method", "pattern", "id" }, 3);
+	struct ch_str hooks = ctl_member(doc, "hooks");
+	if (hooks.n)
+		show_costs(ctl, hooks);
 	return 0;
 }
 
@@ -79,7 +115,7 @@ int ctl_plugins(const struct ctl *ctl)
 		return CHI_EXIT_CONFIG;
 	ch_jw_init(&w, NULL, 0);
 	w.grow = ctl_grow;
-	chi_plugins_json(g, &w);
+	chi_plugins_json(g, NULL, &w);
 	int code = w.failed ? ctl_fail(CHI_EXIT_OSERR, "there is not enough memory") : show(ctl, (struct ch_str){ w.buf, w.len });
 	free(w.buf);
 	chi_gen_free(g);

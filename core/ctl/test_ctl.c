@@ -229,6 +229,106 @@ static void what_is_no_whole_answer_is_said_to_be_none(void **state)
 	assert_no_answer("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\nx", false, "does not answer within");
 }
 
+/* ---- lines ---- */
+
+struct lines {
+	char text[256]; /* each line with a '|' behind it */
+	size_t most; /* how many are wanted */
+	size_t n;
+	int to; /* a descriptor that is written to at each line: what is sent behind it was not waited for */
+};
+
+static bool on_line(void *arg, const char *p, size_t n)
+{
+	struct lines *l = arg;
+
+	strncat(l->text, p, n);
+	strcat(l->text, "|");
+	if (l->to && dprintf(l->to, "%zx\r\nnext %zu\n\r\n", strlen("next 1\n"), l->n) < 0)
+		return false;
+	return ++l->n < l->most;
+}
+
+#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+static struct given read_line_by_line(const char *bytes, struct lines *l, bool ends, bool goes_on)
+{
+	struct given g = { .ok = false };
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	assert_int_equal(write(fds[1], bytes, strlen(bytes)), (ssize_t)strlen(bytes));
+	if (ends)
+		shutdown(fds[1], SHUT_WR);
+	l->to = goes_on ? fds[1] : 0;
+	g.ok = ctl_read_lines(fds[0], ctl_clock() + (ends ? 60000 : 30), on_line, l, &g.a, g.why, sizeof(g.why));
+	close(fds[0]);
+	close(fds[1]);
+	return g;
+}
+
+static void lines_are_given_away_whole_and_in_order(void **state)
+{
+	struct lines l = { .most = 99 };
+	struct given g = read_line_by_line(CHUNKED "4\r\none\n\r\n2\r\ntw\r\n9\r\no\nthree\nf\r\n0\r\n\r\n", &l, true, false);
+
+	(void)state;
+	assert_true(g.ok);
+	assert_int_equal(g.a.status, 200);
+	assert_string_equal(l.text, "one|two|three|");
+	assert_string_equal(g.a.body, "f");
+	free(g.a.body);
+}
+
+static void a_line_is_given_before_the_next_is_sent(void **state)
+{
+	struct lines l = { .most = 3 };
+	struct given g = read_line_by_line(CHUNKED "6\r\nfirst\n\r\n", &l, false, true);
+
+	(void)state;
+	assert_true(g.ok);
+	assert_string_equal(l.text, "first|next 0|next 1|");
+	free(g.a.body);
+}
+
+static void reading_ends_with_the_last_line_that_is_wanted(void **state)
+{
+	struct lines l = { .most = 2 };
+	struct given g = read_line_by_line(CHUNKED "8\r\na\nb\nc\nd\n\r\n", &l, false, false);
+
+	(void)state;
+	assert_true(g.ok);
+	assert_string_equal(l.text, "a|b|");
+	free(g.a.body);
+}
+
+static void another_answer_is_no_lines(void **state)
+{
+	struct lines l = { .most = 99 };
+	struct given g = read_line_by_line("HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na\nb\n\r\n0\r\n\r\n", &l, false, false);
+
+	(void)state;
+	assert_true(g.ok);
+	assert_int_equal(g.a.status, 404);
+	assert_string_equal(l.text, "");
+	assert_string_equal(g.a.body, "a\nb\n");
+	free(g.a.body);
+}
+
+static void an_answer_that_is_cut_is_not_taken_for_a_whole_one(void **state)
+{
+	struct lines l = { .most = 99 };
+	struct given g = read_line_by_line(CHUNKED "2\r\na\n\r\n", &l, true, false);
+
+	(void)state;
+	assert_false(g.ok);
+	assert_string_equal(l.text, "a|");
+	assert_non_null(strstr(g.why, "cuts its answer"));
+	g = read_line_by_line(CHUNKED, &(struct lines){ .most = 99 }, false, false);
+	assert_false(g.ok);
+	assert_non_null(strstr(g.why, "does not answer within"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +342,11 @@ int main(void)
 		cmocka_unit_test(answers_are_read_by_length_chunked_and_to_the_end),
 		cmocka_unit_test(a_long_answer_that_comes_in_pieces_is_whole),
 		cmocka_unit_test(what_is_no_whole_answer_is_said_to_be_none),
+		cmocka_unit_test(lines_are_given_away_whole_and_in_order),
+		cmocka_unit_test(a_line_is_given_before_the_next_is_sent),
+		cmocka_unit_test(reading_ends_with_the_last_line_that_is_wanted),
+		cmocka_unit_test(another_answer_is_no_lines),
+		cmocka_unit_test(an_answer_that_is_cut_is_not_taken_for_a_whole_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,8 @@
  *   checks.c   health checks on the house loop, their results cached
  *   notify.c   service manager: readiness, watchdog, inherited sockets
  *   limits.c   cores, users, descriptors
+ *   state_dir.c  the folder of our data
+ *   tool.c     one command without a server, for chimeractl
  */
 #ifndef CHI_DAEMON_H
 #define CHI_DAEMON_H
@@ -27,7 +29,7 @@
 #define CHI_DEFAULT_CONF CHIMERA_CONF_DIR "/chimera.ini"
 
 enum { CHI_EXIT_OK = 0, CHI_EXIT_USAGE = 64, CHI_EXIT_UNAVAILABLE = 69, CHI_EXIT_SOFTWARE = 70, CHI_EXIT_OSERR = 71, CHI_EXIT_NOPERM = 77,
-       CHI_EXIT_CONFIG = 78 };
+       CHI_EXIT_CONFIG = 78, CHI_EXIT_SIGNAL = 130 };
 
 struct chi_daemon {
 	const char *file;               /* -c */
@@ -119,6 +121,23 @@ unsigned chi_inherited_left(void);                    /* inherited sockets that 
 unsigned chi_cores(void); /* least of affinity and cgroup quota, at least 1 */
 bool chi_become(const char *user, char *why, size_t cap);
 void chi_raise_descriptors(int64_t want);
+
+/* state_dir.c */
+/*
+ * The folder of our data, with its parents: a fresh checkout boots without a mkdir. Root gives it to [server] user. False: sentence
+ * in why.
+ */
+bool chi_state_dir_make(const struct chi_server_conf *s, char *why, size_t cap);
+
+/* tool.c */
+/*
+ * Runs a command of an instance in this process, once: starts that instance and what it uses, and no listener; prints what it says, in
+ * pieces as they come, to stdout (json: as the control socket does), the log to stderr. SIGINT and SIGTERM: the command hears GONE; a
+ * second one ends the process at once. Gives the exit code and, if there is something to say that nobody has heard, a sentence in why: the
+ * command's own, or 64 no such command, 69 it cannot run or start, 71 the system, 78 the config (its report went to stderr), 130 a signal.
+ * Main thread; everything is stopped and freed after it.
+ */
+int chi_tool_run(const char *instance, const char *command, size_t argc, const char *const *argv, bool json, char *why, size_t cap);
 
 /* protect.c */
 void chi_protect(const struct chi_gen *g, struct chi_report *report); /* protected mode */

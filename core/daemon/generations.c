@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which generations live: taken by the loops on the worker thread, let go by the last loop, stopped and freed on the worker thread again. */
+/*
+ * Which generations live: taken by the loops on the worker thread, let go by the last loop, stopped and freed on the worker thread
+ * again.
+ */
 #include "core/daemon/daemon.h"
 
 #include "core/plugin/account.h"

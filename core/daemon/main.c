@@ -309,7 +309,8 @@ static int serve(int signals)
 static int parse(int argc, char **argv, char *mode)
 {
 	static const struct option longs[] = {
-		{ "config", required_argument, NULL, 'c' }, { "option", required_argument, NULL, 'o' }, { "check", no_argument, NULL, 't' }, { "strict", no_argument, NULL, 's' },
+		{ "config", required_argument, NULL, 'c' }, { "option", required_argument, NULL, 'o' }, { "check", no_argument, NULL, 't' },
+		{ "strict", no_argument, NULL, 's' },
 		{ "dump-config", no_argument, NULL, 'T' }, { "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	int opt, n = 0;

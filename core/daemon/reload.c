@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A new config for the running server: whole or not at all. Asked for by SIGHUP, by `chimeractl reload` over the control socket, which waits for
- * the report, or by a watched file that has changed. However often it is asked for meanwhile, it runs once.
+ * A new config for the running server: whole or not at all. Asked for by SIGHUP, by `chimeractl reload` over the control socket, which
+ * waits for the report, or by a watched file that has changed. However often it is asked for meanwhile, it runs once.
  */
 #include "core/daemon/daemon.h"
 

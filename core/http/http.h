@@ -203,8 +203,8 @@ struct chi_req {
 
 /* listen.c */
 /*
- * Is nobody listening there? SO_REUSEPORT lets a second server of the same user take half of our connections without a word, so the address is
- * bound once without it: then the kernel says that it is in use. False: sentence in why.
+ * Is nobody listening there? SO_REUSEPORT lets a second server of the same user take half of our connections without a word, so the
+ * address is bound once without it: then the kernel says that it is in use. False: sentence in why.
  */
 bool chi_listen_unused(const struct chi_listen_addr *a, char *why, size_t why_cap);
 /* A listening socket; with port 0 the address is filled in with the one the kernel chose. reuse: SO_REUSEPORT. -1: sentence in why. */

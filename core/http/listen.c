@@ -222,8 +222,8 @@ void chi_http_close_listeners(struct chi_http *h)
 		chi_timer_set(&ls->pause, -1);
 		chi_watch_set(&ls->watch, 0);
 		/*
-		 * epoll forgets a descriptor when its file is closed, and the service manager holds this file: if we closed our number, what
-		 * gets the number next would be taken for the listener.
+		 * epoll forgets a descriptor when its file is closed, and the service manager holds this file: if we closed our number,
+		 * what gets the number next would be taken for the listener.
 		 */
 		if (!ls->inherited)
 			close(ls->fd);

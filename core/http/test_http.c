@@ -393,6 +393,25 @@ static void routes_for_operators_are_403_to_strangers(void **state)
 	ch_test_free(t);
 }
 
+static void an_admin_key_opens_what_is_for_admins_and_the_admin_listener_wants_one_always(void **state)
+{
+	static const char *const as_admin = "GET /admin HTTP/1.1\r\nX-Who: admin\r\n" HOST "\r\n";
+	struct ch_test *t = begin();
+	struct chi_peer *p;
+
+	(void)state;
+	assert_int_equal(one(t, as_admin)->status, 200);
+	p = chi_peer_new(t, CHI_L_ADMIN);
+	more(p, GET("/hello"));
+	assert_int_equal(chi_peer_answer(p, "GET")->status, 403);
+	p = chi_peer_new(t, CHI_L_ADMIN);
+	more(p, as_admin);
+	assert_int_equal(chi_peer_answer(p, "GET")->status, 200);
+	ch_test_peer(t, "198.51.100.7");
+	assert_int_equal(one(t, "GET /ops HTTP/1.1\r\nX-Who: admin\r\n" HOST "\r\n")->status, 200);
+	ch_test_free(t);
+}
+
 /* ---- what is refused before it is a request ---- */
 
 static void garbage_is_400_and_one_log_line_a_second(void **state)
@@ -486,6 +505,7 @@ int main(void)
 		cmocka_unit_test(unknown_paths_are_404_of_the_one_shape),
 		cmocka_unit_test(paths_are_normalised_once),
 		cmocka_unit_test(routes_for_operators_are_403_to_strangers),
+		cmocka_unit_test(an_admin_key_opens_what_is_for_admins_and_the_admin_listener_wants_one_always),
 		cmocka_unit_test(garbage_is_400_and_one_log_line_a_second),
 		cmocka_unit_test(limits_have_their_statuses),
 		cmocka_unit_test(what_follows_a_bad_request_is_never_a_request),

@@ -159,8 +159,20 @@ static const struct ch_route routes[] = {
 	{ .method = "GET", .pattern = "/ops", .fn = on_hello, .cls = CH_OPS },
 	{ .method = "GET", .pattern = "/admin", .fn = on_hello, .cls = CH_ADMIN },
 };
+/* What a plugin for keys will do: the role comes from who asks. */
+static int on_auth(struct ch_self *self, struct ch_ctx *c)
+{
+	struct ch_str who = ch_header(c, "X-Who");
+
+	(void)self;
+	if (who.n == 5 && !memcmp(who.p, "admin", 5))
+		ch_facts(c)->role = CH_ROLE_ADMIN;
+	return CH_OK;
+}
+
+static const struct ch_hook hooks[] = { { .phase = CH_P_AUTH, .fn = on_auth } };
 static const struct ch_plugin show = { .size = sizeof(show), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "show",
-	.version = "0", .summary = "Routes to look at", .routes = CH_TABLE(routes) };
+	.version = "0", .summary = "Routes to look at", .routes = CH_TABLE(routes), .hooks = CH_TABLE(hooks) };
 
 static const struct ch_plugin *show_entry(const struct ch_host *host)
 {

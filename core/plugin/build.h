@@ -21,6 +21,8 @@ static inline const void *chi_row(const struct ch_table *t, size_t i)
 void chi_build_error(const struct chi_build *b, const struct chi_inst *i, const char *row, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 void chi_build_warn(const struct chi_build *b, const struct chi_inst *i, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Has the instance's option of that name (NULL: none) CH_O_RELOAD? */
+bool chi_build_reloadable(const struct chi_inst *i, const char *option);
 /* Memory of malloc that is freed with the instance. */
 void chi_inst_keep(struct chi_inst *i, void *p);
 struct chi_inst *chi_inst_new(struct chi_build *b, struct chi_conf_inst *conf);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which instances of the running generation go on in the new one: those whose section and watched files are the same, or differ in RELOAD keys
- * alone where the plugin has `reload`, and whose providers all go on too. So what an instance is bound to never changes while it lives.
+ * Which instances of the running generation go on in the new one: those whose section and watched files are the same, or differ in RELOAD
+ * keys alone where the plugin has `reload`, and whose providers all go on too. So what an instance is bound to never changes while it
+ * lives.
  */
 #include "core/plugin/build.h"
 #include "core/plugin/control.h"

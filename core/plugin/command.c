@@ -160,6 +160,13 @@ static size_t piece(const char *p, size_t n)
 	return k;
 }
 
+void chi_command_gone(struct chi_command *cmd)
+{
+	cmd->gone = true;
+	if (cmd->ctx)
+		chi_ctx_gone(cmd->ctx);
+}
+
 int chi_command_out(struct ch_ctx *c, const char *p, size_t n)
 {
 	struct chi_command *cmd = c->command;
@@ -173,6 +180,8 @@ int chi_command_out(struct ch_ctx *c, const char *p, size_t n)
 		p += k;
 		n -= k;
 	}
+	if (rc == CH_DONE)
+		chi_command_gone(cmd);
 	/* A verb that never asked to be told when to go on need not know that it is fast. */
 	return rc == CH_AGAIN && !cmd->on_writable ? CH_OK : rc;
 }
@@ -197,19 +206,22 @@ void chi_command_refuse(struct ch_ctx *c, const char *detail)
 	c->command->code = CHI_COMMAND_REFUSED;
 }
 
-void chi_command_gone(struct chi_command *cmd)
-{
-	cmd->gone = true;
-	if (cmd->ctx)
-		chi_ctx_gone(cmd->ctx);
-}
-
 /* ---- its life ---- */
 
 static int call(struct ch_self *self, struct ch_ctx *c)
 {
 	struct chi_command *cmd = c->command;
 	return cmd->row->fn(self, c, cmd->argc, cmd->argv);
+}
+
+/* Who ran what, without the arguments, which may be secrets. */
+static void say(const struct chi_command *cmd, double seconds)
+{
+	struct chi_log_fields f = { .plugin = cmd->inst->self.id };
+	if (cmd->gone)
+		chi_log(CH_INFO, &f, "command %s: given up by its asker after %.3f s", cmd->row->name, seconds);
+	else
+		chi_log(CH_INFO, &f, "command %s: exit %d after %.3f s%s%s", cmd->row->name, cmd->code, seconds, *cmd->why ? ": " : "", cmd->why);
 }
 
 static void came(struct ch_ctx *c, int rc)
@@ -221,8 +233,7 @@ static void came(struct ch_ctx *c, int rc)
 			snprintf(cmd->why, sizeof cmd->why, "'%s' of [%s] failed, which is a bug in the plugin: the log may say more", cmd->row->name,
 				cmd->inst->self.id);
 	}
-	chi_log(CH_INFO, &(struct chi_log_fields){ .plugin = cmd->inst->self.id }, "command %s: %s%d after %.3f s%s%s", cmd->row->name,
-		cmd->gone ? "its asker left, " : "exit ", cmd->code, (double)(chi_clock() - c->facts.started) / 1e6, *cmd->why ? ": " : "", cmd->why);
+	say(cmd, (double)(chi_clock() - c->facts.started) / 1e6);
 	c->command = NULL; /* what lingers of the ctx writes nowhere */
 	cmd->ctx = NULL;
 	chi_ctx_end(c);

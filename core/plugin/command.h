@@ -17,8 +17,8 @@ struct chi_command { /* the asker's memory, zeroed but for what it sets; until `
 	const struct ch_command *row;
 	struct chi_inst *inst;
 	/*
-	 * The next piece of output: UTF-8, whole characters, at most 64 KiB. CH_OK; CH_AGAIN: taken, but much waits, and chi_command_writable
-	 * will be called; CH_DONE: nobody reads any more.
+	 * The next piece of output: UTF-8, whole characters, at most 64 KiB. CH_OK; CH_AGAIN: taken, but much waits, and
+	 * chi_command_writable will be called; CH_DONE: nobody reads any more, and the verb hears GONE.
 	 */
 	int (*out)(struct chi_command *, const char *p, size_t n);
 	/* It is over: 0, or one of the above with a sentence in `why`. Nothing here is looked at any more. */
@@ -49,8 +49,8 @@ const struct ch_command *chi_command_find(const struct chi_inst *i, const char *
 bool chi_command_fits(const struct ch_command *row, size_t argc, char *why, size_t cap);
 
 /*
- * Runs it at the end of this turn, in a ctx of `gen`, which must be held until then. argv is the asker's and lives as long as *cmd; the verb
- * sees copies. `ended` is called in every case, once.
+ * Runs it at the end of this turn, in a ctx of `gen`, which must be held until then. argv is the asker's and lives as long as *cmd; the
+ * verb sees copies. `ended` is called in every case, once.
  */
 void chi_command_run(struct chi_command *cmd, struct ch_loop *l, struct chi_gen *gen, size_t argc, const char *const *argv);
 /* The asker has left: the verb hears GONE. */

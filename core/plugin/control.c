@@ -3,6 +3,7 @@
 
 #include "core/log/log.h"
 #include "core/plugin/build.h"
+#include "core/plugin/costs.h"
 #include "core/plugin/host.h"
 #include "core/plugin/openapi.h"
 
@@ -79,7 +80,7 @@ static int on_status(struct ch_self *self, struct ch_ctx *c)
 	return answer(c, &w);
 }
 
-void chi_plugins_json(const struct chi_gen *g, struct ch_jw *w)
+void chi_plugins_json(const struct chi_gen *g, const struct chi_costs *costs, struct ch_jw *w)
 {
 	ch_jw_object(w);
 	ch_jw_key(w, "plugins");
@@ -139,16 +140,44 @@ void chi_plugins_json(const struct chi_gen *g, struct ch_jw *w)
 		}
 	}
 	ch_jw_array_end(w);
+	if (costs) {
+		ch_jw_key(w, "hooks");
+		chi_costs_json(costs, g, w);
+	}
 	ch_jw_object_end(w);
+}
+
+static int say_plugins(struct ch_ctx *c, const struct chi_costs *costs)
+{
+	struct ch_jw w;
+	ch_jw_ctx(&w, c, 2048);
+	chi_plugins_json(c->gen, costs, &w);
+	return answer(c, &w);
+}
+
+static void *take_costs(void *data)
+{
+	(void)data;
+	return chi_costs_take();
+}
+
+static int on_costs(struct ch_ctx *c, void *data, int why, void *result)
+{
+	(void)data;
+	if (why != CH_READY)
+		return CH_DONE;
+	int rc = say_plugins(c, result);
+	chi_costs_free(result);
+	return rc;
 }
 
 static int on_plugins(struct ch_self *self, struct ch_ctx *c)
 {
-	(void)self;
-	struct ch_jw w;
-	ch_jw_ctx(&w, c, 2048);
-	chi_plugins_json(c->gen, &w);
-	return answer(c, &w);
+	ch_ticket t = chi_ticket_timeless(c, on_costs, NULL);
+	if (t && ch_offload(self, take_costs, NULL, t, chi_costs_free))
+		return CH_AGAIN;
+	ch_unsuspend(t);
+	return say_plugins(c, NULL); /* the pool is full: what there is can be said all the same */
 }
 
 static int say_level(struct ch_ctx *c)
@@ -201,6 +230,13 @@ static const struct ch_route routes[] = {
 	{ .method = "GET", .pattern = "/control/status", .cls = CHI_ROUTE_CONTROL, .fn = on_status },
 	{ .method = "GET", .pattern = "/control/plugins", .cls = CHI_ROUTE_CONTROL, .fn = on_plugins },
 	{ .method = "POST", .pattern = "/control/reload", .cls = CHI_ROUTE_CONTROL, .fn = on_reload },
+	{ .method = "GET", .pattern = "/control/commands", .cls = CHI_ROUTE_CONTROL, .fn = chi_control_commands },
+	{ .method = "POST",
+		.pattern = "/control/run/{instance}/{command}",
+		.cls = CHI_ROUTE_CONTROL,
+		.body = CH_BODY_BUFFER,
+		.max_body = 256 << 10,
+		.fn = chi_control_run },
 	{ .method = "GET", .pattern = "/control/log-level", .cls = CHI_ROUTE_CONTROL, .fn = on_level },
 	{ .method = "POST",
 		.pattern = "/control/log-level",

@@ -58,26 +58,25 @@ static int arguments(struct ch_ctx *c, size_t *argc, const char *const **argv)
 		return CH_OK;
 	ch_json_init(&j, b.p, b.n, 1, 0);
 	if (ch_json_next(&j, &tok) != CH_JSON_ARRAY)
-		return ch_refuse(c, CH_E_BAD_REQUEST, 0, wrong);
+		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "%s", wrong);
 	while (ch_json_next(&j, &tok) == CH_JSON_STRING) {
 		size_t len = ch_json_unescape(&tok, text);
 		if (memchr(text, 0, len))
-			return ch_refuse(c, CH_E_BAD_REQUEST, 0, wrong);
+			return ch_refuse(c, CH_E_BAD_REQUEST, 0, "%s", wrong);
 		text[len] = 0;
 		v[n++] = text;
 		text += len + 1;
 	}
 	if (tok.type != CH_JSON_ARRAY_END || ch_json_next(&j, &tok) != CH_JSON_END)
-		return ch_refuse(c, CH_E_BAD_REQUEST, 0, wrong);
+		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "%s", wrong);
 	*argc = n;
 	return CH_OK;
 }
 
-static const char *param(struct ch_ctx *c, const char *name)
+static char *param(struct ch_ctx *c, const char *name)
 {
 	struct ch_str s = ch_param(c, name);
-	char *text = ch_dup(c, s.p, s.n);
-	return text ? text : "";
+	return ch_dup(c, s.p, s.n);
 }
 
 /* ---- what is answered ---- */
@@ -89,22 +88,31 @@ static void *grow(void *arg, void *old, size_t used, size_t want)
 	return realloc(old, want);
 }
 
-/* Sends what the writer has, whose buffer becomes the connection's. */
+/* Sends what the writer has, whose buffer becomes the connection's. CH_DONE: nobody reads. */
 static int send_line(struct run *r, struct ch_jw *w)
 {
-	if (w->failed) {
-		free(w->buf);
-		return CH_DONE;
-	}
-	return ch_write(r->http, w->buf, w->len, free, w->buf);
+	if (!w->failed)
+		return ch_write(r->http, w->buf, w->len, free, w->buf);
+	free(w->buf);
+	if (r->http->req->conn) /* no memory: a piece must not be missing unseen */
+		chi_conn_lost(r->http->req->conn);
+	return CH_DONE;
+}
+
+static struct ch_jw writer(void)
+{
+	struct ch_jw w;
+	ch_jw_init(&w, NULL, 0);
+	w.grow = grow;
+	return w;
 }
 
 static int on_out(struct chi_command *cmd, const char *p, size_t n)
 {
 	struct run *r = cmd->arg;
 	struct chi_conn *conn = r->http->req->conn;
-	struct ch_jw w;
-	if (r->gone || !conn)
+	struct ch_jw w = writer();
+	if (!conn)
 		return CH_DONE;
 	if (conn->out_bytes > (size_t)conn->http->conf->stream_high + UNREAD_MAX) {
 		chi_log(CH_WARN, &(struct chi_log_fields){ .plugin = cmd->inst->self.id },
@@ -112,8 +120,6 @@ static int on_out(struct chi_command *cmd, const char *p, size_t n)
 		chi_conn_lost(conn);
 		return CH_DONE;
 	}
-	ch_jw_init(&w, NULL, 0);
-	w.grow = grow;
 	chi_command_line(&w, p, n);
 	return send_line(r, &w);
 }
@@ -128,14 +134,10 @@ static void on_writable(void *data)
 static void on_ended(struct chi_command *cmd, int code)
 {
 	struct run *r = cmd->arg;
-	struct ch_jw w;
+	struct ch_jw w = writer();
 	if (!r->gone) {
 		ch_on_writable(r->http, NULL, NULL);
-		ch_jw_init(&w, NULL, 0);
-		w.grow = grow;
 		chi_command_last(&w, code, cmd->why);
-		if (w.failed)
-			ch_abort(r->http);
 		if (send_line(r, &w) != CH_DONE)
 			ch_end(r->http);
 	}
@@ -174,11 +176,13 @@ static int begin(struct ch_ctx *c, struct chi_inst *inst, const struct ch_comman
 int chi_control_run(struct ch_self *self, struct ch_ctx *c)
 {
 	(void)self;
-	const char *id = param(c, "instance"), *name = param(c, "command"), *const *argv;
+	const char *id = param(c, "instance"), *name = param(c, "command"), *const *argv = NULL;
+	if (!id || !name)
+		return ch_refuse(c, CH_E_OVERLOADED, 1000, "there is no memory for a command now");
 	struct chi_inst *inst = chi_gen_find(c->gen, id);
 	const struct ch_command *row = NULL;
 	char why[1024] = "";
-	size_t argc;
+	size_t argc = 0;
 	if (!inst)
 		return ch_refuse(c, CH_E_NOT_FOUND, 0, "the running server has no instance '%.80s': chimeractl run lists what there is", id);
 	if (!(row = chi_command_find(inst, name, why, sizeof why)))

@@ -59,6 +59,9 @@ void chi_crons_new(struct chi_build *b, struct chi_inst *i)
 		i->crons[k] = (struct chi_cron){ .inst = i, .row = row };
 		if (!row->name || !row->fn || !when)
 			chi_build_error(b, i, NULL, NULL, "its task %zu by the clock has no name, function or time: this is a bug in the plugin", k);
+		else if (chi_build_reloadable(i, row->when_option))
+			chi_build_error(b, i, NULL, row->when_option,
+				"its task '%s' reads this key at its start alone, so it cannot be CH_O_RELOAD: this is a bug in the plugin", row->name);
 		else if (!chi_schedule_parse(&i->crons[k].schedule, when, why, sizeof why))
 			chi_build_error(b, i, NULL, row->when_option, "the time of its task '%s' %s", row->name, why);
 		else

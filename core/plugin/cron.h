@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* core/plugin/cron.h - tasks by the clock, see struct ch_cron: on the house loop, from when it takes an instance until a newer config has none. */
+/*
+ * core/plugin/cron.h - tasks by the clock, see struct ch_cron: on the house loop, from when it takes an instance until a newer
+ * config has none.
+ */
 #ifndef CHI_CRON_H
 #define CHI_CRON_H
 

@@ -15,17 +15,23 @@ struct entry {
 	char instance[64], what[64], why[160];
 	const struct chi_inst *teller; /* the last; compared, never followed */
 	bool down, up_told;
-	int64_t last_down, since;
+	int64_t trouble, since; /* trouble: when it was last told to be down, or first to be up after that */
 	unsigned series;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry *entries; /* few: one a dependency */
 
+/* `kept` may have been cut to its room. */
+static bool same(const char *kept, size_t room, const char *text)
+{
+	return !strncmp(kept, text, room - 1);
+}
+
 static struct entry *find(const char *instance, const char *what)
 {
 	for (struct entry *e = entries; e; e = e->next)
-		if (!strcmp(e->instance, instance) && !strcmp(e->what, what))
+		if (same(e->instance, sizeof e->instance, instance) && same(e->what, sizeof e->what, what))
 			return e;
 	return NULL;
 }
@@ -74,12 +80,11 @@ void chi_degraded(struct ch_self *s, const char *what, bool down, const char *fm
 	e->teller = chi_inst_of(s);
 	if (down || e->down)
 		vsnprintf(e->why, sizeof e->why, fmt, ap);
+	if (down || !e->up_told)
+		e->trouble = now;
 	e->up_told = !down;
-	if (down) {
-		e->last_down = now;
-		if (!e->down)
-			change(e, true, now);
-	}
+	if (down && !e->down)
+		change(e, true, now);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -88,22 +93,30 @@ void chi_degraded_tick(void)
 	int64_t now = chi_clock();
 	pthread_mutex_lock(&lock);
 	for (struct entry *e = entries; e; e = e->next)
-		if (e->down && e->up_told && now - e->last_down >= RECOVERY_US)
+		if (e->down && e->up_told && now - e->trouble >= RECOVERY_US)
 			change(e, false, now);
 	pthread_mutex_unlock(&lock);
 }
 
+/* From a copy: what is called may tell more, or ask again. */
 void chi_degraded_walk(void (*fn)(void *, const struct ch_degradation *), void *data)
 {
+	size_t n = 0, k = 0;
 	pthread_mutex_lock(&lock);
-	for (struct entry *e = entries; e; e = e->next)
-		fn(data, &(struct ch_degradation){ .size = sizeof(struct ch_degradation),
-				 .instance = e->instance,
-				 .what = e->what,
-				 .down = e->down,
-				 .why = e->why,
-				 .since = e->since });
+	for (const struct entry *e = entries; e; e = e->next)
+		n++;
+	struct entry *copy = n ? malloc(n * sizeof *copy) : NULL;
+	for (const struct entry *e = entries; copy && e; e = e->next)
+		copy[k++] = *e;
 	pthread_mutex_unlock(&lock);
+	for (size_t i = 0; i < k; i++)
+		fn(data, &(struct ch_degradation){ .size = sizeof(struct ch_degradation),
+				 .instance = copy[i].instance,
+				 .what = copy[i].what,
+				 .down = copy[i].down,
+				 .why = copy[i].why,
+				 .since = copy[i].since });
+	free(copy);
 }
 
 void chi_degraded_forget(const struct chi_inst *i)

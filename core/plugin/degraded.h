@@ -2,8 +2,9 @@
 /*
  * core/plugin/degraded.h - what works worse than it should, told by plugins with ch_degraded: in one place, with hysteresis. [any]
  *
- * Down counts at once. Up counts when nothing has been down for 2 s: chi_degraded_tick, called by the house loop, looks at that. Each change is
- * one log line and one step of the gauge chimera_degraded{plugin}, the number of things of that instance that are down.
+ * Down counts at once. Up counts 2 s after it was told, if down was not told since: chi_degraded_tick, called by the house loop, looks at
+ * that. Each change is one log line and one step of the gauge chimera_degraded{plugin}, the number of things of that instance that are
+ * down.
  */
 #ifndef CHI_DEGRADED_H
 #define CHI_DEGRADED_H

@@ -163,6 +163,16 @@ void chi_inst_free(struct chi_inst *i)
 	free(i);
 }
 
+bool chi_build_reloadable(const struct chi_inst *i, const char *option)
+{
+	for (size_t k = 0; option && k < i->self.plugin->options.n; k++) {
+		const struct ch_option *o = chi_row(&i->self.plugin->options, k);
+		if (!strcmp(o->name, option))
+			return o->flags & CH_O_RELOAD;
+	}
+	return false;
+}
+
 static void add_routes(struct chi_build *b, struct chi_inst *i)
 {
 	const struct ch_table *t = &i->self.plugin->routes;
@@ -170,7 +180,9 @@ static void add_routes(struct chi_build *b, struct chi_inst *i)
 		const struct ch_route *row = chi_row(t, k);
 		const char *pattern = row->pattern_option ? chi_conf_text(i->conf, row->pattern_option) : row->pattern;
 		char buf[256];
-		const char *why = chi_routes_add(b->gen->routes, i, row, pattern, buf, sizeof buf);
+		const char *why = chi_build_reloadable(i, row->pattern_option)
+		                          ? "the key of its pattern is read at the start alone, so it cannot be CH_O_RELOAD: a bug in the plugin"
+		                          : chi_routes_add(b->gen->routes, i, row, pattern, buf, sizeof buf);
 		b->gen->needed[i->index] = b->gen->needed[i->index] || row->cls == CH_PUBLIC;
 		if (why)
 			chi_build_error(b, i, NULL, row->pattern_option, "its route %s %s is refused: %s", row->method ? row->method : "",

@@ -83,8 +83,8 @@ struct chi_gen {
 
 /*
  * Builds: instances, services, chains, routes, everything that can be wrong without starting. NULL with errors in the report. Takes the
- * conf. `prev`: the generation that runs, whose unchanged instances are carried over; NULL: none. `only`: an instance id, to build it and what it
- * uses alone; NULL: all.
+ * conf. `prev`: the generation that runs, whose unchanged instances are carried over; NULL: none. `only`: an instance id, to build it and
+ * what it uses alone; NULL: all.
  */
 struct chi_gen *chi_gen_build(struct chi_conf *conf, struct chi_gen *prev, const char *only, struct chi_report *report);
 /* Calls check of every instance that is new or has new RELOAD keys; false with errors in the report. */
@@ -94,10 +94,16 @@ bool chi_gen_check(struct chi_gen *g, struct chi_report *report);
  * stopped again.
  */
 bool chi_gen_start(struct chi_gen *g, struct chi_gen *prev, void (*step)(const char *name), char *why, size_t why_cap);
-/* The reload is decided: adopt and reload are called. After it the loops enter g, then chi_gen_swapped lets early tasks run and retires the rest. */
+/*
+ * The reload is decided: adopt and reload are called. After it the loops enter g, then chi_gen_swapped lets early tasks run and
+ * retires the rest.
+ */
 void chi_gen_swap(struct chi_gen *g, struct chi_gen *prev);
 void chi_gen_swapped(struct chi_gen *g, struct chi_gen *prev);
-/* Stops, in reverse, what is started and named by no other generation. No loop may hold g. False: a task of it is on its way: again later. */
+/*
+ * Stops, in reverse, what is started and named by no other generation. No loop may hold g. False: a task of it is on its way: again
+ * later.
+ */
 bool chi_gen_stop(struct chi_gen *g);
 /* After chi_gen_stop, or never started. */
 void chi_gen_free(struct chi_gen *g);
@@ -110,8 +116,8 @@ bool chi_gen_needed(const struct chi_gen *g, const struct chi_inst *i);
 int64_t chi_gen_checks_interval(const struct chi_gen *g);
 
 /*
- * On a loop: takes g as its current generation (runs loop_start of each new instance; an error is logged), and lets the old one go when it is
- * free.
+ * On a loop: takes g as its current generation (runs loop_start of each new instance; an error is logged), and lets the old one go when it
+ * is free.
  */
 void chi_gen_enter(struct ch_loop *l, struct chi_gen *g);
 /* On a loop that ends: lets its generation go. No ctx is left. */

@@ -160,6 +160,8 @@ static void host_on_writable(struct ch_ctx *c, ch_fn fn, void *data)
 	if (c->req) {
 		c->req->on_writable = fn;
 		c->req->on_writable_data = data;
+	} else {
+		chi_command_on_writable(c, fn, data);
 	}
 }
 

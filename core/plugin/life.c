@@ -88,11 +88,19 @@ void chi_gen_swapped(struct chi_gen *g, struct chi_gen *prev)
 	}
 }
 
-bool chi_gen_stop(struct chi_gen *g)
+/* Is a task of an instance that goes with g on its way to a loop? */
+static bool awaited(const struct chi_gen *g)
 {
 	for (size_t k = 0; k < g->ninsts; k++)
 		if (g->insts[k]->refs == 1 && atomic_load(&g->insts[k]->tasks))
-			return false;
+			return true;
+	return false;
+}
+
+bool chi_gen_stop(struct chi_gen *g)
+{
+	if (awaited(g))
+		return false;
 	for (size_t k = g->ninsts; k-- > 0;) {
 		struct chi_inst *i = g->order[k];
 		if (i->refs > 1 || !i->started)
@@ -104,7 +112,7 @@ bool chi_gen_stop(struct chi_gen *g)
 		chi_degraded_forget(i);
 		i->started = false;
 	}
-	return true;
+	return !awaited(g); /* stop, or a thread that it joined, may have begun one: it is dropped before the instance goes */
 }
 
 /* ---- on the loops ---- */

@@ -2,8 +2,8 @@
 /*
  * core/plugin/misuse.h - a plugin broke a rule of the SDK. [any]
  *
- * The production host says so, counts it (chimera_misuse_total) and goes on as harmlessly as it can. The debug host (chimerad --strict, the test
- * harness) stops on it: an author should see his mistake where he made it.
+ * The production host says so, counts it (chimera_misuse_total) and goes on as harmlessly as it can. The debug host (chimerad --strict,
+ * the test harness) stops on it: an author should see his mistake where he made it.
  */
 #ifndef CHI_MISUSE_H
 #define CHI_MISUSE_H

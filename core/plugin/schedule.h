@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * core/plugin/schedule.h - when a task by the clock is due: a duration ("5m"), or a line of crontab(5) in UTC: minute, hour, day of the month,
- * month, day of the week (0-7, 0 and 7 are Sunday); each *, a number, a range a-b, a list by comma, a step /n behind * or a range. As in
- * crontab, if both days are restricted either one makes it due. Names of days and months are not known. Pure functions.
+ * core/plugin/schedule.h - when a task by the clock is due: a duration ("5m"), or a line of crontab(5) in UTC: minute, hour, day of the
+ * month, month, day of the week (0-7, 0 and 7 are Sunday); each *, a number, a range a-b, a list by comma, a step /n behind * or a range.
+ * As in crontab, if both days are restricted either one makes it due. Names of days and months are not known. Pure functions.
  */
 #ifndef CHI_SCHEDULE_H
 #define CHI_SCHEDULE_H

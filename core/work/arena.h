@@ -21,8 +21,8 @@ struct chi_arena {
 };
 
 /*
- * Makes an arena inside a fresh block and room of `first` zeroed bytes around it: one allocation for an object and its arena. The object must
- * begin with its struct chi_arena, and `first` be well below CHI_BLOCK. NULL: no memory.
+ * Makes an arena inside a fresh block and room of `first` zeroed bytes around it: one allocation for an object and its arena. The object
+ * must begin with its struct chi_arena, and `first` be well below CHI_BLOCK. NULL: no memory.
  */
 void *chi_arena_object(struct ch_loop *l, size_t first);
 /* Zeroed, aligned to 16. NULL: no memory or past the limit. */

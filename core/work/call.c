@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inner chain of a hook: CALL over a question to a service. Hooks that pass at once cost no suspension. When one waits, the hook that asked
- * waits too, by a ticket that only the end of the inner chain resumes, so deadline and GONE reach the innermost first.
+ * The inner chain of a hook: CALL over a question to a service. Hooks that pass at once cost no suspension. When one waits, the hook that
+ * asked waits too, by a ticket that only the end of the inner chain resumes, so deadline and GONE reach the innermost first.
  */
 #include "core/plugin/gen.h"
 #include "core/plugin/misuse.h"
@@ -61,7 +61,7 @@ int chi_call_hooks(struct ch_ctx *c, void *call, ch_resumed fn, void *data)
 	bool out = chi_tickets_out(c, c->wait);
 	if (c->call || out || !c->busy || c->ended) {
 		chi_misuse(chi_ctx_who(c), c, "it asked a service with hooks %s: one question at a time, from a hook, a handler or a task",
-			c->call ? "inside of another question" : out ? "while a ticket was out" : "outside of a hook");
+			c->call ? "inside of another question" : c->busy && !c->ended ? "while a ticket was out" : "outside of a hook");
 		return CH_ERROR;
 	}
 	c->call = call;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Background tasks: a ctx without HTTP. One that an instance begins before the loops have taken it (in start) waits until they have; one that is
- * begun, or arrives, when the loop has let the instance go is dropped.
+ * Background tasks: a ctx without HTTP. One that an instance begins before the loops have taken it (in start) waits until they have; one
+ * that is begun, or arrives, when the loop has let the instance go is dropped.
  */
 #include "core/log/log.h"
 #include "core/plugin/gen.h"

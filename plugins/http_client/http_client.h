@@ -19,7 +19,6 @@
 #define HC_HTTP_CLIENT_H
 
 #include <stdatomic.h>
-#include <sys/stat.h>
 
 #include <curl/curl.h>
 
@@ -43,7 +42,7 @@ struct hc_conf {
 	int64_t max_connections_per_host, max_idle_connections, max_waiting;
 	int64_t max_header_bytes, max_header_line, max_header_fields, max_body;
 };
-enum { HC_HTTP2_AUTO, HC_HTTP2_OFF };
+enum { HC_HTTP2_AUTO, HC_HTTP2_ALWAYS, HC_HTTP2_OFF };
 
 /* Options that change under a running instance: indices of hc_state.set. */
 enum hc_setting {
@@ -61,14 +60,13 @@ struct hc_series {
 	unsigned reused, repeated, open, idle, waiting, running, connect_seconds, first_byte_seconds;
 };
 
-struct hc_file { dev_t dev; ino_t ino; off_t size; struct timespec mtime; }; /* to see whether a file is still the same */
-
 struct hc_state {
 	_Atomic int64_t set[HC_SETTINGS];
 	struct hc_series m;
 	unsigned loops;
 	struct hc_url proxy;         /* host_n 0: none */
-	struct hc_file files[3];     /* ca_file, client_cert_file, client_key_file */
+	char proxy_url[HC_HOST_MAX + 16]; /* "http://host:port", or "" */
+	uint64_t files;              /* a digest of what stands in ca_file, client_cert_file, client_key_file */
 };
 
 /* ---- of a loop ---- */
@@ -92,10 +90,12 @@ struct hc_job {
 struct hc_hub {
 	struct hc_link link;         /* in pool->hubs */
 	struct hc_pool *pool;
+	struct hc_host *host;        /* whose HTTP/2 transfers it has; NULL: it has dials and TLS connections */
 	CURLM *multi;
 	struct ch_timer *timer;
 	struct hc_link moved;        /* jobs, see hc_hub_moved */
 	unsigned jobs;
+	int64_t until;               /* ch_now; how long it is kept without jobs */
 };
 
 struct hc_user {                 /* an instance that uses a pool */
@@ -108,9 +108,10 @@ struct hc_pool {
 	struct ch_loop *loop;
 	struct ch_timer *timer;      /* one for all timeouts: it is late at most by a millisecond, never early */
 	int64_t next_due;            /* when it fires; INT64_MAX: it is not set */
+	int64_t now;                 /* ch_now, read where somebody calls in, see hc_clock */
 	struct hc_link calls;        /* all that run */
 	struct hc_link idle;         /* connections, oldest first */
-	struct hc_link hubs;         /* of dials and of TLS connections */
+	struct hc_link hubs;
 	struct hc_link kept;         /* hosts that nothing refers to, but that remember something */
 	struct hc_link again;        /* calls that go on, at the end of the turn … */
 	struct hc_link serve;        /* … and hosts whose waiting calls may have a place */
@@ -144,9 +145,10 @@ struct hc_host {
 	char *resolve;               /* as CURLOPT_RESOLVE has it; NULL: none are known */
 	int64_t resolved;            /* ch_now */
 	/* HTTP/2, see h2.c */
-	int64_t h1_until;            /* ch_now; until then it is known to speak no HTTP/2 */
+	int64_t known_until;         /* ch_now; until then speaks_h2 is known */
+	bool speaks_h2;
+	struct hc_conn *probe;       /* the connection that finds it out; NULL: none does */
 	struct hc_hub *h2;           /* its transfers; NULL: none yet */
-	int64_t h2_until;            /* how long its idle connections are kept */
 };
 
 struct hc_conn {
@@ -159,10 +161,11 @@ struct hc_conn {
 	struct curl_slist *resolve;
 	char *errors;                /* libcurl's text */
 	struct ch_watch *watch;
-	int64_t dialed, expires;     /* ch_now */
+	int64_t expires;             /* ch_now; of an idle one */
 	int64_t keep_ms;             /* how long the server says it keeps it; 0: it does not say */
 	int fd;                      /* -1: not yet */
 	bool tls, used, blocked;
+	bool probe;                  /* HTTP/2 is offered to the server */
 	bool mute;                   /* what is sent does not arrive any more; what came may still be read */
 };
 
@@ -195,6 +198,7 @@ struct hc_call {
 	struct hc_reply reply;
 	size_t sent;                 /* bytes of head and body */
 	int64_t began, phase_due, total_due; /* ch_now */
+	int64_t dialed;              /* since when a connection is made for it; 0: none is */
 	int64_t connect_ms, first_byte_ms, idle_ms, total_ms; /* as the caller or the options have them */
 	uint64_t max_body;
 	char *gathered;              /* a body whose length was not known; with room for gathered_cap */
@@ -227,6 +231,8 @@ bool hc_pool_join(struct hc_pool *p, struct ch_self *self);
 void hc_pool_leave(struct hc_pool *p, struct ch_self *self);
 /* Closes what is idle and keeps nothing from now on. */
 void hc_pool_retire(struct hc_pool *p);
+/* Reads the clock: first thing wherever somebody else calls in. */
+static inline int64_t hc_clock(struct hc_pool *p) { return p->now = ch_now(); }
 /* The timer fires at `due` (ch_now) or before. */
 void hc_pool_due(struct hc_pool *p, int64_t due);
 /* pool->again and pool->serve are looked at at the end of this turn. */
@@ -265,14 +271,16 @@ void hc_lookup_forget(struct hc_host *h);
 
 /* Makes a connection for the call. May fail the call. */
 void hc_dial(struct hc_call *call);
-/* The addresses are there; why: there are none, static text; busy: they could not be asked for. */
-void hc_dial_resolved(struct hc_call *call, const char *why);
-/* The options that all easy handles of a host have: TLS, proxy, addresses. *blocked is set when an address must not be reached. */
-bool hc_dial_options(CURL *easy, struct hc_host *h, struct curl_slist **resolve, char *errors, bool *blocked, int64_t connect_ms);
+/* The addresses are there (error 0), or not: which error that is, and why. */
+void hc_dial_resolved(struct hc_call *call, int error, const char *why);
+/* The options that all easy handles of a host have: TLS, proxy, addresses (*resolve is the caller's to free). False: no memory. */
+bool hc_dial_options(CURL *easy, struct hc_host *h, struct curl_slist **resolve, char *errors, int64_t connect_ms);
+/* Fails the call because there are no addresses. */
+void hc_dial_no_address(struct hc_call *call, int error, const char *why);
 /* Fails the call as `code` says; errors: libcurl's text. */
 void hc_dial_failed(struct hc_call *call, CURL *easy, CURLcode code, const char *errors, bool blocked);
-/* Counts how a dial ended: HC_DIALED_*, and how long it took if it was one. */
-void hc_dial_count(struct hc_pool *p, int how, int64_t since);
+/* Counts how the call's dial ended: HC_DIALED_*, and how long it took. */
+void hc_dial_count(struct hc_call *call, int how);
 
 /* ---- conn.c ---- */
 
@@ -285,12 +293,16 @@ void hc_conn_go_on(struct hc_conn *conn);
 
 /* ---- h2.c ---- */
 
-/* Should a call to that host be a transfer of libcurl's? */
-bool hc_h2_wanted(const struct hc_host *h);
+/* Does it matter to the call whether its host speaks HTTP/2, and is it not known? */
+bool hc_h2_unknown(const struct hc_call *call);
+/* The connection, over TLS, has been made: now it is known. */
+void hc_h2_learn(struct hc_host *h, bool speaks_h2);
+/* Should the call be a transfer of libcurl's? */
+bool hc_h2_wanted(const struct hc_call *call);
 /* Makes it one. May fail the call. */
 void hc_h2_begin(struct hc_call *call);
-/* The addresses are there; why: there are none. */
-void hc_h2_resolved(struct hc_call *call, const char *why);
+/* As hc_dial_resolved. */
+void hc_h2_resolved(struct hc_call *call, int error, const char *why);
 /* After a pause. */
 void hc_h2_go_on(struct hc_call *call);
 /* Ends the transfer: its stream is reset, the others of its connection go on. */
@@ -298,8 +310,9 @@ void hc_h2_end(struct hc_call *call);
 
 /* ---- hub.c ---- */
 
-/* One more hub of the pool. NULL: no memory. */
-struct hc_hub *hc_hub_new(struct hc_pool *p);
+/* One more hub of the pool, for a host's transfers, or (NULL) for dials. Without jobs it is freed after a while. NULL: no memory. */
+struct hc_hub *hc_hub_new(struct hc_pool *p, struct hc_host *h);
+/* Closes what libcurl keeps in it. It has no jobs. */
 void hc_hub_free(struct hc_hub *hub);
 /* job->easy begins to run at the next turn. False: no memory. */
 bool hc_hub_add(struct hc_hub *hub, struct hc_job *job);
@@ -316,7 +329,7 @@ extern const char *const hc_error_names[HC_ERRORS + 1];
 
 int hc_call_begin(const struct ch_svc *, struct ch_ctx *, const struct ch_http_args *, const struct ch_http_sink *,
                   struct ch_http_result *, ch_ticket);
-/* How long the present phase may take, milliseconds from now; < 0: no limit. */
+/* The phase that begins now, and how long it may take, milliseconds. */
 void hc_call_phase(struct hc_call *call, enum hc_phase phase, int64_t ms);
 /* The ways to end a call; each resumes the ticket, after which the call is not there any more. Its connection is closed. */
 CH_PRINTF_(3, 4) void hc_call_fail(struct hc_call *call, int error, const char *fmt, ...);

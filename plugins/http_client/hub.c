@@ -23,9 +23,13 @@ void hc_hub_moved(struct hc_job *job)
 
 void hc_hub_settle(struct hc_hub *hub)
 {
+	struct hc_host *h = hub->host;
 	CURLMsg *m;
 	int left;
 
+	hc_clock(hub->pool);
+	if (h)
+		h->refs++; /* the hub goes with it, but not under us */
 	while (hc_linked(&hub->moved)) {
 		struct hc_job *job = HC_OF(hub->moved.next, struct hc_job, moved_link);
 
@@ -38,6 +42,8 @@ void hc_hub_settle(struct hc_hub *hub)
 		if (m->msg == CURLMSG_DONE && curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&job) == CURLE_OK && job)
 			job->done(job, m->data.result);
 	}
+	if (h)
+		hc_host_put(h);
 }
 
 static void on_socket(void *data, int events)
@@ -98,13 +104,14 @@ static int want_timer(CURLM *multi, long ms, void *arg)
 	return 0;
 }
 
-struct hc_hub *hc_hub_new(struct hc_pool *p)
+struct hc_hub *hc_hub_new(struct hc_pool *p, struct hc_host *h)
 {
 	struct hc_hub *hub = calloc(1, sizeof(*hub));
 
 	if (!hub)
 		return NULL;
 	hub->pool = p;
+	hub->host = h;
 	hc_link_init(&hub->link);
 	hc_link_init(&hub->moved);
 	hub->timer = ch_timer(p->loop, on_time, hub);
@@ -118,6 +125,7 @@ struct hc_hub *hc_hub_new(struct hc_pool *p)
 	curl_multi_setopt(hub->multi, CURLMOPT_SOCKETDATA, hub);
 	curl_multi_setopt(hub->multi, CURLMOPT_TIMERFUNCTION, want_timer);
 	curl_multi_setopt(hub->multi, CURLMOPT_TIMERDATA, hub);
+	hc_link_after(&p->hubs, &hub->link);
 	return hub;
 }
 
@@ -126,6 +134,8 @@ void hc_hub_free(struct hc_hub *hub)
 	if (!hub)
 		return;
 	hc_unlink(&hub->link);
+	if (hub->host)
+		hub->host->h2 = NULL;
 	curl_multi_cleanup(hub->multi); /* closes what it kept, and says so to want_socket */
 	ch_timer_free(hub->timer);
 	free(hub);
@@ -144,10 +154,15 @@ bool hc_hub_add(struct hc_hub *hub, struct hc_job *job)
 
 void hc_hub_remove(struct hc_job *job)
 {
-	if (!job->hub)
+	struct hc_hub *hub = job->hub;
+
+	if (!hub)
 		return;
 	hc_unlink(&job->moved_link);
-	curl_multi_remove_handle(job->hub->multi, job->easy);
-	job->hub->jobs--;
+	curl_multi_remove_handle(hub->multi, job->easy);
 	job->hub = NULL;
+	if (--hub->jobs)
+		return;
+	hub->until = hub->pool->now + hc_set(hub->pool, HC_KEEPALIVE_TIMEOUT) * 1000;
+	hc_pool_due(hub->pool, hub->until);
 }

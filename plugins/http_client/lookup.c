@@ -54,19 +54,22 @@ static bool remember(struct hc_host *h, const struct ch_addrs *a)
 		n += (size_t)snprintf(text + n, room - n, strchr(a->v[i], ':') ? "%s[%s]" : "%s%s", i ? "," : "", a->v[i]);
 	hc_lookup_forget(h);
 	h->resolve = text;
-	h->resolved = ch_now();
+	h->resolved = h->pool->now;
 	return true;
 }
 
-/* The end of the question: all that wait for it go on. why: static text; NULL: there are addresses. */
-static void answered(struct hc_lookup *lk, const char *why)
+/* The end of the question: all that wait for it go on. error: 0, or of enum ch_http_error with why, static text. */
+static void answered(struct hc_lookup *lk, int error, const char *why)
 {
 	struct hc_host *h = lk->host;
 	struct hc_link waiting;
 
+	hc_clock(h->pool);
 	h->lookup = NULL;
-	if (!why && !remember(h, lk->addrs))
+	if (!error && !remember(h, lk->addrs)) {
+		error = CH_HTTP_BUSY;
 		why = "no memory is left";
+	}
 	free(lk);
 	hc_link_init(&waiting);
 	hc_link_move_all(&waiting, &h->lookers);
@@ -75,17 +78,21 @@ static void answered(struct hc_lookup *lk, const char *why)
 
 		hc_unlink(&call->look_link);
 		if (call->transfer)
-			hc_h2_resolved(call, why);
+			hc_h2_resolved(call, error, why);
 		else
-			hc_dial_resolved(call, why);
+			hc_dial_resolved(call, error, why);
 	}
 	hc_host_put(h);
 }
 
-static const char *fault(const struct ch_addrs *a)
+static void found(struct hc_lookup *lk)
 {
-	return a->error ? a->error : a->n ? NULL : "it has no address";
+	const struct ch_addrs *a = lk->addrs;
+
+	answered(lk, a->error || !a->n ? CH_HTTP_RESOLVE : 0, a->error ? a->error : "it has no address");
 }
+
+static const char stopping[] = "the server is about to stop";
 
 static int on_resolved(struct ch_ctx *c, void *data, int why, void *result)
 {
@@ -93,7 +100,10 @@ static int on_resolved(struct ch_ctx *c, void *data, int why, void *result)
 
 	(void)c;
 	(void)result;
-	answered(lk, why == CH_READY ? fault(lk->addrs) : "the server is about to stop");
+	if (why == CH_READY)
+		found(lk);
+	else
+		answered(lk, CH_HTTP_BUSY, stopping);
 	return CH_DONE;
 }
 
@@ -113,13 +123,16 @@ static int ask(struct ch_ctx *c, void *data)
 	if (rc == CH_AGAIN)
 		return CH_AGAIN;
 	ch_unsuspend(ticket);
-	answered(lk, rc == CH_OK ? fault(lk->addrs) : "the pool that asks for names is full");
+	if (rc == CH_OK)
+		found(lk);
+	else
+		answered(lk, CH_HTTP_BUSY, "the pool that asks for names is full");
 	return CH_DONE;
 }
 
 static void dropped(void *data)
 {
-	answered(data, "the server is about to stop");
+	answered(data, CH_HTTP_BUSY, stopping);
 }
 
 int hc_lookup(struct hc_call *call)
@@ -130,7 +143,7 @@ int hc_lookup(struct hc_call *call)
 	bool numeric;
 
 	asked_host(h, &port, &numeric);
-	if (numeric || hc_lookup_until(h) > ch_now())
+	if (numeric || hc_lookup_until(h) > h->pool->now)
 		return CH_OK;
 	if (!h->lookup) {
 		lk = malloc(sizeof(*lk));

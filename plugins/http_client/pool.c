@@ -30,11 +30,16 @@ static int64_t call_due(const struct hc_call *call)
 
 static int64_t forget(struct hc_pool *p, int64_t now);
 
+static int64_t nearer(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 static void on_time(void *data)
 {
 	struct hc_pool *p = data;
 	struct hc_link due, *l, *next;
-	int64_t now = ch_now(), first = INT64_MAX;
+	int64_t now = hc_clock(p), first = INT64_MAX;
 
 	p->next_due = INT64_MAX;
 	hc_link_init(&due);
@@ -45,8 +50,8 @@ static void on_time(void *data)
 		if (call_due(call) <= now) {
 			hc_unlink(l);
 			hc_link_last(&due, l);
-		} else if (call_due(call) < first) {
-			first = call_due(call);
+		} else {
+			first = nearer(first, call_due(call));
 		}
 	}
 	while (hc_linked(&due)) /* one that ends may end others: each takes itself out */
@@ -57,11 +62,19 @@ static void on_time(void *data)
 		next = l->next;
 		if (conn->expires <= now)
 			hc_conn_free(conn);
-		else if (conn->expires < first)
-			first = conn->expires;
+		else
+			first = nearer(first, conn->expires);
 	}
-	now = forget(p, now);
-	hc_pool_due(p, now < first ? now : first);
+	for (l = p->hubs.next; l != &p->hubs; l = next) { /* each has descriptors of its own */
+		struct hc_hub *hub = HC_OF(l, struct hc_hub, link);
+
+		next = l->next;
+		if (!hub->jobs && hub->until <= now)
+			hc_hub_free(hub);
+		else if (!hub->jobs)
+			first = nearer(first, hub->until);
+	}
+	hc_pool_due(p, nearer(first, forget(p, now)));
 }
 
 void hc_pool_due(struct hc_pool *p, int64_t due)
@@ -71,7 +84,7 @@ void hc_pool_due(struct hc_pool *p, int64_t due)
 	if (due >= p->next_due)
 		return;
 	p->next_due = due;
-	us = due - ch_now();
+	us = due - p->now;
 	ch_timer_set(p->timer, us > 0 ? (us + 999) / 1000 : 0);
 }
 
@@ -131,14 +144,17 @@ struct hc_host *hc_host_get(struct hc_pool *p, const struct hc_url *u)
 	return h;
 }
 
-/* Until when there is something to remember: its addresses, that it speaks no HTTP/2, or its HTTP/2 connections. */
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Until when there is something to remember: its addresses, which HTTP it speaks, its HTTP/2 connections. */
 static int64_t memory(const struct hc_host *h)
 {
-	int64_t until = hc_lookup_until(h);
+	int64_t until = later(hc_lookup_until(h), h->known_until);
 
-	if (h->h1_until > until)
-		until = h->h1_until;
-	return h->h2 && h->h2_until > until ? h->h2_until : until;
+	return h->h2 ? later(until, h->h2->until) : until;
 }
 
 static void host_free(struct hc_host *h)
@@ -155,7 +171,7 @@ void hc_host_put(struct hc_host *h)
 {
 	if (--h->refs)
 		return;
-	if (h->pool->retired || memory(h) <= ch_now()) {
+	if (h->pool->retired || memory(h) <= h->pool->now) {
 		host_free(h);
 		return;
 	}
@@ -174,8 +190,8 @@ static int64_t forget(struct hc_pool *p, int64_t now)
 		next = l->next;
 		if (memory(h) <= now)
 			host_free(h);
-		else if (memory(h) < first)
-			first = memory(h);
+		else
+			first = nearer(first, memory(h));
 	}
 	return first;
 }
@@ -191,12 +207,12 @@ void hc_host_serve(struct hc_host *h)
 }
 
 /* The youngest idle connection that has not run out, taken out of the idle ones. */
-static struct hc_conn *take(struct hc_host *h, int64_t now)
+static struct hc_conn *take(struct hc_host *h)
 {
 	while (hc_linked(&h->idle)) {
 		struct hc_conn *conn = HC_OF(h->idle.next, struct hc_conn, host_link);
 
-		if (conn->expires <= now) {
+		if (conn->expires <= h->pool->now) {
 			hc_conn_free(conn);
 			continue;
 		}
@@ -221,6 +237,7 @@ static void wait_for_place(struct hc_call *call)
 		return;
 	}
 	call->phase = HC_WAITING;
+	hc_pool_due(p, call->phase_due);
 	hc_link_last(&h->waiting, &call->wait_link);
 	h->nwaiting++;
 	p->nwaiting++;
@@ -245,14 +262,22 @@ void hc_pool_enter(struct hc_call *call)
 		hc_pool_place(call, false);
 }
 
+/* May one more connection be made? Not while the first finds out which HTTP the host speaks. */
+static bool has_place(const struct hc_host *h)
+{
+	return !h->probe && h->nconns < hc_share(h->pool, HC_MAX_CONNECTIONS_PER_HOST);
+}
+
 void hc_pool_place(struct hc_call *call, bool fresh)
 {
 	struct hc_host *h = call->host;
-	struct hc_conn *conn = fresh ? NULL : take(h, call->began);
+	struct hc_conn *conn = fresh || hc_h2_wanted(call) ? NULL : take(h);
 
 	if (conn)
 		hc_conn_use(conn, call);
-	else if (h->nconns < hc_share(h->pool, HC_MAX_CONNECTIONS_PER_HOST))
+	else if (hc_h2_wanted(call))
+		hc_h2_begin(call);
+	else if (has_place(h))
 		hc_dial(call);
 	else
 		wait_for_place(call);
@@ -260,12 +285,17 @@ void hc_pool_place(struct hc_call *call, bool fresh)
 
 /* ---- the end of a turn ---- */
 
+static struct hc_call *first_waiting(const struct hc_host *h)
+{
+	return HC_OF(h->waiting.next, struct hc_call, wait_link);
+}
+
 /* As many of the host's waiting calls as there are places for. */
 static void serve(struct hc_host *h)
 {
 	h->refs++;
-	while (hc_linked(&h->waiting) && (hc_linked(&h->idle) || h->nconns < hc_share(h->pool, HC_MAX_CONNECTIONS_PER_HOST))) {
-		struct hc_call *call = HC_OF(h->waiting.next, struct hc_call, wait_link);
+	while (hc_linked(&h->waiting) && (hc_linked(&h->idle) || has_place(h) || hc_h2_wanted(first_waiting(h)))) {
+		struct hc_call *call = first_waiting(h);
 
 		hc_pool_unwait(call);
 		hc_pool_place(call, call->repeated);
@@ -285,6 +315,7 @@ static void on_turn_end(void *data)
 		pool_free(p);
 		return;
 	}
+	hc_clock(p);
 	hc_link_init(&now);
 	hc_link_move_all(&now, &p->again);
 	while (hc_linked(&now)) {
@@ -351,6 +382,8 @@ void hc_conn_free(struct hc_conn *conn)
 		ch_add(hc_m(p)->open, -1);
 	}
 	free(conn->errors);
+	if (h->probe == conn)
+		h->probe = NULL;
 	free(conn);
 	h->nconns--;
 	hc_host_serve(h);
@@ -367,7 +400,7 @@ void hc_conn_park(struct hc_conn *conn, int64_t ms)
 		hc_conn_free(conn);
 		return;
 	}
-	conn->expires = ch_now() + ms * 1000;
+	conn->expires = p->now + ms * 1000;
 	hc_link_after(&conn->host->idle, &conn->host_link);
 	hc_link_last(&p->idle, &conn->link);
 	p->nidle++;
@@ -388,6 +421,7 @@ struct hc_pool *hc_pool_new(struct ch_self *self, struct ch_loop *l)
 		return NULL;
 	p->loop = l;
 	p->next_due = INT64_MAX;
+	hc_clock(p);
 	hc_link_init(&p->calls);
 	hc_link_init(&p->idle);
 	hc_link_init(&p->hubs);
@@ -429,6 +463,7 @@ bool hc_pool_join(struct hc_pool *p, struct ch_self *self)
 void hc_pool_retire(struct hc_pool *p)
 {
 	p->retired = true;
+	hc_clock(p);
 	while (hc_linked(&p->idle))
 		hc_conn_free(HC_OF(p->idle.next, struct hc_conn, link));
 	forget(p, INT64_MAX);

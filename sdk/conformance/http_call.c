@@ -197,7 +197,7 @@ static int on_resumed(struct ch_ctx *c, void *data, int why, void *result)
 /* What the row sends, in memory of the ctx. False: no memory. */
 static bool fill(struct call *k, struct ch_http_args *a)
 {
-	static const char zeros[BODY_MAX]; /* for what is too large for a ctx; pages that nobody wrote take no memory */
+	static char zeros[BODY_MAX]; /* never written; for what is too large for a ctx: pages that nobody wrote take no memory */
 	const struct row *w = k->row;
 	struct ch_http_field *fields = ch_alloc(k->c, sizeof(w->fields));
 	const char *word = w->method ? w->method : "GET";

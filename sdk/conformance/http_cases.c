@@ -146,8 +146,7 @@ INVALID("chunk-text", "/bad-chunk/text"), INVALID("chunk-empty", "/bad-chunk/emp
 INVALID("chunk-plus", "/bad-chunk/plus"), INVALID("chunk-hex", "/bad-chunk/hex"), INVALID("chunk-over-64-bits", "/bad-chunk/over-64-bits"),
 INVALID("chunk-longer", "/bad-chunk/longer"), INVALID("chunk-no-crlf", "/bad-chunk/no-crlf"), INVALID("chunk-space", "/bad-chunk/space"),
 INVALID("chunk-nul", "/bad-chunk/nul"), INVALID("chunk-bare-cr", "/bad-chunk/bare-cr"),
-{ .name = "invalid/http-on-a-tls-port", URL(HOME "/ok" Q), .port = "tls-plain", .error = IS(OK) | IS(INVALID) | IS(CLOSED),
-	.alone = true },
+{ .name = "invalid/http-on-a-tls-port", URL(HOME "/ok" Q), .port = "tls", .error = IS(INVALID) | IS(CLOSED), .alone = true },
 
 /* behind/: what follows an answer is never taken for the next one. (The call that follows each case finds out.) */
 

@@ -558,8 +558,10 @@ class Port:
             writer.close()
             try:
                 await asyncio.wait_for(writer.wait_closed(), 1)
-            except (OSError, ssl.SSLError, asyncio.TimeoutError):
+            except asyncio.TimeoutError:
                 transport.abort()
+            except OSError:
+                pass  # it is closed
 
     async def behave(self, peer, r):
         before, name, *parts = (urllib.parse.unquote(part, "latin-1") for part in (r.path or "?/").split("/"))

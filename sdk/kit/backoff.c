@@ -15,7 +15,7 @@ int64_t ch_backoff(int64_t base_us, int64_t cap_us, unsigned int attempt)
 	return attempt < 63 && base_us <= cap_us >> attempt ? base_us << attempt : cap_us;
 }
 
-/* A number from lo to hi, of which lo <= hi. The remainder favours some by less than (hi - lo) / 2^64: a millionth for waits of 200 days. */
+/* A number from lo to hi, lo <= hi. The remainder favours some by less than (hi - lo) / 2^64: a millionth for waits of 200 days. */
 static int64_t between(int64_t lo, int64_t hi, uint64_t random)
 {
 	return lo + (int64_t)(random % ((uint64_t)(hi - lo) + 1));
@@ -225,18 +225,17 @@ static void read_asctime(struct text *t, struct date *d)
 	d->year = digits(t, 4);
 }
 
-/* Gives a year of two digits its century: the latest in which the date is not more than 50 years ahead (RFC 9110, section 5.6.7). */
+/* Gives a year of two digits its century: the latest in which the day is not more than 50 years ahead (RFC 9110, section 5.6.7). */
 static void set_century(struct date *d, int64_t now)
 {
-	const int64_t year = 31556952; /* seconds, on average */
-	int64_t then;
+	const int64_t fifty_years = 50 * 365 + 13; /* days, with as many leap days as there can be */
+	int64_t today = clamp(now / 86400, 0, 3000000), day;
 
-	now = clamp(now, 0, 8000 * year);
-	d->year += (int)(1970 + now / year) / 100 * 100 + 200;
+	d->year += (int)((1970 + today * 400 / 146097) / 100 * 100) + 200;
 	do {
 		d->year -= 100;
-		then = (days_to(d->year) + before_month[d->month - 1] + d->day - 1) * 86400; /* be there such a day or not */
-	} while (then > now + 50 * year);
+		day = days_to(d->year) + before_month[d->month - 1] + d->day - 1; /* be there such a day or not */
+	} while (day > today + fifty_years);
 }
 
 /* An HTTP-date, as seconds since 1970. */

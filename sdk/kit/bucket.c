@@ -38,27 +38,21 @@ bool ch_bucket_rate_init(struct ch_bucket_rate *r, uint64_t count, int64_t perio
 
 bool ch_bucket_rate_from(struct ch_bucket_rate *r, double per_second, uint64_t burst)
 {
-	static const int64_t seconds[] = { 1, 60, 3600, 86400 };
-	const double most = 9007199254740992.0; /* 2^53: the doubles below are no coarser than whole numbers */
+	double a_day = per_second * 86400, whole, off, period;
 	uint64_t count;
-	double period;
 
 	if (per_second == 0)
 		return ch_bucket_rate_init(r, 0, 1, burst);
-	/* The comparison is also false for NaN. */
-	if (!(per_second * 30 * 365.25 * 86400 >= 1 && per_second <= most))
+	/* The comparison is also false for NaN. Up to 2^53 doubles are no coarser than whole numbers. */
+	if (!(a_day * 30 * 365.25 >= 1 && per_second <= 0x1p53))
 		return ch_bucket_rate_init(r, 0, 0, 0);
-	for (unsigned int i = 0; i < sizeof(seconds) / sizeof(*seconds); i++) {
-		double n = per_second * (double)seconds[i], whole, off;
-
-		if (n > most)
-			break;
-		count = (uint64_t)(n + 0.5);
+	if (a_day < 0x1p49) {
+		count = (uint64_t)(a_day + 0.5);
 		whole = (double)count;
-		off = n < whole ? whole - n : n - whole;
-		/* Two roundings lie between the number that was written and n, each of 2^-53 of it at most. */
+		off = a_day < whole ? whole - a_day : a_day - whole;
+		/* Up to three roundings lie between the number that was written and this one, each of 2^-53 of it at most. */
 		if (count && off <= whole * 0x1p-51)
-			return ch_bucket_rate_init(r, count, seconds[i] * 1000000, burst);
+			return ch_bucket_rate_init(r, count, INT64_C(86400) * 1000000, burst);
 	}
 	if (per_second >= 1000000)
 		return ch_bucket_rate_init(r, (uint64_t)per_second, 1000000, burst);

@@ -81,6 +81,7 @@ static int on_hooks(struct ch_ctx *c, void *data, int why, void *result)
 
 int ch_infer(struct ch_ctx *c, struct ch_inference_call *call)
 {
+	call->iface = "inference/1";
 	int rc = ch_call_hooks(c, call, on_hooks, call);
 	if (rc == CH_AGAIN || (rc == CH_ERROR && ch_call(c) != call))
 		return rc;

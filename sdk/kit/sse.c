@@ -2,7 +2,7 @@
 /*
  * sse.c - the event stream splitter.
  *
- * Line by line: a line that lies whole in the piece at hand is read where it is, one that was cut is gathered behind the data in the buffer.
+ * Line by line: a line that lies whole in the piece at hand is read where it is, one that was cut is gathered behind the buffered data.
  * Data grows from the buffer's front, names and ids from its back, so that neither has to make way for the other however they alternate:
  * each byte is moved a fixed number of times, and what the buffer holds is never more than what was counted against max_event.
  */

@@ -160,8 +160,10 @@ static void seconds_are_read_with_their_fraction(void **state)
 
 static void what_is_no_wait_counts_as_not_there(void **state)
 {
-	static const char *const garbage[] = { "", " ", "-1", "+1", "-99999", "1 ", " 1", "1s", "1,5", ".5", ".", "1e3", "0x10", "1.5.1", "1.-5",
-		"inf", "nan", "soon", "12 Nov", "\xd9\xa1" };
+	static const char *const garbage[] = {
+		"", " ", "-1", "+1", "-99999", "1 ", " 1", "1s", "1,5", ".5", ".", "1e3", "0x10", "1.5.1", "1.-5", "inf", "nan", "soon",
+		"12 Nov", "\xd9\xa1",
+	};
 
 	(void)state;
 	for (unsigned int i = 0; i < sizeof(garbage) / sizeof(*garbage); i++) {
@@ -246,15 +248,19 @@ static void days_are_counted_by_the_gregorian_calendar(void **state)
 
 static void days_and_times_that_do_not_exist_are_garbage(void **state)
 {
-	static const char *const garbage[] = { "Mon, 00 Jan 2024 00:00:00 GMT", "Mon, 32 Jan 2024 00:00:00 GMT", "Mon, 31 Apr 2024 00:00:00 GMT",
+	static const char *const garbage[] = {
+		"Mon, 00 Jan 2024 00:00:00 GMT", "Mon, 32 Jan 2024 00:00:00 GMT", "Mon, 31 Apr 2024 00:00:00 GMT",
 		"Mon, 30 Feb 2024 00:00:00 GMT", "Mon, 29 Feb 2023 00:00:00 GMT", "Mon, 29 Feb 2100 00:00:00 GMT",
 		"Mon, 01 Jan 2024 24:00:00 GMT", "Mon, 01 Jan 2024 00:60:00 GMT", "Mon, 01 Jan 2024 00:00:61 GMT",
 		/* forms that are none */
-		"Mon, 1 Jan 2024 00:00:00 GMT", "Mon, 01 jan 2024 00:00:00 GMT", "mon, 01 Jan 2024 00:00:00 GMT", "Mon, 01 Jan 2024 00:00:00 UTC",
-		"Mon, 01 Jan 2024 00:00:00 +0000", "Mon, 01 Jan 2024 00:00:00", "Mon, 01 Jan 2024 00:00:00 GMT ", "Mon 01 Jan 2024 00:00:00 GMT",
-		"Mon, 01 Jan 24 00:00:00 GMT", "Mon, 01-Jan-24 00:00:00 GMT", "Monday, 01 Jan 2024 00:00:00 GMT", "Mon, 01 Jan 2024 0:00:00 GMT",
-		"Mon Jan 1 00:00:00 2024", "Mon Jan  01 00:00:00 2024", "Mon Jan  1 00:00:00 2024 GMT", "Mon Jan  1 00:00:00 24", "Jan", "Mon",
-		"Monday", "Mon, ", "2024-01-01T00:00:00Z", "Mon, 01 Jan -024 00:00:00 GMT", "Mon, 01 Jan 2024 00:00: 0 GMT" };
+		"Mon, 1 Jan 2024 00:00:00 GMT", "Mon, 01 jan 2024 00:00:00 GMT", "mon, 01 Jan 2024 00:00:00 GMT",
+		"Mon, 01 Jan 2024 00:00:00 UTC", "Mon, 01 Jan 2024 00:00:00 +0000", "Mon, 01 Jan 2024 00:00:00",
+		"Mon, 01 Jan 2024 00:00:00 GMT ", "Mon 01 Jan 2024 00:00:00 GMT", "Mon, 01 Jan 24 00:00:00 GMT",
+		"Mon, 01-Jan-24 00:00:00 GMT", "Monday, 01 Jan 2024 00:00:00 GMT", "Mon, 01 Jan 2024 0:00:00 GMT",
+		"Mon, 01 Jan -024 00:00:00 GMT", "Mon, 01 Jan 2024 00:00: 0 GMT", "Mon Jan 1 00:00:00 2024",
+		"Mon Jan  01 00:00:00 2024", "Mon Jan  1 00:00:00 2024 GMT", "Mon Jan  1 00:00:00 24", "2024-01-01T00:00:00Z",
+		"Jan", "Mon", "Monday", "Mon, ",
+	};
 
 	(void)state;
 	for (unsigned int i = 0; i < sizeof(garbage) / sizeof(*garbage); i++)
@@ -264,7 +270,9 @@ static void days_and_times_that_do_not_exist_are_garbage(void **state)
 
 static void a_cut_date_is_garbage_at_every_byte(void **state)
 {
-	static const char *const dates[] = { "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994" };
+	static const char *const dates[] = {
+		"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
+	};
 	char part[64];
 
 	(void)state;
@@ -285,6 +293,10 @@ static void two_digits_of_a_year_are_at_most_50_years_ahead(void **state)
 	(void)state;
 	dated("Monday, 01-Jan-24 00:00:00 GMT", at_2024, at_2024);
 	dated("Monday, 01-Jan-73 00:00:00 GMT", at_2024, INT64_C(3250454400)); /* 2073 */
+	dated("Monday, 31-Dec-73 23:59:59 GMT", at_2024, INT64_C(3281990399)); /* 2073 */
+	dated("Monday, 01-Jan-74 23:59:59 GMT", at_2024, INT64_C(3282076799)); /* 2074: 50 years to the day */
+	dated("Monday, 02-Jan-74 00:00:00 GMT", at_2024, 126316800);           /* 1974 */
+	dated("Monday, 01-Feb-74 00:00:00 GMT", at_2024, 128908800);           /* 1974 */
 	dated("Monday, 01-Jan-75 00:00:00 GMT", at_2024, 157766400);           /* 1975 */
 	dated("Monday, 01-Jan-99 00:00:00 GMT", at_2024, 915148800);           /* 1999 */
 	dated("Monday, 01-Jan-00 00:00:00 GMT", at_2024, 946684800);           /* 2000 */
@@ -342,6 +354,14 @@ static void a_retry_that_is_not_made_goes_back(void **state)
 	assert_true(ch_retry_budget_take(&b));
 	ch_retry_budget_put_back(&b);
 	ch_retry_budget_put_back(&b);
+	assert_true(ch_retry_budget_take(&b));
+	assert_false(ch_retry_budget_take(&b));
+	ch_retry_budget_init(&b, 0.5, 3);
+	for (int i = 0; i < 3; i++)
+		assert_true(ch_retry_budget_take(&b));
+	ch_retry_budget_put_back(&b);
+	ch_retry_budget_put_back(&b);
+	assert_true(ch_retry_budget_take(&b));
 	assert_true(ch_retry_budget_take(&b));
 	assert_false(ch_retry_budget_take(&b));
 }

@@ -363,6 +363,26 @@ static void a_probe_that_is_silent_for_too_long_is_given_up(void **state)
 	is(&b, CH_BREAKER_CLOSED);
 }
 
+static void the_last_probe_counts_for_silence(void **state)
+{
+	struct ch_breaker_conf c = { .failures = 1, .probes = 2, .probe_us = 100 };
+	struct ch_breaker b = opened(&c, 0);
+
+	(void)state;
+	assert_true(ch_breaker_allow(&b, &c, 0) != 0);
+	assert_true(ch_breaker_allow(&b, &c, 60) != 0);
+	assert_int_equal(ch_breaker_allow(&b, &c, 159), 0);
+	assert_true(ch_breaker_allow(&b, &c, 160) != 0);
+}
+
+static void states_have_names(void **state)
+{
+	(void)state;
+	assert_string_equal(ch_breaker_state_name(CH_BREAKER_CLOSED), "closed");
+	assert_string_equal(ch_breaker_state_name(CH_BREAKER_OPEN), "open");
+	assert_string_equal(ch_breaker_state_name(CH_BREAKER_HALF_OPEN), "half-open");
+}
+
 /* ---- cooldown ---- */
 
 static int64_t fail_probe(struct ch_breaker *b, const struct ch_breaker_conf *c, int64_t now, uint32_t random)
@@ -518,6 +538,8 @@ int main(void)
 		cmocka_unit_test(a_cancelled_probe_gives_its_place_back),
 		cmocka_unit_test(the_first_failure_opens_it_whatever_the_other_probes_say),
 		cmocka_unit_test(a_probe_that_is_silent_for_too_long_is_given_up),
+		cmocka_unit_test(the_last_probe_counts_for_silence),
+		cmocka_unit_test(states_have_names),
 		cmocka_unit_test(the_cooldown_doubles_up_to_its_most_and_begins_anew_when_closed),
 		cmocka_unit_test(jitter_only_lengthens_and_by_its_share),
 		cmocka_unit_test(a_clock_that_steps_back_locks_nobody_out),

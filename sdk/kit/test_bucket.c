@@ -105,6 +105,8 @@ static void whole_numbers_a_unit_come_back_from_a_double(void **state)
 	from(0.1 / 60, 1, 600000000);
 	from(1.5 / 60, 1, 40000000);
 	from(9007199254740992.0, 9007199254740992 >> 6, 1000000 >> 6);
+	from(1e9, 1000, 1);
+	from(59999999999 / 60.0, 59999999999, 60000000);
 	/* Every whole number up to some hundred thousand, by the minute and by the hour. */
 	for (int64_t n = 1; n < 200000; n++) {
 		struct ch_bucket_rate r;
@@ -388,7 +390,8 @@ static void readers_that_overtake_each_other_gain_nothing(void **state)
 
 static void another_rate_keeps_what_was_used(void **state)
 {
-	struct ch_bucket_rate slow = rate(1, MINUTE, 10), fast = rate(100, SECOND, 10), large = rate(1, SECOND, 50), small = rate(1, SECOND, 3);
+	struct ch_bucket_rate slow = rate(1, MINUTE, 10), fast = rate(100, SECOND, 10);
+	struct ch_bucket_rate large = rate(1, SECOND, 50), small = rate(1, SECOND, 3);
 	struct ch_bucket b = { 0 };
 
 	(void)state;

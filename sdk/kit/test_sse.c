@@ -57,7 +57,7 @@ static void print(char *out, const struct ch_sse_event *ev)
 	sprintf(out + strlen(out), "[%s|%s|%s|%lld]", name, data, id, (long long)ev->retry_ms);
 }
 
-/* The events of a stream that comes in pieces of `step` bytes, each in memory of its own that is gone afterwards; then " open" or " error". */
+/* The events of a stream that comes in pieces of `step` bytes, each in memory that is gone afterwards; behind them " open" or " error". */
 static const char *events(const char *stream, size_t n, size_t step, size_t max_event)
 {
 	static char out[16384];
@@ -394,6 +394,70 @@ static void a_buffer_that_cannot_grow_is_our_fault(void **state)
 	assert_memory_equal(ev.data, "a\nb", 3);
 }
 
+/* Two pieces of every length, a buffer of every size, and memory of exactly that size. */
+static void a_buffer_of_any_size_is_enough_or_an_error(void **state)
+{
+	static const char stream[] = "event: long name\ndata: abc\nid: 12345\ndata: defg\nevent: n\ndata\n\n";
+	const size_t n = sizeof(stream) - 1;
+	unsigned int good = 0, bad = 0;
+
+	(void)state;
+	for (size_t cap = 0; cap <= n; cap++) {
+		for (size_t cut = 1; cut < n; cut++) {
+			char *buf = malloc(cap ? cap : 1), *one = malloc(cut), *two = malloc(n - cut), out[256] = "";
+			struct ch_sse s;
+			struct ch_sse_event ev;
+			size_t used;
+			int rc;
+
+			memcpy(one, stream, cut);
+			memcpy(two, stream + cut, n - cut);
+			ch_sse_init(&s, buf, cap, 0);
+			rc = ch_sse_next(&s, one, cut, &used, &ev);
+			free(one);
+			if (rc == CH_SSE_MORE)
+				rc = ch_sse_next(&s, two, n - cut, &used, &ev);
+			if (rc == CH_SSE_EVENT) {
+				print(out, &ev);
+				assert_string_equal(out, "[n|abc~defg~|12345|-1]");
+				good++;
+			} else {
+				assert_int_equal(rc, CH_SSE_ERROR);
+				assert_int_equal(s.fault, CH_SSE_NO_MEMORY);
+				assert_true(cap < n);
+				bad++;
+			}
+			free(two);
+			free(buf);
+		}
+	}
+	assert_true(good > n && bad > n);
+}
+
+static unsigned int times_grown;
+
+static void *counting_grow(void *arg, void *old, size_t used, size_t want)
+{
+	times_grown++;
+	return grow(arg, old, used, want);
+}
+
+static void the_buffer_grows_in_few_steps(void **state)
+{
+	struct ch_sse s;
+	struct ch_sse_event ev;
+	size_t used;
+
+	(void)state;
+	start(&s, 0);
+	s.grow = counting_grow;
+	for (size_t i = 0; i < 1 << 20; i++)
+		assert_int_equal(ch_sse_next(&s, "x", 1, &used, &ev), CH_SSE_MORE);
+	/* 256 bytes, 512, …, 1 MiB */
+	assert_int_equal(times_grown, 13);
+	free(s.buf);
+}
+
 /* ---- the end ---- */
 
 static void the_end_tells_what_the_dropped_event_said(void **state)
@@ -410,10 +474,17 @@ static void the_end_tells_what_the_dropped_event_said(void **state)
 	assert_memory_equal(ev.data, "[DONE]", 6);
 	assert_int_equal(ev.name_len, 1);
 	assert_null(ev.id); /* the line was not complete */
-	/* A new stream may begin. */
+	/* A new stream may begin, without what the old one left behind: it had a first line, and ends with an error or \r. */
 	assert_int_equal(ch_sse_next(&s, TEXT("\xef\xbb\xbf" "data: a\n\n"), &used, &ev), CH_SSE_EVENT);
 	assert_int_equal(ev.name_len, 0);
+	assert_int_equal(ch_sse_next(&s, TEXT("\r"), &used, &ev), CH_SSE_MORE);
 	assert_false(ch_sse_end(&s, &ev));
+	assert_false(s.skip_lf);
+	s.max_event = 4;
+	assert_int_equal(ch_sse_next(&s, TEXT("data:"), &used, &ev), CH_SSE_ERROR);
+	assert_false(ch_sse_end(&s, &ev));
+	assert_null(s.error);
+	assert_int_equal(ch_sse_next(&s, TEXT("data\n\n"), &used, &ev), CH_SSE_EVENT);
 	free(s.buf);
 }
 
@@ -426,7 +497,8 @@ static void between_two_events_nothing_is_lost(void **state)
 	GIVES("data: a\n\n: comment\nfoo: x\n", "[|a|-|-1]");
 	GIVES("data: a\n\ndat", "[|a|-|-1] open");
 	GIVES("data: a\n\nevent: x\n", "[|a|-|-1] open");
-	GIVES("data: a\n\nretry: 1\n", "[|a|-|-1] open");
+	GIVES("data: a\n\nretry: 0\n", "[|a|-|-1] open");
+	GIVES("data: a\n\nid\n", "[|a|-|-1] open");
 }
 
 int main(void)
@@ -457,6 +529,8 @@ int main(void)
 		cmocka_unit_test(alternating_fields_cost_no_more_than_the_cap),
 		cmocka_unit_test(comments_for_ever_cost_nothing),
 		cmocka_unit_test(a_buffer_that_cannot_grow_is_our_fault),
+		cmocka_unit_test(a_buffer_of_any_size_is_enough_or_an_error),
+		cmocka_unit_test(the_buffer_grows_in_few_steps),
 		cmocka_unit_test(the_end_tells_what_the_dropped_event_said),
 		cmocka_unit_test(between_two_events_nothing_is_lost),
 	};

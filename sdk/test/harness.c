@@ -35,6 +35,11 @@ void chi_test_fail(const char *fmt, ...)
 	abort();
 }
 
+bool chi_test_fails_hard(void)
+{
+	return !on_failure;
+}
+
 void ch_test_on_failure(void (*fn)(const char *sentence))
 {
 	on_failure = fn;
@@ -89,9 +94,16 @@ void chi_test_run(struct ch_test *t)
 			ROUNDS);
 }
 
+static void advance_again(struct ch_test *t, void *arg)
+{
+	ch_test_advance(t, *(int64_t *)arg);
+}
+
 void ch_test_advance(struct ch_test *t, int64_t ms)
 {
-	int64_t until = chi_clock() + ms * 1000, next;
+	int64_t until = chi_clock() + ms * 1000, next = chi_world_next();
+	if (next >= 0 && next <= until)
+		chi_sweep(t, advance_again, &ms, "what %lld ms brought", (long long)ms);
 	chi_test_run(t);
 	while ((next = chi_world_next()) >= 0 && next <= until) {
 		chi_world_move(next);
@@ -361,6 +373,11 @@ static uint64_t held(const struct ch_test *t)
 	return n;
 }
 
+bool chi_test_busy(const struct ch_test *t)
+{
+	return held(t) > 0;
+}
+
 static void close_everything(struct ch_test *t)
 {
 	for (unsigned i = 0; i < chi_around.nloops; i++) {
@@ -446,13 +463,14 @@ void ch_test_free(struct ch_test *t)
 		chi_gen_leave(chi_around.loops[i]);
 		chi_world_enter(NULL);
 	}
-	reap(t);
+	chi_test_run(t); /* reaps, and again when tasks that were begun on the way out are dropped */
 	judge(t, stopped);
 	chi_test = t->abandoned;
 	if (!stopped)
 		return; /* what is suspended may still come back to all this: better a leak than worse */
 	chi_peers_free(t);
 	chi_inside_free(t);
+	chi_commands_free(t);
 	chi_look_free(t);
 	chi_vlog_clear();
 	free_loops();

@@ -6,6 +6,8 @@
  *   harness.c  life: config, start, the turn, failure
  *   peer.c     connections in memory, requests, answers
  *   inside.c   services, tasks, checks, pool
+ *   command.c  commands
+ *   sweep.c    the same once more, with failing allocations
  *   look.c     metrics and log
  */
 #ifndef CHI_HARNESS_H
@@ -52,6 +54,7 @@ struct chi_answer;
 struct chi_job;
 struct chi_base;
 struct chi_checked;
+struct chi_ran;
 
 struct chi_known { /* a plugin by its entry, or a service of the test's */
 	struct chi_known *next;
@@ -82,18 +85,24 @@ struct ch_test {
 	struct chi_checked *checked;
 	uint64_t checked_gen;      /* whose they are */
 	struct chi_base *base;
+	struct chi_ran *ran;       /* commands */
 	bool running, misuse_expected;
+	bool sweep_off;            /* here no step is tried with failing allocations */
 	struct ch_test *abandoned; /* by a test that failed: kept, so that it is no leak */
 };
 extern struct ch_test *chi_test;
 
 /* Ends the test with a sentence. */
 void chi_test_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Does a failure end the process, as it does unless the test has said otherwise? */
+bool chi_test_fails_hard(void);
 /* malloc and friends that do not fail. */
 void *chi_test_alloc(size_t n);
 char *chi_test_copy(const char *s);
 /* Everything that is ready, until nothing is. */
 void chi_test_run(struct ch_test *t);
+/* Is a request or a task under way? */
+bool chi_test_busy(const struct ch_test *t);
 
 /* peer.c: does something for the connections that are ready; the answers' progress; frees all. */
 bool chi_peers_run(struct ch_test *t);
@@ -103,6 +112,14 @@ void chi_peers_free(struct ch_test *t);
 void chi_inside_start(struct ch_test *t);
 bool chi_jobs_run(struct ch_test *t);
 void chi_inside_free(struct ch_test *t);
+/* command.c */
+void chi_commands_free(struct ch_test *t);
+/*
+ * sweep.c: see ch_test_sweep_off. step(t, arg) is what the caller is about to do, by the same function of the harness, which comes here again and
+ * finds nothing to do. The format names it: "GET /v1/x".
+ */
+void chi_sweep(struct ch_test *t, void (*step)(struct ch_test *t, void *arg), void *arg, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 /* look.c: remembers where the metrics stand. */
 void chi_look_start(struct ch_test *t);
 void chi_look_free(struct ch_test *t);

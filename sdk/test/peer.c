@@ -311,9 +311,24 @@ static bool names(const char *lines, const char *field)
 	return false;
 }
 
+struct request {
+	const char *method, *target, *headers;
+	const void *body;
+	size_t n;
+};
+
+static void request_again(struct ch_test *t, void *arg)
+{
+	const struct request *r = arg;
+	ch_test_request(t, r->method, r->target, r->headers, r->body, r->n);
+}
+
 struct ch_test_answer *ch_test_request(
 	struct ch_test *t, const char *method, const char *target, const char *headers, const void *body, size_t n)
 {
+	struct request same = { method, target, headers, body, n };
+	if (t->gen)
+		chi_sweep(t, request_again, &same, "%s %s", method, target);
 	struct chi_peer *p = chi_peer_new(t, CHI_L_PUBLIC);
 	char length[64];
 	if (!p)

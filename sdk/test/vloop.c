@@ -103,6 +103,11 @@ bool chi_world_fail_alloc(unsigned long n)
 	return struck;
 }
 
+bool chi_world_failing(void)
+{
+	return world.fail || world.struck;
+}
+
 const char *chi_world_misuse(void)
 {
 	return *world.misuse ? world.misuse : NULL;

@@ -44,5 +44,7 @@ const char *chi_world_misuse(void);
 bool chi_world_may_alloc(void);
 /* The n-th from now fails, once; 0: none. Returns whether the order before has struck. */
 bool chi_world_fail_alloc(unsigned long n);
+/* Is an order out, or has one struck that nobody has asked about? */
+bool chi_world_failing(void);
 
 #endif

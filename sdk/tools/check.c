@@ -127,8 +127,11 @@ static void examine(const char *folder, const char *name, const char *path)
 
 static void child(const char *folder, const char *name, const char *path, int fd)
 {
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
 	const struct rlimit none = { 0, 0 };
 
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		signal(signals[i], SIG_DFL); /* a sanitizer may have its own in our place */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setrlimit(RLIMIT_CORE, &none); /* its crash is expected here */
 	findings = fdopen(fd, "w");

@@ -76,7 +76,9 @@ static void add_name(struct names *v, const char *name)
 
 static const char *more(const struct names *v, char *buf, size_t cap)
 {
-	snprintf(buf, cap, v->n > 5 ? " and %u more" : "", v->n - 5);
+	if (v->n <= 5)
+		return "";
+	snprintf(buf, cap, " and %u more", v->n - 5);
 	return buf;
 }
 

@@ -35,21 +35,21 @@ bool tool_exists(const char *dir, const char *name)
 	return there;
 }
 
-const char *tool_program(const char *variable, const char *name)
+char *tool_program(const char *variable, const char *name)
 {
 	static const char *const places[] = { "", "../sbin/", "../bin/" };
 	const char *given = getenv(variable);
 
 	if (given && *given)
-		return given;
+		return tool_print("%s", given);
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
 		char *path = tool_print("%s/%s%s", tool_folder(), places[i], name);
 
 		if (!access(path, X_OK))
-			return path; /* few, and as long as the process */
+			return path;
 		free(path);
 	}
-	return name;
+	return tool_print("%s", name);
 }
 
 const char *tool_build_source(void)

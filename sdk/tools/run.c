@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * run: a server with the plugin, built and started anew at each save. A plugin that was loaded is never loaded again by the same process, so
- * what is new comes with a new process, on the same port; a changed .ini is a reload.
+ * run: a server with the plugin, built and started anew at each save. A plugin that was loaded is never loaded again by the same process,
+ * so what is new comes with a new process, on the same port; a changed .ini is a reload.
  */
 #include "sdk/tools/server.h"
 
@@ -158,9 +158,14 @@ static bool prepare_server(struct run *r, int port)
 /* Keys of --set: KEY=VALUE to -o NAME.KEY=VALUE; the name is known after the first build. */
 static void name_options(struct run *r)
 {
-	for (size_t i = 1; i < r->noptions; i += 2)
-		if (r->options[i][0] == '=')
-			r->options[i] = tool_print("%s.%s", r->name, r->options[i] + 1);
+	for (size_t i = 1; i < r->noptions; i += 2) {
+		char *unnamed = r->options[i];
+
+		if (*unnamed != '=')
+			return;
+		r->options[i] = tool_print("%s.%s", r->name, unnamed + 1);
+		free(unnamed);
+	}
 }
 
 /* Built and well: into the server, which begins anew. False: it does not run, which was told. */

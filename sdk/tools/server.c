@@ -165,7 +165,7 @@ bool server_start(struct server *s)
 	argv = calloc(n + 5, sizeof(*argv));
 	if (!argv)
 		exit(tool_fail(TOOL_OSERR, "there is no memory"));
-	argv[0] = (char *)tool_program("CHIMERAD", "chimerad");
+	argv[0] = tool_program("CHIMERAD", "chimerad");
 	argv[1] = "--strict"; /* a rule that the plugin breaks is told where it breaks it */
 	argv[2] = "-c";
 	argv[3] = ini;
@@ -174,6 +174,7 @@ bool server_start(struct server *s)
 	s->pid = tool_spawn(argv, NULL, true);
 	if (s->pid < 0)
 		s->pid = 0;
+	free(argv[0]);
 	free(argv);
 	free(ini);
 	return s->pid;

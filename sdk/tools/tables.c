@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tables.c - what the tables and callbacks of a descriptor say, in sentences: by the core's own functions where it has one. In the child. */
+/* tables.c - what the tables of a descriptor say, in sentences; by the core's own functions where it has one. In the child. */
 #include "sdk/tools/tool.h"
 
 #include <stdio.h>

@@ -75,8 +75,8 @@ static int test_in_tree(const char *dir, const char *tree)
 		free(programs);
 		programs = more;
 	}
-	script = tool_print("./autogen.sh lists && mkdir -p build/plugin-test && cd build/plugin-test && "
-			    "{ test -f Makefile || ../../configure -q --enable-sanitizers=" SANITIZE " CFLAGS='-g -O1'; } && "
+	script = tool_print("if [ -x configure ] && [ -f Makefile.in ]; then ./autogen.sh lists; else ./autogen.sh; fi && "
+			    "mkdir -p build/plugin-test && cd build/plugin-test && { test -f Makefile || ../../configure -q --enable-sanitizers=" SANITIZE " CFLAGS='-g -O1'; } && "
 			    "make -s core/commit.h%s && for t in%s; do echo \"$t\"; srcdir=../.. ../../tests/run ./$t || exit 1; done",
 		programs, programs);
 	rc = shell(script, tree);

@@ -38,7 +38,8 @@ char *tool_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /*
  * Checks a plugin's file, telling what is wrong or unwise on stdout, one sentence a line: "FILE: wrong: …". The exit code of `check`.
- * routes NULL: what is well is told too; else *routes (NULL at first) gets "GET /v1/x" and, behind a tab, the summary, a line a route; malloc'd.
+ * routes NULL: what is well is told too; else *routes (NULL at first) gets "GET /v1/x" and, behind a tab, the summary, a line a route;
+ * malloc'd.
  */
 int tool_check_file(const char *path, int timeout_ms, char **routes);
 
@@ -74,8 +75,11 @@ void check_elf(const char *path, void *handle);
 
 /* The folder that this program lies in; "" if it cannot be known. */
 const char *tool_folder(void);
-/* A program of chimera: that of the environment variable, else beside this one (in a build), else ../sbin or ../bin, else `name`, for PATH. */
-const char *tool_program(const char *variable, const char *name);
+/*
+ * A program of chimera: that of the environment variable, else beside this one (in a build), else ../sbin or ../bin, else `name`, for
+ * PATH; malloc'd.
+ */
+char *tool_program(const char *variable, const char *name);
 /* Starts argv in dir (NULL: here), as a group of its own that ends with us if `group`. -1: told. */
 pid_t tool_spawn(char *const *argv, const char *dir, bool group);
 /* The same, to its end. Its exit code; 128 + signal. */

@@ -17,6 +17,7 @@ CALM = 90  # per cent of its CPU that a server uses in a round without company
 STATIC_BODY = 256
 SERIES = 9900  # with the daemon's own ones: 10,000 lines, and below the process's cap of 10,000 series
 FULL = "[trace]\n[health]\n[prometheus]\n[dryrun]\n[ask]\n"  # what quickstart.ini enables
+NO_HTTP_CLIENT = "the build has no http_client: apt-get install libcurl4-openssl-dev libssl-dev and configure again"
 ASK = json.dumps({"prompt": "Tell me in a few words why the sea is salt, and whether the rivers have a part in it. " * 4})
 
 
@@ -31,6 +32,7 @@ class Row:
     nginx: list = None
     budget: float = None
     absolute: bool = False
+    skipped: str = None  # why there is nothing
 
     def ratios(self):
         return [c / n for c, n in zip(self.chimera, self.nginx) if n] if self.nginx else []
@@ -66,7 +68,7 @@ def probe(make, req):
 def static_makers(maker):
     """nginx `return 200` and chimera's /static with the same number of bytes on the wire; chimera's head is the shorter one."""
     req = request("/static")
-    nginx = lambda **how: maker.nginx("x" * STATIC_BODY, **how)
+    nginx = lambda **how: maker.nginx_200("x" * STATIC_BODY, **how)
     want = sum(probe(nginx, req))
     size = STATIC_BODY
     for _ in range(3):
@@ -85,7 +87,7 @@ def ask_makers(maker):
     want = sum(probe(chimera, req))
     size = want - 160
     for _ in range(3):
-        nginx = lambda size=size, **how: maker.nginx("x" * size, **how)
+        nginx = lambda size=size, **how: maker.nginx_200("x" * size, **how)
         got = sum(probe(nginx, req))
         if got == want:
             return {"chimera": chimera, "nginx": nginx}, req, want
@@ -96,15 +98,15 @@ def ask_makers(maker):
 # ---- load ------------------------------------------------------------------------------------------------------------------
 
 
-def warm(server, req, times):
-    """Full turns of all connections, each answer looked at."""
+def warm(server, req, times, want=None):
+    """Full turns of all connections, each answer looked at: 200, and the body if `want` is one."""
     xs = [Exchange(server.port, req) for _ in range(CONNECTIONS)]
     for _ in range(times):
         for x in xs:
             x.send()
         for x in xs:
             status, _, body = x.receive()
-            if status != 200:
+            if status != 200 or (want is not None and body != want):
                 raise Broken(f"{server.name} answers {status}: {body[:300]!r}")
     for x in xs:
         x.close()
@@ -127,12 +129,12 @@ def generate(server, req, path, body, seconds, options, before=()):
     return json.loads(found[1])
 
 
-def under_load(server, req, path, body, size, options):
+def under_load(server, req, path, body, size, options, seconds=None, turns=50, want=None):
     server.wait_ready(req)
-    warm(server, req, 50)
+    warm(server, req, turns, want)
     pids = server.pids()
     cpu, wall = cpu_seconds(pids), time.monotonic()
-    r = generate(server, req, path, body, options.seconds, options)
+    r = generate(server, req, path, body, seconds or options.seconds, options)
     cpu, wall = cpu_seconds(pids) - cpu, time.monotonic() - wall
     if r["bad"] or not r["requests"]:
         raise Broken(f"{server.name}: {r['bad']} wrong answers of {r['requests']} requests to {path}")
@@ -140,6 +142,16 @@ def under_load(server, req, path, body, size, options):
         raise Broken(f"{server.name}: {r['bytes'] / r['requests']:.1f} bytes an answer under load instead of {size}")
     return {"cpu": cpu / r["requests"] * 1e6, "rate": r["requests"] / r["duration_us"] * 1e6, "p50": r["p50_us"], "p99": r["p99_us"],
             "busy": cpu / wall * 100 / server.workers}
+
+
+def calm_rounds(columns):
+    """
+    All rounds, those of them that were calm, and a note about them. A round in which a server had to share its CPU, or to wait for its load, tells
+    about CPU time, but nothing about time on the clock.
+    """
+    every = range(len(columns[0]))
+    calm = [i for i in every if all(column[i]["busy"] >= CALM for column in columns)]
+    return every, calm, "" if len(calm) == len(every) else f", {len(calm)} of {len(every)} rounds" if calm else ", no calm round"
 
 
 def load(part, makers, req, size, path, body, budgets, options):
@@ -150,10 +162,7 @@ def load(part, makers, req, size, path, body, budgets, options):
                 with makers[name]() as server:
                     got[name].append(under_load(server, req, path, body, size, options))
 
-    # A round in which a server had to share its CPU, or to wait for its load, tells about CPU time, but nothing about time on the clock.
-    every = range(options.rounds)
-    calm = [i for i in every if all(got[name][i]["busy"] >= CALM for name in makers)]
-    note = "" if len(calm) == options.rounds else f", {len(calm)} of {options.rounds} rounds" if calm else ", no calm round"
+    every, calm, note = calm_rounds([got[name] for name in makers])
 
     def row(key, what, unit, rounds, budget=None):
         column = lambda name: [got[name][i][key] for i in rounds] if name in makers else None
@@ -226,7 +235,7 @@ def callgrind_total(make, req, turns, options):
 
 
 def by_callgrind(make, req, name, options):
-    """The difference of a long and a short run leaves only the requests."""
+    """The difference of a long and a short run leaves only the requests. `name`: of the profile that --keep keeps."""
     few, many = 20, 120
     short, _ = callgrind_total(make, req, few, options)
     long, out = callgrind_total(make, req, many, options)
@@ -235,12 +244,16 @@ def by_callgrind(make, req, name, options):
     return (long - short) / ((many - few) * CONNECTIONS)
 
 
-def instructions(part, makers, req, path, body, options):
+def count(make, req, name, path, body, options):
+    """Instructions per request in user space; None where they cannot be counted, or were not asked for."""
     if options.perf:
-        counts = {name: by_perf(make, req, path, body, options) for name, make in makers.items()}
-    elif options.callgrind:
-        counts = {name: by_callgrind(make, req, name, options) for name, make in makers.items()}
-    else:
+        return by_perf(make, req, path, body, options)
+    return by_callgrind(make, req, name, options) if options.callgrind else None
+
+
+def instructions(part, makers, req, path, body, options):
+    counts = {name: count(make, req, name, path, body, options) for name, make in makers.items()}
+    if counts["chimera"] is None:
         return []
     return [Row(part, "instructions per request, user", "", [counts["chimera"]], [counts["nginx"]] if "nginx" in counts else None)]
 
@@ -270,8 +283,19 @@ def idle_growth(server, req, n):
     return idle, (full - idle) / n, full
 
 
+def idle_with_http_client(maker):
+    if not maker.has("http_client"):
+        return [Row("memory", "resident, idle, with http_client", "MiB", [], skipped=NO_HTTP_CLIENT)]
+    resident = []
+    for _ in range(2):
+        with maker.chimera(FULL + "[http_client]\n") as server:
+            server.wait_ready(request("/health/live"))
+            resident.append(rss(server.pids()) / (1 << 20))
+    return [Row("memory", "resident, idle, with http_client", "MiB", resident, None, 14.0, True)]
+
+
 def memory_part(maker, options):
-    makers = makers_there({"chimera": lambda: maker.chimera(FULL), "nginx": lambda: maker.nginx("x")}, maker)
+    makers = makers_there({"chimera": lambda: maker.chimera(FULL), "nginx": lambda: maker.nginx_200("x")}, maker)
     got = {"chimera": [], "nginx": []}
     for _ in range(2):
         for name, make in makers.items():
@@ -284,7 +308,7 @@ def memory_part(maker, options):
 
     n = f"{options.idle:,}"
     return [row(0, "resident, idle", "MiB", 1 << 20, 8.0), row(2, f"resident, {n} idle connections", "MiB", 1 << 20, None),
-            row(1, f"user space per connection of {n}", "B", 1, 512.0)]
+            row(1, f"user space per connection of {n}", "B", 1, 512.0), *idle_with_http_client(maker)]
 
 
 # ---- start -----------------------------------------------------------------------------------------------------------------
@@ -292,7 +316,7 @@ def memory_part(maker, options):
 
 def start_part(maker, options):
     outer, inner = {"chimera": [], "nginx": []}, []
-    makers = makers_there({"chimera": lambda: maker.chimera(FULL, cpus=None), "nginx": lambda: maker.nginx("x", cpus=None)}, maker)
+    makers = makers_there({"chimera": lambda: maker.chimera(FULL, cpus=None), "nginx": lambda: maker.nginx_200("x", cpus=None)}, maker)
     for _ in range(options.starts):
         for name, make in makers.items():
             with make() as server:

@@ -130,6 +130,16 @@ class Server:
             time.sleep(0.0002)
         raise Broken(f"{self.name} was not ready within {PATIENCE} s: {self.log_tail()}")
 
+    def wait_listening(self):
+        """For a server whose answers we cannot read ourselves (TLS)."""
+        end = self.started + PATIENCE
+        while time.monotonic() < end and self.process.poll() is None:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE).close()
+                return
+            time.sleep(0.001)
+        raise Broken(f"{self.name} does not listen: {self.log_tail()}")
+
     def _serves(self, req):
         try:
             x = Exchange(self.port, req)
@@ -191,12 +201,32 @@ class Server:
                 raise
 
 
-def compile_c(name, out, *flags):
+def compile_c(name, out, *flags, libs=()):
     cc = os.environ.get("CC", "cc").split()
-    done = subprocess.run([*cc, "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", *flags, "-o", out, SOURCE / "tests/bench" / name],
+    done = subprocess.run([*cc, "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", *flags, "-o", out, SOURCE / "tests/bench" / name, *libs],
                           capture_output=True, text=True, timeout=60)
     if done.returncode:
         raise Broken(f"{name} does not compile: {done.stderr}")
+
+
+class Authority:
+    """A certificate authority that nobody else knows, and a server's certificate for 127.0.0.1: `ca`, `cert`, `key`."""
+
+    NAME = "upstream.test"
+
+    def __init__(self, folder):
+        self.ca, self.cert, self.key = (pathlib.Path(folder) / x for x in ("ca.pem", "cert.pem", "key.pem"))
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+        ca_key = pathlib.Path(folder) / "ca-key.pem"
+        self._openssl("req", "-x509", *kind, "-subj", "/CN=bench", "-keyout", ca_key, "-out", self.ca)
+        self._openssl("req", "-x509", *kind, "-subj", f"/CN={self.NAME}", "-addext", f"subjectAltName=DNS:{self.NAME},IP:127.0.0.1",
+                      "-addext", "basicConstraints=critical,CA:FALSE", "-CA", self.ca, "-CAkey", ca_key, "-keyout", self.key, "-out", self.cert)
+
+    @staticmethod
+    def _openssl(*args):
+        done = subprocess.run(["openssl", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=ENV, timeout=PATIENCE)
+        if done.returncode:
+            raise Broken(f"openssl {args[0]} failed: {done.stderr.strip()[-300:]}")
 
 
 class Maker:
@@ -213,8 +243,17 @@ class Maker:
             raise Broken(f"{build}/plugins holds no .so: run make there first")
         for so in built.glob("*.so"):
             (self.plugins / so.name).symlink_to(so.resolve())
-        compile_c("b_static.c", self.plugins / "b_static.so", f"-I{SOURCE}/sdk/include", "-fPIC", "-shared", "-fvisibility=hidden")
+        self.plugin("b_static")
         compile_c("load.c", self.folder / "load")
+
+    def has(self, plugin):
+        return (self.plugins / f"{plugin}.so").exists()
+
+    def plugin(self, name, source=None, flags=(), libs=()):
+        """Compiles a plugin of tests/bench into the plugin folder."""
+        if not self.has(name):
+            compile_c(source or f"{name}.c", self.plugins / f"{name}.so", f"-I{SOURCE}/sdk/include", "-fPIC", "-shared", "-fvisibility=hidden",
+                      *flags, libs=libs)
 
     def chimera(self, sections, **how):
         port = free_port()
@@ -225,7 +264,8 @@ class Maker:
                        f"state_dir = {state}\ncontrol = control.sock\ndrain_delay = 0s\ndrain_timeout = 5s\n{sections}")
         return Server("chimera", [self.chimerad, "-c", ini], port, **self._how(how))
 
-    def nginx(self, body, **how):
+    def nginx(self, location, listen="", http="", **how):
+        """`location`: what `location /` holds; `listen`: more for the server block's listen; `http`: more for the http block."""
         port = free_port()
         folder = self.folder / f"nginx-{port}"
         folder.mkdir(exist_ok=True)
@@ -236,9 +276,26 @@ class Maker:
             f"daemon off;\nmaster_process {'on' if many else 'off'};\nworker_processes {self.workers};\n"
             f"{'user root;' if many and os.getuid() == 0 else ''}\npid {folder}/pid;\nerror_log stderr error;\n"
             "worker_rlimit_nofile 20000;\nevents { worker_connections 16000; }\n"
-            f"http {{\n{temps}access_log off;\nkeepalive_requests 100000000;\nkeepalive_timeout 75s;\ndefault_type text/plain;\n"
-            f"server {{ listen 127.0.0.1:{port}{' reuseport' if many else ''}; location / {{ return 200 \"{body}\"; }} }}\n}}\n")
+            f"http {{\n{temps}access_log off;\nkeepalive_requests 100000000;\nkeepalive_timeout 75s;\ndefault_type text/plain;\n{http}"
+            f"server {{ listen 127.0.0.1:{port}{' reuseport' if many else ''}{listen}; location / {{ {location} }} }}\n}}\n")
         return Server("nginx", [self.nginx_path, "-p", folder, "-e", "stderr", "-c", conf], port, **self._how(how))
+
+    def nginx_200(self, body, **how):
+        return self.nginx(f"return 200 \"{body}\";", **how)
+
+    def upstream(self, body, tls=None, **how):
+        """What a proxy asks: it answers everything with this JSON. `tls`: see Authority."""
+        http = f"ssl_certificate {tls.cert};\nssl_certificate_key {tls.key};\nssl_protocols TLSv1.3;\n" if tls else ""
+        return self.nginx(f"default_type application/json; return 200 '{body}';", " ssl" if tls else "", http, **how)
+
+    def nginx_proxy(self, port, tls=None, **how):
+        """proxy_pass to that port, with connections that are kept, and the certificate checked."""
+        http = f"upstream up {{ server 127.0.0.1:{port}; keepalive 64; keepalive_requests 100000000; }}\n"
+        location = f"proxy_pass {'https' if tls else 'http'}://up; proxy_http_version 1.1; proxy_set_header Connection \"\";"
+        if tls:
+            http += f"proxy_ssl_trusted_certificate {tls.ca};\nproxy_ssl_verify on;\nproxy_ssl_name {tls.NAME};\nproxy_ssl_server_name on;\n" \
+                    "proxy_ssl_protocols TLSv1.3;\n"
+        return self.nginx(location, http=http, **how)
 
     def _how(self, how):
         return {"workers": self.workers, "folder": self.folder, "cpus": self.cpus, **how}

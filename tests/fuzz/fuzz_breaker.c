@@ -65,7 +65,7 @@ static uint32_t fresh_passes(const struct model *m)
 /* The cooldown after a trip, doubled for each one since it was closed, in another way; the jitter is at most a share of it. */
 static void check_cooldown(const struct model *m, uint32_t trips)
 {
-	int64_t most = m->conf.cooldown_max_us > m->conf.cooldown_us ? m->conf.cooldown_max_us : m->conf.cooldown_us, c = m->conf.cooldown_us;
+	int64_t c = m->conf.cooldown_us, most = m->conf.cooldown_max_us > c ? m->conf.cooldown_max_us : c;
 
 	while (trips-- && c < most)
 		c = c > most / 2 ? most : c * 2;

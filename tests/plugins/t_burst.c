@@ -237,8 +237,11 @@ static bool read_number(struct ch_json *j, const struct ch_json_tok *key, const 
 	struct ch_json_tok tok;
 
 	for (; numbers->name; numbers++)
-		if (ch_json_eq(key, numbers->name))
-			return ch_json_next(j, &tok) == CH_JSON_NUMBER && ch_json_int(&tok, 0, INT64_MAX, (int64_t *)((char *)into + numbers->offset));
+		if (ch_json_eq(key, numbers->name)) {
+			int64_t *value = (int64_t *)((char *)into + numbers->offset);
+
+			return ch_json_next(j, &tok) == CH_JSON_NUMBER && ch_json_int(&tok, 0, INT64_MAX, value);
+		}
 	return false;
 }
 
@@ -379,7 +382,8 @@ static const struct ch_option options[] = {
 };
 
 static const struct ch_route routes[] = {
-	{ .method = "POST", .pattern = "/t/burst", .body = CH_BODY_BUFFER, .fn = post_burst, .summary = "Makes many calls", .budget_us = 1000000 },
+	{ .method = "POST", .pattern = "/t/burst", .body = CH_BODY_BUFFER, .fn = post_burst, .summary = "Makes many calls",
+		.budget_us = 1000000 },
 };
 
 static const struct ch_plugin plugin = {

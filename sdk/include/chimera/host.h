@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chimera/host.h - the table of the host's functions, in the order they came: append-only. Plugins call them by the wrappers of plugin.h and
- * inspect.h, which say what each does; a test may hand a plugin a table of its own. Included by plugin.h. Since 0.2; before, in plugin.h.
+ * chimera/host.h - the table of the host's functions, in the order they came: append-only. Plugins call them by the wrappers of plugin.h
+ * and inspect.h, which say what each does; a test may hand a plugin a table of its own. Included by plugin.h. Since 0.2; before, in
+ * plugin.h.
  */
 #ifndef CHIMERA_HOST_H
 #define CHIMERA_HOST_H

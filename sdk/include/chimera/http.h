@@ -2,12 +2,13 @@
 /*
  * chimera/http.h - the service "http/1": requests to other HTTP servers. Form 0.2. Since 0.2.
  *
- * Called on the ctx's loop, answered on the same loop. Nothing is called back inside a call. The provider keeps warm connections, resolves names
- * off the loops, and puts an end to whatever a server may do: each request ends within its timeouts, whatever it was sent.
+ * Called on the ctx's loop, answered on the same loop. Nothing is called back inside a call. The provider keeps warm connections, resolves
+ * names off the loops, and puts an end to whatever a server may do: each request ends within its timeouts, whatever it was sent.
  *
  * What a provider never does: follow a redirect (a 3xx is an answer like any other), take a proxy from the environment, decode a
- * Content-Encoding (it asks for identity; an answer that is encoded all the same is CH_HTTP_INVALID), repeat a request by itself, but for one
- * that found its reused connection closed before a byte of an answer came, and whose method is idempotent or of which no byte was sent.
+ * Content-Encoding (it asks for identity; an answer that is encoded all the same is CH_HTTP_INVALID), repeat a request by itself, but for
+ * one that found its reused connection closed before a byte of an answer came, and whose method is idempotent or of which no byte was
+ * sent.
  */
 #ifndef CHIMERA_HTTP_H
 #define CHIMERA_HTTP_H
@@ -29,8 +30,8 @@ struct ch_http_args {
 	struct ch_str method;             /* "GET", "POST", … */
 	struct ch_str url;                /* absolute, http or https, without a fragment; user:password@ is refused */
 	/*
-	 * Host, Content-Length, Transfer-Encoding, Connection, Upgrade, Accept-Encoding, TE, Trailer and Expect are the provider's own: naming one
-	 * here is CH_HTTP_BAD_REQUEST.
+	 * Host, Content-Length, Transfer-Encoding, Connection, Upgrade, Accept-Encoding, TE, Trailer and Expect are the provider's own:
+	 * naming one here is CH_HTTP_BAD_REQUEST.
 	 */
 	const struct ch_http_field *fields;
 	size_t nfields;
@@ -58,7 +59,10 @@ enum ch_http_error {                      /* only ever appended to */
 	CH_HTTP_CANCELLED
 };
 
-/* What came of it. The caller's memory in the ctx's arena, all zero but `size` when the call is made; what it points to belongs to the ctx. */
+/*
+ * What came of it. The caller's memory in the ctx's arena, all zero but `size` when the call is made; what it points to belongs to
+ * the ctx.
+ */
 struct ch_http_result {
 	size_t size;
 	int error;                        /* enum ch_http_error; what else is filled then is what was known */
@@ -76,8 +80,8 @@ struct ch_http_result {
 };
 
 /*
- * Where an answer goes piece by piece. Called on the loop, after `request` returned, never after the ticket was resumed. Return CH_OK; CH_AGAIN:
- * no more until go_on; CH_DONE: enough, the call ends as if it were cancelled.
+ * Where an answer goes piece by piece. Called on the loop, after `request` returned, never after the ticket was resumed. Return CH_OK;
+ * CH_AGAIN: no more until go_on; CH_DONE: enough, the call ends as if it were cancelled.
  */
 struct ch_http_sink {
 	size_t size;
@@ -91,16 +95,17 @@ struct ch_http_sink {
 struct ch_http_v1 {
 	size_t size;
 	/*
-	 * Sends a request. sink NULL: the body is gathered in *out; else it is copied. CH_OK: *out is filled now (with an error) and the ticket is
-	 * untouched. CH_AGAIN: *out will be filled and the ticket resumed (result NULL), exactly once. CH_ERROR: the provider is broken.
+	 * Sends a request. sink NULL: the body is gathered in *out; else it is copied. CH_OK: *out is filled now (with an error) and the
+	 * ticket is untouched. CH_AGAIN: *out will be filled and the ticket resumed (result NULL), exactly once. CH_ERROR: the provider is
+	 * broken.
 	 */
 	int (*request)(const struct ch_svc *, struct ch_ctx *, const struct ch_http_args *, const struct ch_http_sink *sink,
 	               struct ch_http_result *out, ch_ticket);
 	/* After a sink's AGAIN. Bytes that wait are delivered at the end of the turn. */
 	void (*go_on)(const struct ch_svc *, struct ch_ctx *, struct ch_http_result *out);
 	/*
-	 * Gives up the call that fills *out: no more events, CH_HTTP_CANCELLED, the ticket is resumed and the connection closed within this turn of the
-	 * loop. Idempotent; nothing when the call has ended.
+	 * Gives up the call that fills *out: no more events, CH_HTTP_CANCELLED, the ticket is resumed and the connection closed within
+	 * this turn of the loop. Idempotent; nothing when the call has ended.
 	 */
 	void (*cancel)(const struct ch_svc *, struct ch_ctx *, struct ch_http_result *out);
 };
@@ -108,16 +113,16 @@ struct ch_http_v1 {
 /* The first field of that name in the answer, any letter case; p NULL: absent. */
 static inline struct ch_str ch_http_field(const struct ch_http_result *r, const char *name)
 {
+	struct ch_str none = { NULL, 0 };
 	size_t n = strlen(name);
 	for (size_t i = 0; i < r->nfields; i++) {
 		const struct ch_str *f = &r->fields[i].name;
-		size_t k = 0;
-		while (f->n == n && k < n && (f->p[k] | (f->p[k] >= 'A' && f->p[k] <= 'Z' ? 32 : 0)) == (name[k] | (name[k] >= 'A' && name[k] <= 'Z' ? 32 : 0)))
+		size_t k = f->n == n ? 0 : n + 1;
+		while (k < n && (f->p[k] == name[k] || ((f->p[k] ^ name[k]) == 32 && (f->p[k] | 32) >= 'a' && (f->p[k] | 32) <= 'z')))
 			k++;
-		if (k == n && f->n == n)
+		if (k == n)
 			return r->fields[i].value;
 	}
-	struct ch_str none = { NULL, 0 };
 	return none;
 }
 

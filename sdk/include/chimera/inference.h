@@ -83,12 +83,16 @@ struct ch_inference_v1 {
  */
 struct ch_inference_call {
 	size_t size;
+	const char *iface;                /* "inference/1"; ch_infer sets it */
 	const struct ch_svc *svc;
 	struct ch_inference_args args;
 	struct ch_inference_sink sink;
 	struct ch_inference_result *out;
 	int64_t timeout_ms;               /* of the service; 0: the ctx's deadline alone */
-	/* As in ch_suspend: READY when *out is filled; TIMEOUT or GONE when the question was given up: it is cancelled already, *out has a code. */
+	/*
+	 * As in ch_suspend: READY when *out is filled; TIMEOUT or GONE when the question was given up: it is cancelled already, *out
+	 * has a code.
+	 */
 	ch_resumed fn;
 	void *data;
 	bool answered;                    /* a CALL hook gave the answer */
@@ -98,10 +102,16 @@ struct ch_inference_call {
 };
 
 /*
- * CH_OK: *call->out is filled now, fn will not be called; CH_AGAIN: fn will be; CH_ERROR: a plugin is broken. No other ticket of the ctx may
- * be out. Text that a hook answered itself stays in out->text, also of a stream: `answered` tells, and the caller delivers it.
+ * CH_OK: *call->out is filled now, fn will not be called; CH_AGAIN: fn will be; CH_ERROR: a plugin is broken. No other ticket of the ctx
+ * may be out. Text that a hook answered itself stays in out->text, also of a stream: `answered` tells, and the caller delivers it.
  */
 int ch_infer(struct ch_ctx *c, struct ch_inference_call *call);
+/* In a CALL or CALL_END hook: the question, if it is one for inference/1; else NULL. */
+static inline struct ch_inference_call *ch_inference_call(struct ch_ctx *c)
+{
+	struct ch_inference_call *call = (struct ch_inference_call *)ch_call(c);
+	return call && !strcmp(call->iface, "inference/1") ? call : NULL;
+}
 /* After a sink's AGAIN. */
 static inline void ch_infer_go_on(struct ch_ctx *c, struct ch_inference_call *call)
 {

@@ -82,8 +82,8 @@ struct ch_svcs { const struct ch_svc *const *v; size_t n; };
 struct ch_option {
 	const char *name;                 /* lower snake case */
 	int type;                         /* enum ch_type */
-	unsigned flags;                   /* CH_O_* */
 	size_t offset;                    /* into the config struct; CH_OPT fills and checks it */
+	unsigned flags;                   /* CH_O_* */
 	const char *def;                  /* default in the option's own grammar; NULL: empty, 0 or no */
 	const char *dev_def;              /* the same in the profiles dev and ci; NULL: def */
 	const char *min, *max;            /* bounds in the option's own grammar; NULL: none */
@@ -278,7 +278,7 @@ struct ch_plugin {
 	 * ch_post. Since 0.2
 	 */
 	void (*reload)(struct ch_self *, const struct ch_self *fresh);
-	void (*retire)(struct ch_self *); /* no new work comes any more. Since 0.2 */
+	void (*retire)(struct ch_self *); /* no new work comes any more; before or after loop_stop. Since 0.2 */
 	void (*stop)(struct ch_self *);   /* no ctx, timer or watch of this instance is left; join its threads here */
 	int (*loop_start)(struct ch_self *, struct ch_loop *); /* once a loop, on its thread, after start */
 	/*
@@ -418,11 +418,10 @@ static inline void ch_unsuspend(ch_ticket t) { ch_host_->unsuspend(t); }
 static inline bool ch_resume(ch_ticket t, void *result, ch_fn drop) { return ch_host_->resume(t, result, drop); }
 
 /*
- * Runs the CALL hooks over `call` (a struct that the service's header defines, see chimera/inference.h; it must live as long as the ctx).
- * OK: none, or all have passed at once; DONE: one has filled the result; AGAIN: one waits, and fn gets READY with the outcome as its
- * result:
- * (void *)(intptr_t)CH_OK, CH_DONE or CH_ERROR. No other ticket of this ctx may be out: CH_ERROR. ch_call_end runs CALL_END, once, always.
- * ch_infer of the kit does all of this. Since 0.2
+ * Runs the CALL hooks over `call`, a struct that the service's header defines and that begins with size_t size and const char *iface; it
+ * must live as long as the ctx. OK: none, or all have passed at once; DONE: one has filled the result; AGAIN: one waits, and fn gets READY
+ * with the outcome as its result: (void *)(intptr_t)CH_OK, CH_DONE or CH_ERROR; or GONE. No other ticket of this ctx may be out: CH_ERROR.
+ * ch_call_end runs CALL_END, once, always. ch_infer of the kit does all of this. Since 0.2
  */
 static inline int ch_call_hooks(struct ch_ctx *c, void *call, ch_resumed fn, void *data) { return ch_host_->call_hooks(c, call, fn, data); }
 static inline void ch_call_end(struct ch_ctx *c) { ch_host_->call_end(c); }

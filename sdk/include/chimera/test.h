@@ -32,7 +32,7 @@ extern "C" {
 
 struct ch_test;
 
-/* A plugin's entry where its sources are compiled with -DCHIMERA_PRELOADED: CH_TEST_PLUGIN(ask); … ch_test_plugin(t, CH_TEST_ENTRY(ask)) */
+/* A plugin's entry where its sources are compiled with -DCHIMERA_PRELOADED: CH_TEST_PLUGIN(ask); ch_test_plugin(t, CH_TEST_ENTRY(ask)); */
 #define CH_TEST_PLUGIN(name) CH_EXTERN_C_ const struct ch_plugin *name##_LTX_ch_plugin_v1(const struct ch_host *)
 #define CH_TEST_ENTRY(name) name##_LTX_ch_plugin_v1
 
@@ -139,6 +139,12 @@ bool ch_test_task(struct ch_test *t, const char *id, int64_t timeout_ms, ch_task
 /* Runs fn(data) on the worker loop, as a timer's function would run, then until nothing is ready. */
 void ch_test_on_loop(struct ch_test *t, ch_fn fn, void *data);
 /*
+ * Runs a command of instance `id` as `chimeractl run` would in the running server: words of its arguments follow, NULL ends them. Its exit
+ * code: 0, 1 refused, 64 no such command or not so many arguments, 70 CH_ERROR, 75 no memory; -1: it is not over. *text (may be NULL):
+ * what it wrote, or why it did not go well. Since 0.2
+ */
+int ch_test_command(struct ch_test *t, const char **text, const char *id, const char *name, ...) __attribute__((sentinel));
+/*
  * Runs the check "health.disk" (or "kv", named like its instance) and keeps its result for ch_checks_walk. False: no such check, or
  * it still runs.
  */
@@ -175,6 +181,14 @@ double ch_test_metric_sum(struct ch_test *t, const char *name, ...) __attribute_
  *     }
  */
 bool ch_test_fail_alloc(struct ch_test *t, unsigned long n);
+/*
+ * The same without a loop of one's own: if the environment has CH_TEST_SWEEP (`chimera-plugin test` sets it), each ch_test_request,
+ * ch_test_command, ch_test_check and ch_test_advance is first tried in copies of the process: in the n-th of them the n-th allocation
+ * fails, time goes on until all is answered, and ch_test_free judges what is left; up to the 64th one by one, then in growing steps. The
+ * test itself sees nothing of it, unless one of them crashes or breaks a rule: then it fails with a sentence. Left out: tests that break
+ * rules on purpose, have set ch_test_on_failure, or order failing allocations themselves. off: left out from now on. Since 0.2
+ */
+void ch_test_sweep_off(struct ch_test *t);
 
 #ifdef __cplusplus
 }

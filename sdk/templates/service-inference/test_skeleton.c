@@ -77,6 +77,8 @@ static int call(struct ch_ctx *c, void *data)
 
 	k->c = c;
 	k->out = (struct ch_inference_result){ .size = sizeof(k->out) };
+	if (!ticket)
+		return CH_OK;
 	rc = k->stream ? vt(k)->stream(k->svc, c, &k->args, &sink, &k->out, ticket)
 		       : vt(k)->complete(k->svc, c, &k->args, &k->out, ticket);
 	assert_int_equal(k->deltas, 0); /* nothing is called back inside the call */
@@ -131,6 +133,20 @@ static void a_stream_has_the_same_text_in_pieces(void **state)
 	ch_test_free(t);
 }
 
+static void give_up(void *data)
+{
+	struct caller *k = data;
+
+	vt(k)->cancel(k->svc, k->c, &k->out);
+}
+
+static void go_on(void *data)
+{
+	struct caller *k = data;
+
+	vt(k)->go_on(k->svc, k->c, &k->out);
+}
+
 static void no_piece_ends_inside_a_character(void **state)
 {
 	struct caller k;
@@ -141,15 +157,9 @@ static void no_piece_ends_inside_a_character(void **state)
 	k.stream = k.hold = true;
 	assert_true(ch_test_task(t, "skeleton", 0, call, &k));
 	assert_string_equal(k.text, "You said: 1234567890123\xe2\x82\xac");
-	vt(&k)->cancel(k.svc, k.c, &k.out);
+	ch_test_on_loop(t, give_up, &k);
+	assert_int_equal(k.resumed, 1);
 	ch_test_free(t);
-}
-
-static void go_on(void *data)
-{
-	struct caller *k = data;
-
-	vt(k)->go_on(k->svc, k->c, &k->out);
 }
 
 static void a_stream_waits_when_it_is_held(void **state)
@@ -198,6 +208,30 @@ static void another_model_is_not_found(void **state)
 	ch_test_free(t);
 }
 
+/* Each allocation fails once: there is the whole text, or a code, or no call at all. */
+static void without_memory_nothing_breaks(void **state)
+{
+	(void)state;
+	for (int stream = 0; stream < 2; stream++) {
+		struct caller k;
+		struct ch_test *t = begin(&k, "hello");
+		bool struck = true;
+
+		k.stream = stream;
+		for (unsigned long n = 1; struck; n++) {
+			k.n = k.deltas = 0;
+			k.out.code = -1; /* no call */
+			memset(k.text, 0, sizeof(k.text));
+			ch_test_fail_alloc(t, n);
+			ch_test_task(t, "skeleton", 0, call, &k);
+			struck = ch_test_fail_alloc(t, 0);
+			assert_true(k.out.code || struck || !strcmp(k.text, "You said: hello"));
+			assert_true(!k.n || !strcmp(k.text, "You said: hello"));
+		}
+		ch_test_free(t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +241,7 @@ int main(void)
 		cmocka_unit_test(a_stream_waits_when_it_is_held),
 		cmocka_unit_test(a_caller_that_gives_up_is_resumed),
 		cmocka_unit_test(another_model_is_not_found),
+		cmocka_unit_test(without_memory_nothing_breaks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,7 +73,42 @@ def test_plugins_shows_hooks_services_and_routes_without_a_server(run):
 
 
 def test_plugins_live_is_what_the_server_has(run):
-    assert json.loads(run("plugins", "--live", "--json").stdout) == json.loads(run("plugins", "--json").stdout)
+    live = json.loads(run("plugins", "--live", "--json").stdout)
+    assert {h["id"] for h in live.pop("hooks")} <= {p["id"] for p in live["plugins"]}
+    assert live == json.loads(run("plugins", "--json").stdout)
+
+
+def test_plugins_live_tells_what_hooks_have_cost(run, server):
+    def hooks():
+        return {h["hook"]: h for h in json.loads(run("plugins", "--live", "--json").stdout)["hooks"] if h["id"] == "trace"}
+    before = hooks()["headers"]
+    for _ in range(400):
+        server.get("/v1/nothing")
+    after = hooks()
+    assert 400 <= after["headers"]["calls"] - before["calls"] < 410 and after["headers"]["errors"] == 0
+    assert all(h["stalled"] == [] for h in after.values())
+    timed = [h for h in after.values() if h["timed"]]  # each 64th call of a loop, whosever it is
+    assert timed and all(0 <= h["mean_seconds"] <= h["worst_seconds"] * 1.1 for h in timed)
+    assert all(h["mean_seconds"] is None and h["worst_seconds"] is None for h in after.values() if not h["timed"])
+    rows = [line.split() for line in run("plugins", "--live").stdout.split("\n\n")[3].splitlines()]
+    assert rows[0] == "id hook calls errors over budget mean worst stalled now".split()
+    assert [r[:2] for r in rows[1:]].count(["trace", "headers"]) == 1
+
+
+def test_a_hook_that_blocks_a_loop_is_named_while_it_does(chimera):
+    c = chimera({"server": {"workers": "1"}, "t_block": {}})
+    with c.connect() as s:
+        s.send(kit.request_bytes("GET", "/block?ms=2500"))
+
+        def stalled():
+            hooks = c.get("/control/plugins", kind="control").json()["hooks"]
+            return [h for h in hooks if h["stalled"]]
+        (hook,) = kit.wait_for(stalled, "the stall")
+        assert (hook["id"], hook["hook"], hook["stalled"]) == ("t_block", "content", ["worker-0"])
+        text = ctl.run_chimeractl("-c", c.path, "plugins", "--live").stdout
+        assert [line.split()[-1] for line in text.splitlines() if line.startswith("t_block  content")] == ["worker-0"] or not stalled()
+        assert s.response().status == 200
+    kit.wait_for(lambda: not stalled(), "the end of the stall")
 
 
 def test_hooks_stand_in_the_order_of_their_chain(tmp_path):
@@ -141,7 +176,7 @@ def test_a_wrong_command_line_is_64(args, words):
     assert done.returncode == USAGE and words in done.stderr and not done.stdout, done
 
 
-@pytest.mark.parametrize("verb", ["check", "dump", "plugins", "options", "status", "log", "version", "man"])
+@pytest.mark.parametrize("verb", ["check", "dump", "plugins", "options", "status", "run", "reload", "log", "version", "man"])
 def test_each_verb_has_help(verb):
     for args in ([verb, "--help"], ["-h", verb]):
         done = ctl.run_chimeractl(*args)
@@ -152,11 +187,11 @@ def test_help_names_the_verbs_but_the_hidden_one():
     done = ctl.run_chimeractl("--help")
     assert done.returncode == OK and not done.stderr
     verbs = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ") and not line.strip().startswith("-")]
-    assert verbs == ["check", "dump", "plugins", "options", "status", "log", "version"]
+    assert verbs == ["check", "dump", "plugins", "options", "status", "run", "reload", "log", "version"]
 
 
 def test_a_missing_config_is_78(tmp_path):
-    for verb in (["check"], ["status"], ["plugins"]):
+    for verb in (["check"], ["status"], ["plugins"], ["reload"], ["run"], ["run", "trace", "x"]):
         assert ctl.run_chimeractl("-c", tmp_path / "none.ini", *verb).returncode == CONFIG_ERROR
 
 
@@ -189,6 +224,33 @@ def test_the_log_level_is_shown_and_set_at_once(run, server):
     assert run("log", "level", "info").stdout == "info\n"
 
 
+def test_reload_shows_what_has_changed(chimera):
+    c = chimera({"dryrun": {"latency": "1ms"}, "trace": {}})
+
+    def reload(sections, *args, code=OK):
+        c.write(sections)
+        done = ctl.run_chimeractl("-c", c.path, *args, "reload")
+        assert done.returncode == code, done
+        return done
+    done = reload({"dryrun": {"latency": "2ms"}, "trace": {}, "ask": {}, "server": {"write_timeout": "31s"}})
+    assert done.stdout == ("~ [server] write_timeout: 30s -> 31s\n~ [dryrun] latency: 1ms -> 2ms\n+ [ask]\nreloaded: generation 2\n")
+    done = reload({"dryrun": {"latency": "2ms"}, "ask": {}, "server": {"write_timeout": "31s"}})
+    assert done.stdout == "- [trace]\nreloaded: generation 3\n" and not done.stderr
+    doc = json.loads(reload({"dryrun": {"latency": "2ms"}, "ask": {}, "server": {"write_timeout": "31s"}}, "--json").stdout)
+    assert doc["result"] == "ok" and doc["generation"] == 4 and doc["changes"] == []
+
+
+def test_a_reload_that_is_refused_is_78_and_says_why(chimera):
+    c = chimera({"dryrun": {}})
+    c.write({"dryrun": {"latency": "5 parsecs"}, "server": {"wrokers": "3"}})
+    wrong = kit.run_chimerad("-c", c.path, "-t").stderr
+    done = ctl.run_chimeractl("-c", c.path, "--socket", ctl.control_path(c), "reload")
+    assert done.returncode == CONFIG_ERROR and not done.stdout, done
+    assert done.stderr == wrong + "chimeractl: the server has refused the new config and goes on with the old one, generation 1\n"
+    done = ctl.run_chimeractl("--json", "--socket", ctl.control_path(c), "reload")
+    assert done.returncode == CONFIG_ERROR and json.loads(done.stdout)["problems"] == wrong.splitlines() and not done.stderr
+
+
 def test_colours_are_for_terminals_that_want_them(server):
     def through_a_terminal(**env):
         master, slave = pty.openpty()
@@ -208,7 +270,7 @@ def test_without_a_server_it_is_69_and_says_why(chimera):
     c = chimera({"server": {"control": "control.sock"}})
     assert ctl.run_chimeractl("-c", c.path, "status").returncode == OK
     c.stop()
-    for verb in (["status"], ["log", "level"], ["plugins", "--live"]):
+    for verb in (["status"], ["log", "level"], ["plugins", "--live"], ["reload"]):
         done = ctl.run_chimeractl("-c", c.path, *verb)
         assert done.returncode == UNAVAILABLE and ctl.control_path(c) in done.stderr and "does not run" in done.stderr, done
         assert done.stderr.count("\n") == 1 and not done.stdout

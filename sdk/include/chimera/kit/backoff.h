@@ -46,8 +46,8 @@ int64_t ch_backoff(int64_t base_us, int64_t cap_us, unsigned int attempt);
 int64_t ch_backoff_full(int64_t base_us, int64_t cap_us, unsigned int attempt, uint64_t random);
 
 /*
- * Decorrelated jitter: anything from base to three times the wait before, at most cap. For callers that must not come back at once. `before`
- * is what the call before returned, 0 for the first; what is below base counts as base.
+ * Decorrelated jitter: anything from base to three times the wait before, at most cap. For callers that must not come back at once.
+ * before_us is what the call before returned, 0 for the first; what is below base counts as base.
  */
 int64_t ch_backoff_decorrelated(int64_t base_us, int64_t cap_us, int64_t before_us, uint64_t random);
 
@@ -55,7 +55,7 @@ int64_t ch_backoff_decorrelated(int64_t base_us, int64_t cap_us, int64_t before_
 
 /*
  * Reads the value of a Retry-After field (RFC 9110, section 10.2.3), without blanks around it: seconds, a decimal fraction allowed as some
- * servers send one, or an HTTP-date in any of its three forms (section 5.6.7), which is compared with wall_us (microseconds since 1970, UTC).
+ * servers send one, or an HTTP-date in any of its three forms (section 5.6.7), which is compared with wall_us (microseconds since 1970).
  * Returns the wait from min_us to max_us: what is less becomes min_us, a date in the past too; what is more max_us, be it as long as a line
  * can hold. Returns -1, to be taken as if the field were not there, for anything else: a sign, an exponent, an empty value, a date that
  * does not exist. The name of the weekday must be one, but is not compared with the date. 0 <= min_us <= max_us.
@@ -68,9 +68,10 @@ int64_t ch_retry_after_ms(const char *value, size_t n, int64_t min_us, int64_t m
 /* ---- budget ---- */
 
 /*
- * How many retries are allowed: a share of the requests, so that a server which fails is not given a multiple of its load. Over any stretch in
- * which R requests came at most `bank` + share * R retries are granted, exactly. The bank is full at first, so that a quiet process may
- * retry too; a bank of 0 is one of 1 that is empty at first. One budget per loop keeps the share of the whole; the banks add up.
+ * How many retries are allowed: a share of the requests, so that a server which fails is not given a multiple of its load. Over any
+ * stretch in which R requests came at most `bank` + share * R retries are granted, exactly. The bank is full at first, so that a quiet
+ * process may retry too; a bank of 0 is one of 1 that is empty at first. A budget on each loop keeps the share of the whole, and the banks
+ * add up.
  */
 struct ch_retry_budget {
 	uint64_t share; /* what a request brings, in millionths of a retry */
@@ -78,7 +79,7 @@ struct ch_retry_budget {
 	uint64_t left;
 };
 
-/* share: 0 (only what is in the bank, and never more) to 1; rounded to a millionth. Zero-initialised memory is a budget that grants nothing. */
+/* share: 0 (only what is in the bank, and never more) to 1; rounded to a millionth. Zeroed memory is a budget that grants nothing. */
 void ch_retry_budget_init(struct ch_retry_budget *b, double share, uint32_t bank);
 /* A request came. Not for its retries. */
 void ch_retry_budget_request(struct ch_retry_budget *b);

@@ -12,9 +12,9 @@
  * window at least such a share failed. Open, no call is let through until the cooldown is over. Half open, a few calls are, as probes; the
  * others are refused until the probes have told.
  *
- * Pure functions: no allocation, no global state, no clock and no random numbers of their own. Times are microseconds of any one clock, best
- * a monotonic one; one that steps back, however far, lengthens a state by no more than what it lasts anyway. Not thread-safe: one breaker
- * per loop, or under the caller's lock. The settings are only read and may be shared; they may change between two calls (a reload).
+ * Pure functions: no allocation, no global state, no clock and no random numbers of their own. Times are microseconds of any one clock,
+ * best a monotonic one; one that steps back, however far, lengthens a state by no more than what it lasts anyway. Not thread-safe: one
+ * breaker per loop, or under the caller's lock. The settings are only read and may be shared; they may change between two calls (a reload).
  *
  *   static const struct ch_breaker_conf conf = {
  *           .failures = 5, .error_rate = 0.5, .min_requests = 20, .cooldown_us = 10000000,
@@ -61,14 +61,14 @@ struct ch_breaker_conf {
 	uint32_t failures;       /* opens after so many in a row; 0: never for that */
 	double error_rate;       /* opens when this share of the window's calls failed, above 0 to 1; 0: never for that */
 	uint32_t min_requests;   /* … if there were at least so many; 0: 1 */
-	int64_t window_us;       /* … in the last so many microseconds; 0: CH_BREAKER_WINDOW_US. Forgotten by tenths, up to a tenth early */
+	int64_t window_us;       /* … in the last so many microseconds, less up to a tenth; 0: CH_BREAKER_WINDOW_US */
 	int64_t slow_us;         /* a call that takes longer is slow; 0: none is */
 	int64_t cooldown_us;     /* how long it stays open; 0: not at all, the next call is a probe */
 	int64_t cooldown_max_us; /* doubled each time that the probes fail, up to this; 0 or less than cooldown_us: it stays the same */
-	double jitter;           /* a cooldown is lengthened by a random share up to this, so that many breakers do not probe as one; 0: none, to 1 */
+	double jitter;           /* 0 to 1: a cooldown is lengthened by a random share up to this, so that many do not probe as one */
 	uint32_t probes;         /* half open, so many calls at once; 0: 1 */
 	uint32_t successes;      /* half open, closes after so many that succeeded; 0: 1 */
-	int64_t probe_us;        /* half open, when the last probe is so old and none has told, new ones are let through; 0: wait for ever */
+	int64_t probe_us;        /* half open, when all are out and the last one is so old, new ones are let through; 0: never */
 };
 
 #define CH_BREAKER_WINDOW_US 10000000

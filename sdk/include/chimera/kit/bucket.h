@@ -67,8 +67,8 @@ bool ch_bucket_rate_init(struct ch_bucket_rate *r, uint64_t count, int64_t perio
 
 /*
  * The same from tokens a second, as CH_T_RATE gives it. What was a whole number a second, minute, hour or day before it became a double is
- * that again, exactly; anything else is rounded down by less than a millionth of itself. False also for NaN, infinities, what is
- * below 0, above 2^53 or so little that it comes to less than one token in 30 years (0 itself is fine).
+ * that again, exactly, up to 10^9 a second; anything else is rounded down by less than a millionth of itself. False also for NaN,
+ * infinities, what is below 0, above 2^53 or comes to less than one token in 30 years (0 itself is fine).
  */
 bool ch_bucket_rate_from(struct ch_bucket_rate *r, double per_second, uint64_t burst);
 
