@@ -83,7 +83,7 @@ static const struct ch_option server_options[] = {
 	OPT(drain_timeout, DURATION, .def = "25s", .flags = CH_O_RELOAD, .help = "Time from SIGTERM to the end, the delay included"),
 	OPT(max_metric_series, INT, .def = "10000", .min = "1000", .max = "1000000", .flags = CH_O_RESTART,
 		.help = "Series of labelled metrics in all; past it a label is \"other\""),
-	OPT(hook_budget, DURATION, .def = "1ms", .min = "0s", .flags = CH_O_RELOAD,
+	OPT(hook_budget, DURATION, .def = "5ms", .min = "0s", .flags = CH_O_RELOAD,
 		.help = "Time for a call into a plugin; one that takes longer is named in the log; 0s: no budget"),
 	OPT(watch_interval, DURATION, .def = "500ms", .min = "100ms", .flags = CH_O_RELOAD | CH_O_OFF,
 		.help = "Time between two looks at the files that are watched; a change reloads the configuration; off: never looked at"),

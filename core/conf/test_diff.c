@@ -456,7 +456,7 @@ static void budget_and_interval_have_their_bounds(void **state)
 {
 	(void)state;
 	load_clean("");
-	assert_int_equal(t.conf->server->hook_budget, 1);
+	assert_int_equal(t.conf->server->hook_budget, 5);
 	assert_int_equal(t.conf->server->watch_interval, 500);
 	load_clean("[server]\nhook_budget = 0\nwatch_interval = 100ms\n");
 	assert_int_equal(t.conf->server->hook_budget, 0);

@@ -3,6 +3,7 @@
 
 #include "core/log/log.h"
 #include "core/plugin/gen.h"
+#include "core/plugin/misuse.h"
 
 #include <chimera/kit/json.h>
 #include <stdio.h>
@@ -47,8 +48,8 @@ static void answer(struct chi_req *r)
 	struct ch_ctx *c = r->ctx;
 	if (!r->answered && !r->begun && !r->aborted && r->conn) {
 		const struct chi_hook *last = c->hook && c->hook == c->hook_end ? c->hook - 1 : c->hook; /* the chain may be through */
-		chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = last ? last->inst->self.id : NULL, .req_id = c->facts.req_id },
-		        "%s was done without an answer: the request ends with 500; this is a bug in the plugin", c->facts.endpoint);
+		if (!c->gone) /* who heard GONE need not answer */
+			chi_misuse(last ? last->inst->self.id : NULL, c, "%s was done without an answer: the request ends with 500", c->facts.endpoint);
 		if (chi_problem(r, CH_E_INTERNAL, 0, NULL, "the server has a bug: no answer was made; tell its operator the req_id") == CH_ERROR)
 			r->aborted = true; /* no memory even for that */
 	}

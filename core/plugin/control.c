@@ -113,7 +113,7 @@ void chi_plugins_json(const struct chi_gen *g, const struct chi_costs *costs, st
 	ch_jw_array_end(w);
 	ch_jw_key(w, "chains");
 	ch_jw_object(w);
-	for (int phase = CH_P_HEADERS; phase <= CH_P_END; phase++) {
+	for (int phase = CH_P_HEADERS; phase <= CH_P_CALL_END; phase++) {
 		ch_jw_key(w, chi_phase_name(phase));
 		ch_jw_array(w);
 		for (size_t n = 0; n < g->phases[phase].n; n++)

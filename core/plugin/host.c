@@ -7,6 +7,7 @@
 #include "core/plugin/command.h"
 #include "core/plugin/control.h"
 #include "core/plugin/degraded.h"
+#include "core/plugin/misuse.h"
 #include "core/plugin/resolve.h"
 #include "core/plugin/secret.h"
 #include "core/plugin/thread.h"
@@ -120,25 +121,49 @@ static int host_status(struct ch_ctx *c)
 	return c->req ? c->req->status : 0;
 }
 
+/* The plugin asks for what the answer is too far for, or not far enough: it gets CH_ERROR, and hears of it. */
+static void too_late(struct ch_ctx *c, bool it_is, const char *what)
+{
+	if (it_is)
+		chi_misuse(chi_ctx_who(c), c, "it called %s", what);
+}
+
+static bool answered(const struct chi_req *r)
+{
+	return r->begun || r->answered;
+}
+
 static int host_header_set(struct ch_ctx *c, const char *name, size_t nn, const char *value, size_t vn)
 {
-	return c->req ? chi_resp_header(c->req, name, nn, value, vn) : CH_ERROR;
+	if (!c->req)
+		return CH_ERROR;
+	too_late(c, c->req->head_sent || c->req->pending, "ch_header_set after the head of the answer: set it before ch_begin, or in a RESPONSE hook");
+	return chi_resp_header(c->req, name, nn, value, vn);
 }
 
 static int host_length(struct ch_ctx *c, uint64_t n)
 {
-	return c->req ? chi_resp_length(c->req, n) : CH_ERROR;
+	if (!c->req)
+		return CH_ERROR;
+	too_late(c, answered(c->req), "ch_length after the head of the answer: call it before ch_begin");
+	return chi_resp_length(c->req, n);
 }
 
 static int host_begin(struct ch_ctx *c, int status)
 {
-	return c->req ? chi_resp_begin(c->req, status) : CH_ERROR;
+	if (!c->req)
+		return CH_ERROR;
+	too_late(c, answered(c->req), "ch_begin for a request that is answered: answer each once");
+	return chi_resp_begin(c->req, status);
 }
 
 static int host_write(struct ch_ctx *c, const void *p, size_t n, ch_fn release, void *arg)
 {
-	if (c->req)
+	if (c->req) {
+		too_late(c, !c->req->begun, "ch_write before ch_begin");
+		too_late(c, c->req->ended || c->req->aborted, "ch_write after the answer's end: nothing goes behind ch_end or ch_abort");
 		return chi_resp_write(c->req, p, n, release, arg);
+	}
 	if (release)
 		release(arg);
 	return CH_ERROR;
@@ -146,7 +171,11 @@ static int host_write(struct ch_ctx *c, const void *p, size_t n, ch_fn release, 
 
 static int host_end(struct ch_ctx *c)
 {
-	return c->req ? chi_resp_end(c->req) : CH_ERROR;
+	if (!c->req)
+		return CH_ERROR;
+	too_late(c, !c->req->begun, "ch_end before ch_begin");
+	too_late(c, c->req->ended || c->req->aborted, "ch_end after the answer's end: ch_end or ch_abort once");
+	return chi_resp_end(c->req);
 }
 
 static void host_abort(struct ch_ctx *c)
@@ -167,14 +196,19 @@ static void host_on_writable(struct ch_ctx *c, ch_fn fn, void *data)
 
 static int host_respond(struct ch_ctx *c, int status, const char *type, const void *body, size_t n)
 {
-	return c->req ? chi_resp_whole(c->req, status, type, body, n) : CH_DONE;
+	if (!c->req)
+		return CH_DONE;
+	too_late(c, answered(c->req), "ch_respond for a request that is answered: answer each once");
+	return chi_resp_whole(c->req, status, type, body, n);
 }
 
 static int host_vrefuse(struct ch_ctx *c, int code, int64_t retry_after_ms, const char *param, const char *fmt, va_list ap)
 {
 	char detail[1024];
 	vsnprintf(detail, sizeof detail, fmt, ap);
-	c->facts.code = chi_problem_name(code);
+	too_late(c, c->req && answered(c->req), "ch_refuse for a request that is answered: answer each once");
+	if (!c->req || !answered(c->req))
+		c->facts.code = chi_problem_name(code);
 	if (c->command)
 		chi_command_refuse(c, detail);
 	return c->req ? chi_problem(c->req, code, retry_after_ms, param, detail) : CH_DONE;
@@ -185,6 +219,60 @@ static int host_vrefuse(struct ch_ctx *c, int code, int64_t retry_after_ms, cons
 static struct ch_loop *host_loop_at(unsigned i)
 {
 	return i < chi_around.nloops ? chi_around.loops[i] : NULL;
+}
+
+/*
+ * The debug host looks whether a thing of a loop is used on that loop's thread. The production host cannot help: what another thread did to a
+ * loop is done.
+ */
+static void on_loop(const struct ch_loop *l, const char *what)
+{
+	if (chi_strict && chi_loop_here() != l)
+		chi_misuse(NULL, NULL, "%s was called off the loop %s: only functions marked [any] in plugin.h may be; use ch_post", what, l->name);
+}
+
+static struct ch_watch *host_watch(struct ch_loop *l, int fd, int events, ch_watch_fn fn, void *data)
+{
+	on_loop(l, "ch_watch");
+	return chi_watch_new(l, fd, events, fn, data);
+}
+
+static void host_watch_set(struct ch_watch *w, int events)
+{
+	on_loop(w->loop, "ch_watch_set");
+	chi_watch_set(w, events);
+}
+
+static void host_watch_free(struct ch_watch *w)
+{
+	if (w)
+		on_loop(w->loop, "ch_watch_free");
+	chi_watch_free(w);
+}
+
+static struct ch_timer *host_timer(struct ch_loop *l, ch_fn fn, void *data)
+{
+	on_loop(l, "ch_timer");
+	return chi_timer_new(l, fn, data);
+}
+
+static void host_timer_set(struct ch_timer *t, int64_t ms)
+{
+	on_loop(t->loop, "ch_timer_set");
+	chi_timer_set(t, ms);
+}
+
+static void host_timer_free(struct ch_timer *t)
+{
+	if (t)
+		on_loop(t->loop, "ch_timer_free");
+	chi_timer_free(t);
+}
+
+static void host_turn_end(struct ch_loop *l, ch_fn fn, void *data)
+{
+	on_loop(l, "ch_turn_end");
+	chi_loop_turn_end(l, fn, data);
 }
 
 static unsigned host_loop_index(struct ch_loop *l)
@@ -286,6 +374,7 @@ static int host_vout(struct ch_ctx *c, const char *fmt, va_list ap)
 	va_end(again);
 	if (n >= (int)sizeof small && (text = malloc((size_t)n + 1)))
 		vsnprintf(text, (size_t)n + 1, fmt, ap);
+	too_late(c, !c->command, "ch_out outside of a command");
 	int rc = n < 0 || !text ? CH_ERROR : chi_command_out(c, text, (size_t)n);
 	if (text != small)
 		free(text);
@@ -337,14 +426,14 @@ const struct ch_host chi_host = {
 	.on_writable = host_on_writable,
 	.respond = host_respond,
 	.vrefuse = host_vrefuse,
-	.watch = chi_watch_new,
-	.watch_set = chi_watch_set,
-	.watch_free = chi_watch_free,
-	.timer = chi_timer_new,
-	.timer_set = chi_timer_set,
-	.timer_free = chi_timer_free,
+	.watch = host_watch,
+	.watch_set = host_watch_set,
+	.watch_free = host_watch_free,
+	.timer = host_timer,
+	.timer_set = host_timer_set,
+	.timer_free = host_timer_free,
 	.post = chi_loop_post,
-	.turn_end = chi_loop_turn_end,
+	.turn_end = host_turn_end,
 	.now = chi_clock,
 	.wall = chi_wall,
 	.random = chi_random,

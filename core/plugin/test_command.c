@@ -447,6 +447,7 @@ static void a_request_s_ctx_and_a_task_s_write_nowhere(void **state)
 {
 	struct ch_test *t = begin();
 	(void)state;
+	ch_test_expect_misuse(t);
 	run(t, "wait", "[]");
 	struct ch_ctx *c = runs;
 	assert_int_equal(ch_out(c, "%s", "x"), CH_OK);

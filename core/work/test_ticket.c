@@ -105,6 +105,7 @@ static void a_second_resume_is_too_late(void **state)
 	struct ch_test_answer *a = get(t);
 
 	(void)state;
+	ch_test_expect_misuse(t);
 	ch_test_on_loop(t, resume, &number);
 	assert_true(a->complete);
 	ch_test_on_loop(t, resume, &drops);
@@ -126,6 +127,7 @@ static void two_resumes_in_one_turn_are_one(void **state)
 	struct ch_test *t = begin(wait_long);
 
 	(void)state;
+	ch_test_expect_misuse(t);
 	get(t);
 	ch_test_on_loop(t, resume_twice, &number);
 	assert_int_equal(heard, CH_READY);
@@ -140,6 +142,7 @@ static void nonsense_tickets_are_too_late_too(void **state)
 	struct ch_test *t = begin(wait_long);
 
 	(void)state;
+	ch_test_expect_misuse(t);
 	get(t);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		assert_false(ch_resume(bad[i], &number, on_drop));

@@ -41,6 +41,8 @@ static int close_socket(void *arg, curl_socket_t fd)
 		return 0; /* it is ours now */
 	close(fd);
 	ch_add(hc_m(conn->pool)->open, -1);
+	if (conn->job.hub)
+		conn->job.hub->closed = true;
 	return 0;
 }
 

@@ -82,10 +82,11 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 /* The connection may outlive the transfer that it was made for. */
 static int close_socket(void *arg, curl_socket_t fd)
 {
-	struct hc_pool *p = arg;
+	struct hc_hub *hub = arg;
 
 	close(fd);
-	ch_add(hc_m(p)->open, -1);
+	ch_add(hc_m(hub->pool)->open, -1);
+	hub->closed = true;
 	return 0;
 }
 
@@ -420,7 +421,7 @@ static bool set_options(struct hc_transfer *t)
 	       curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, p) == CURLE_OK;
+	       curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, call->host->h2) == CURLE_OK;
 }
 
 static struct hc_hub *hub_of(struct hc_host *h)

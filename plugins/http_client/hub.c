@@ -4,9 +4,13 @@
  *
  * libcurl calls nothing of ours but what it calls from curl_multi_socket_action and curl_easy_pause, and from there nobody else is called: a
  * job that has something to tell is noted (hc_hub_moved) and told when libcurl has returned.
+ *
+ * libcurl 7.88 goes on to a host's next address by closing the socket of the one before, and then forgets to open the next one until something
+ * else wakes it. So after a socket was closed it is made to look at all of its handles.
  */
 #include <stdlib.h>
 
+#define CURL_DISABLE_DEPRECATION /* curl_multi_socket_all */
 #include "http_client.h"
 
 struct socket {
@@ -46,6 +50,16 @@ void hc_hub_settle(struct hc_hub *hub)
 		hc_host_put(h);
 }
 
+static void look_again(struct hc_hub *hub)
+{
+	int running;
+
+	for (int i = 0; hub->closed && i < 16; i++) { /* as many addresses as a host has for us */
+		hub->closed = false;
+		curl_multi_socket_all(hub->multi, &running);
+	}
+}
+
 static void on_socket(void *data, int events)
 {
 	struct socket *s = data;
@@ -53,6 +67,7 @@ static void on_socket(void *data, int events)
 	int running, mask = (events & CH_READ ? CURL_CSELECT_IN : 0) | (events & CH_WRITE ? CURL_CSELECT_OUT : 0);
 
 	curl_multi_socket_action(hub->multi, s->fd, mask, &running); /* may free s */
+	look_again(hub);
 	hc_hub_settle(hub);
 }
 
@@ -62,6 +77,7 @@ static void on_time(void *data)
 	int running;
 
 	curl_multi_socket_action(hub->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	look_again(hub);
 	hc_hub_settle(hub);
 }
 

@@ -412,6 +412,9 @@ static void judge(struct ch_test *t, bool stopped)
 		return;
 	if (chi_world_misuse())
 		chi_test_fail("%s", chi_world_misuse());
+	if (ch_test_metric(t, "chimera_misuse_total", NULL) > 0)
+		chi_test_fail("a plugin broke %g rules of plugin.h (ch_test_expect_misuse, if that is the test): the log says\n%s",
+			ch_test_metric(t, "chimera_misuse_total", NULL), ch_test_log(t));
 	if (ch_test_metric(t, "chimera_hook_errors_total", NULL) > 0)
 		chi_test_fail(
 			"%g calls into plugins ended with ERROR or broke the rules of plugin.h (ch_test_expect_misuse, if that is the "

@@ -63,7 +63,7 @@ def test_plugins_shows_hooks_services_and_routes_without_a_server(run):
     doc = json.loads(run("plugins", "--json", "-o", "server.control=/nowhere").stdout)
     by_id = {p["id"]: p for p in doc["plugins"]}
     assert by_id["dryrun"]["provides"] == ["inference/1"] and by_id["dryrun"]["abi"] == "0.2"
-    assert list(doc["chains"]) == ["headers", "auth", "limit", "body", "content", "response", "end"]
+    assert list(doc["chains"]) == ["headers", "auth", "limit", "body", "content", "response", "end", "call", "call_end"]
     assert doc["chains"]["headers"] == ["trace"]
     assert {"method": "POST", "pattern": "/v1/ask", "id": "ask"} in doc["routes"]
     text = run("plugins").stdout

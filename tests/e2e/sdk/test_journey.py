@@ -73,7 +73,7 @@ class Server:
         self.ini = os.path.join(folder, "chimera.ini")
         with open(self.ini, "w", encoding="utf-8") as f:
             f.write(f"[server]\nprofile = dev\nlisten = 127.0.0.1:0\nstate_dir = state\ncontrol = control.sock\ninclude = {ini}\n"
-                    "[log]\nformat = text\n[dryrun]\n[ask]\n")
+                    "[log]\nformat = text\n[prometheus]\n[dryrun]\n[ask]\n")
         self.log = os.path.join(folder, "log")
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen(["chimerad", "-c", self.ini], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder,
@@ -169,14 +169,59 @@ def test_journey_of_a_change_while_it_runs(tmp_path, journey):
         assert tool.wait(kit.DEADLINE) == 0
 
 
-@pytest.mark.parametrize("kind", ["hook", "cron", "command", "service:inference"])
-def test_journey_of_each_type(tmp_path, journey, kind):
+def see_hook(get, _ctl):
+    answer = get("/internal/x")
+    assert (answer.status, answer.header("x-served-by")) == (403, "acme_x")
+    assert get("/").header("x-served-by") == "acme_x"
+
+
+def see_cron(get, _ctl):
+    kit.wait_for(lambda: re.search(r"(?m)^acme_x_free_bytes [1-9]", get("/metrics").text), "the first measurement")
+
+
+def see_command(get, ctl):
+    get("/nowhere")
+    assert ctl("run", "acme_x", "show") == "1xx 0\n2xx 0\n3xx 0\n4xx 1\n5xx 0\n"
+    assert ctl("run", "acme_x", "set", "4xx", "7") == ""
+    assert "4xx 7\n" in ctl("run", "acme_x", "show")
+    assert "4xx 0\n" in ctl("run", "--offline", "acme_x", "show")
+
+
+def see_backend(get, _ctl):
+    answer = get("/v1/ask", "POST", b'{"prompt":"hello"}', {"Content-Type": "application/json"}).json()
+    assert (answer["backend"], answer["model"], answer["answer"]) == ("acme_x", "parrot", "You said: hello")
+
+
+SEE = {"hook": see_hook, "cron": see_cron, "command": see_command, "service:inference": see_backend}
+
+
+@pytest.mark.parametrize("kind", sorted(SEE))
+def test_journey_of_each_type(tmp_path, journey, no_plugins_left, kind):
+    """Each is what its README says."""
     here = str(tmp_path)
     journey.run("chimera-plugin-new", "acme_x", "--standalone", "--type", kind, cwd=here)
     folder = os.path.join(here, "acme_x")
     said = journey.run("make", "check", cwd=folder)
     assert "./acme_x.so: ok: acme_x 0.1.0" in said and "warning:" not in said, said
     assert "all tests pass" in journey.run("chimera-plugin", "test", cwd=folder)
+    journey.run("make", "install", cwd=folder)
+    ini = os.path.join(folder, "acme_x.ini")
+    if kind == "cron":
+        edit(ini, "when = 1m", "when = 1s")
+    server = Server(here, ini)
+
+    def get(path, method="GET", body=None, headers=()):
+        with kit.Connection(("127.0.0.1", server.port)) as c:
+            return c.ask(method, path, body, headers)
+
+    def ctl(*argv):
+        return subprocess.run(["chimeractl", "-c", server.ini, *argv], env=environment(), capture_output=True, text=True, check=True).stdout
+
+    try:
+        with journey.step("what its README says"):
+            SEE[kind](get, ctl)
+    finally:
+        server.stop()
 
 
 def test_journey_inside_the_tree(tmp_path, journey):
@@ -190,7 +235,7 @@ def test_journey_inside_the_tree(tmp_path, journey):
 
 def test_journey_knows_every_type(tmp_path):
     said = subprocess.run(["chimera-plugin-new", "--help"], env=environment(), capture_output=True, text=True, check=True).stdout
-    assert sorted(re.findall(r"(?m)^ {19}(\S+)", said)) == ["command", "cron", "hook", "route", "service:inference"]
+    assert sorted(re.findall(r"(?m)^ {19}(\S+)", said)) == sorted([*SEE, "route"])
 
 
 @pytest.mark.skipif(not shutil.which("dh") or not shutil.which("dpkg-buildpackage"), reason="debhelper is missing")
