@@ -101,10 +101,11 @@ static int talk(const char *path, const struct question *q, struct ctl_answer *o
 	*out = (struct ctl_answer){ 0 };
 	if (fd < 0)
 		return unreachable(path, errno);
-	int n = snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: chimera\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", q->method,
-		q->target, nbody);
+	int n = snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: chimera\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
+		q->method, q->target, nbody);
 	if (n >= (int)sizeof(head) || !send_all(fd, head, (size_t)n, deadline) || !send_all(fd, q->body, nbody, deadline))
-		code = ctl_fail(CHI_EXIT_UNAVAILABLE, "what listens on %s takes no question: %s", path, errno ? strerror(errno) : "it hangs");
+		code = ctl_fail(
+			CHI_EXIT_UNAVAILABLE, "what listens on %s takes no question: %s", path, errno ? strerror(errno) : "it hangs");
 	else if (!ctl_read_lines(fd, q->patient ? -1 : deadline, q->line, q->arg, out, why, sizeof(why)))
 		code = ctl_fail(CHI_EXIT_UNAVAILABLE, "what listens on %s %s", path, why);
 	close(fd);

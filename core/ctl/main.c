@@ -35,8 +35,9 @@ static const struct verb verbs[] = {
 	{ "status", "", 0, 0, SERVER, ctl_status, "Show how the running server is",
 		"Asks the server over its control socket. Exit code 69 if it does not answer within 5 s." },
 	{ "run", "[INSTANCE [COMMAND [ARGUMENT...]]]", 0, INT_MAX, NOTHING, ctl_run, "Run a command of a plugin, or list what there is",
-		"In the running server; without one in this process, which starts the instance and what it uses, if the command allows it.\n"
-		"--offline does so without asking whether a server runs: what works on the same data does it harm. -v, -vv: more of the log.\n"
+		"In the running server; without one in this process, which starts the instance and what it uses, if the command allows\n"
+		"it. --offline does so without asking whether a server runs: two that work on the same data do it harm. -v, -vv: more\n"
+		"of the log.\n"
 		"Behind COMMAND all words are its arguments; --help alone tells how it is used. Exit code: the command's, 0 or 1;\n"
 		"64 it is used wrongly, 69 it cannot run here and now, 70 it is broken, 130 a signal ended it.\n"
 		"With --json: lines of JSON, {\"out\": text} and at last {\"exit\": code, \"error\": text}." },

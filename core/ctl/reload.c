@@ -28,7 +28,8 @@ static void show_change(struct ch_str change)
 	for (int i = 0; i < N; i++)
 		v[i] = text_of(change, names[i]);
 	bool whole = !v[KEY];
-	printf("%c [%s%s%s]", whole && !v[WAS] ? '+' : whole && !v[NOW] ? '-' : '~', v[ID] ? v[ID] : "", v[ROW] ? "." : "", v[ROW] ? v[ROW] : "");
+	char sign = whole && !v[WAS] ? '+' : whole && !v[NOW] ? '-' : '~';
+	printf("%c [%s%s%s]", sign, v[ID] ? v[ID] : "", v[ROW] ? "." : "", v[ROW] ? v[ROW] : "");
 	if (!whole)
 		printf(" %s: %s -> %s", v[KEY], v[WAS] ? v[WAS] : "(not there)", v[NOW] ? v[NOW] : "(not there)");
 	else if (v[WAS] && v[NOW] && strcmp(v[WAS], v[NOW]))
@@ -62,7 +63,8 @@ static void show(struct ch_str doc, bool ok)
 	if (ok)
 		printf("reloaded: generation %s\n", generation ? generation : "");
 	else
-		ctl_fail(0, "the server has refused the new config and goes on with the old one, generation %s", generation ? generation : "");
+		ctl_fail(0, "the server has refused the new config and goes on with the old one, generation %s",
+			generation ? generation : "");
 	free(generation);
 }
 

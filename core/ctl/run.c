@@ -135,7 +135,8 @@ static int explain(const struct ctl *ctl, const char *instance, const char *comm
 	if (found.n) {
 		char *args = ctl_text(ctl_member(found, "args")), *summary = ctl_text(ctl_member(found, "summary"));
 		char *modes = ctl_text(ctl_member(found, "modes"));
-		printf("usage: chimeractl run %s %s%s%s\n\n%s.\nRuns %s.\n", instance, command, args && *args ? " " : "", args, summary, modes);
+		printf("usage: chimeractl run %s %s%s%s\n\n%s.\nRuns %s.\n", instance, command, args && *args ? " " : "", args ? args : "",
+			summary ? summary : "", modes ? modes : "");
 		free(args);
 		free(summary);
 		free(modes);
@@ -228,8 +229,8 @@ static int refusal(const struct ctl *ctl, const struct ctl_answer *a)
 	if (detail)
 		ctl_fail(0, "%s", detail);
 	else
-		code = ctl_fail(CHI_EXIT_UNAVAILABLE, "what answers on %s says %d to this: it is no chimera server, or one of another version",
-			ctl->socket, a->status);
+		code = ctl_fail(CHI_EXIT_UNAVAILABLE,
+			"what answers on %s says %d to this: it is no chimera server, or one of another version", ctl->socket, a->status);
 	free(detail);
 	return code;
 }
@@ -265,7 +266,8 @@ static int run_offline(const struct ctl *ctl)
 	char why[1024];
 
 	chi_log_level_set(!ctl->verbose ? CH_WARN : ctl->verbose == 1 ? CH_INFO : CH_DEBUG);
-	int code = chi_tool_run(ctl->args[0], ctl->args[1], (size_t)ctl->nargs - 2, (const char *const *)ctl->args + 2, ctl->json, why, sizeof(why));
+	const char *const *words = (const char *const *)ctl->args + 2;
+	int code = chi_tool_run(ctl->args[0], ctl->args[1], (size_t)ctl->nargs - 2, words, ctl->json, why, sizeof(why));
 	return *why ? ctl_fail(code, "%s", why) : code;
 }
 
@@ -296,8 +298,8 @@ static int find_server(struct ctl *ctl)
 	bool told = *control;
 	free(control);
 	return told ? 0
-		    : ctl_fail(CHI_EXIT_CONFIG, "the config has no control socket, so nobody can tell if the server runs: set [server] control, or if it "
-						"does not run, use --offline");
+		    : ctl_fail(CHI_EXIT_CONFIG, "the config has no control socket, so nobody can tell if the server runs: set [server] control, "
+						"or if it does not run, use --offline");
 }
 
 static int run(const struct ctl *ctl)

@@ -305,7 +305,8 @@ static void reading_ends_with_the_last_line_that_is_wanted(void **state)
 static void another_answer_is_no_lines(void **state)
 {
 	struct lines l = { .most = 99 };
-	struct given g = read_line_by_line("HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na\nb\n\r\n0\r\n\r\n", &l, false, false);
+	struct given g = read_line_by_line(
+		"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na\nb\n\r\n0\r\n\r\n", &l, false, false);
 
 	(void)state;
 	assert_true(g.ok);

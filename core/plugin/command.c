@@ -44,7 +44,8 @@ void chi_commands_check(struct chi_build *b, struct chi_inst *i)
 				   : row->min_args > row->max_args                ? "wants more arguments than it takes"
 										  : NULL;
 		if (what)
-			chi_build_error(b, i, NULL, NULL, "its command %zu, '%s', %s: this is a bug in the plugin", k, row->name ? row->name : "", what);
+			chi_build_error(b, i, NULL, NULL, "its command %zu, '%s', %s: this is a bug in the plugin", k,
+				row->name ? row->name : "", what);
 	}
 }
 
@@ -116,7 +117,7 @@ bool chi_command_fits(const struct ch_command *row, size_t argc, char *why, size
 {
 	if (argc >= row->min_args && argc <= row->max_args)
 		return true;
-	char number[24];
+	char number[48];
 	snprintf(number, sizeof number, "%zu", argc);
 	snprintf(why, cap, "'%s' takes %s, and %s given", row->name, row->args && *row->args ? row->args : "no arguments",
 		!argc ? "none was" : argc == 1 ? "one argument was" : strcat(number, " arguments were"));
@@ -221,7 +222,8 @@ static void say(const struct chi_command *cmd, double seconds)
 	if (cmd->gone)
 		chi_log(CH_INFO, &f, "command %s: given up by its asker after %.3f s", cmd->row->name, seconds);
 	else
-		chi_log(CH_INFO, &f, "command %s: exit %d after %.3f s%s%s", cmd->row->name, cmd->code, seconds, *cmd->why ? ": " : "", cmd->why);
+		chi_log(CH_INFO, &f, "command %s: exit %d after %.3f s%s%s", cmd->row->name, cmd->code, seconds, *cmd->why ? ": " : "",
+			cmd->why);
 }
 
 static void came(struct ch_ctx *c, int rc)
@@ -230,8 +232,8 @@ static void came(struct ch_ctx *c, int rc)
 	if (rc == CH_ERROR) {
 		cmd->code = CHI_COMMAND_BROKEN;
 		if (!*cmd->why)
-			snprintf(cmd->why, sizeof cmd->why, "'%s' of [%s] failed, which is a bug in the plugin: the log may say more", cmd->row->name,
-				cmd->inst->self.id);
+			snprintf(cmd->why, sizeof cmd->why, "'%s' of [%s] failed, which is a bug in the plugin: the log may say more",
+				cmd->row->name, cmd->inst->self.id);
 	}
 	say(cmd, (double)(chi_clock() - c->facts.started) / 1e6);
 	c->command = NULL; /* what lingers of the ctx writes nowhere */
@@ -264,7 +266,7 @@ static void begin(void *data)
 	struct chi_command *cmd = data;
 	struct ch_ctx *c = cmd->gone ? NULL : chi_ctx_new(cmd->loop, cmd->gen, &owner, 0);
 	if (!c || !copy_arguments(cmd, c)) {
-		snprintf(cmd->why, sizeof cmd->why, cmd->gone ? "it was given up before it began" : "there is no memory for it now: try again");
+		snprintf(cmd->why, sizeof cmd->why, "%s", cmd->gone ? "it was given up before it began" : "there is no memory for it: try again");
 		if (c)
 			chi_ctx_end(c);
 		cmd->ended(cmd, CHI_COMMAND_NOT_RUN);

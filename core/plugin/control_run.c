@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control socket's side of commands: GET /control/commands, and POST /control/run/{instance}/{command}, whose body is a JSON array of
- * strings and whose answer is lines of JSON, each sent as it comes: {"out":"text"}, at last {"exit":0} or {"exit":1,"error":"…"}. The first
- * line is an empty piece of output, which says at once that the server is there.
+ * strings and whose answer is lines of JSON, each sent as it comes: {"out":"text"}, at last {"exit":0} or {"exit":1,"error":"…"}. The
+ * first line is an empty piece of output, which says at once that the server is there.
  *
  * The HTTP ctx waits by a ticket, and what is kept for the verb lies in its memory, which the ticket holds until the verb has ended.
  */
@@ -184,12 +184,14 @@ int chi_control_run(struct ch_self *self, struct ch_ctx *c)
 	char why[1024] = "";
 	size_t argc = 0;
 	if (!inst)
-		return ch_refuse(c, CH_E_NOT_FOUND, 0, "the running server has no instance '%.80s': chimeractl run lists what there is", id);
+		return ch_refuse(c, CH_E_NOT_FOUND, 0, "the running server has no instance '%.80s': chimeractl run lists what there is",
+			id);
 	if (!(row = chi_command_find(inst, name, why, sizeof why)))
 		return ch_refuse(c, CH_E_NOT_FOUND, 0, "%s", why);
 	if (!(row->modes & CH_LIVE))
 		return ch_refuse(c, CH_E_CONFLICT, 0,
-			"'%s' works on data that the running server uses: stop the server first, or --offline if this one uses other data", name);
+			"'%s' works on data that the running server uses: stop the server first, or --offline if this one uses other data",
+			name);
 	int rc = arguments(c, &argc, &argv);
 	if (rc != CH_OK)
 		return rc;

@@ -200,7 +200,8 @@ static struct chi_peer *control(struct ch_test *t, const char *method, const cha
 {
 	struct chi_peer *p = chi_peer_new(t, CHI_L_CONTROL);
 	char head[256];
-	snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", method, target, strlen(body));
+	snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", method, target,
+		strlen(body));
 	chi_peer_send(p, head, strlen(head));
 	chi_peer_send(p, body, strlen(body));
 	return p;
@@ -255,7 +256,8 @@ static void arguments_come_as_they_were_sent(void **state)
 
 static void a_body_that_is_no_array_of_strings_is_400(void **state)
 {
-	static const char *const wrong[] = { "{}", "\"a\"", "[1]", "[[\"a\"]]", "[\"a\"", "[\"a\",]", "[\"a\"]x", "[null]", "a", "[\"a\\u0000b\"]", "\xff" };
+	static const char *const wrong[] = { "{}", "\"a\"", "[1]", "[[\"a\"]]", "[\"a\"", "[\"a\",]", "[\"a\"]x", "[null]", "a",
+		"[\"a\\u0000b\"]", "\xff" };
 	struct ch_test *t = begin();
 	(void)state;
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
@@ -306,9 +308,10 @@ static void all_verbs_are_listed(void **state)
 	(void)state;
 	assert_int_equal(a->status, 200);
 	assert_true(ch_json_valid(a->body, a->n, 0, 0, NULL, NULL));
-	assert_non_null(strstr(a->body, "{\"instance\":\"verbs\",\"plugin\":\"verbs\",\"name\":\"pair\",\"args\":\"ONE TWO\",\"min_args\":2,"
-					"\"max_args\":2,\"summary\":\"A verb\",\"modes\":[\"live\",\"offline\"]}"));
-	assert_non_null(strstr(a->body, "\"name\":\"offline\",\"args\":\"\",\"min_args\":0,\"max_args\":0,\"summary\":\"A verb\",\"modes\":[\"offline\"]}"));
+	assert_non_null(strstr(a->body, "{\"instance\":\"verbs\",\"plugin\":\"verbs\",\"name\":\"pair\",\"args\":\"ONE TWO\","
+					"\"min_args\":2,\"max_args\":2,\"summary\":\"A verb\",\"modes\":[\"live\",\"offline\"]}"));
+	assert_non_null(strstr(a->body, "\"name\":\"offline\",\"args\":\"\",\"min_args\":0,\"max_args\":0,\"summary\":\"A verb\","
+					"\"modes\":[\"offline\"]}"));
 	ch_test_free(t);
 }
 
@@ -510,9 +513,9 @@ static void mistakes_in_the_table_are_told(void **state)
 		{ .name = "d", .summary = "No mode", .fn = on_show },
 		{ .name = "e", BOTH, .min_args = 1, .fn = on_show },
 	};
-	static const char *const words[] = { "command 0, '', has no name", "command 1, 'Show', has no name", "command 2, 'a', has no function",
-		"command 3, 'b', has no function or no summary", "command 5, 'c', is there twice", "command 6, 'd', is neither LIVE nor OFFLINE",
-		"command 7, 'e', wants more arguments than it takes" };
+	static const char *const words[] = { "command 0, '', has no name", "command 1, 'Show', has no name",
+		"command 2, 'a', has no function", "command 3, 'b', has no function or no summary", "command 5, 'c', is there twice",
+		"command 6, 'd', is neither LIVE nor OFFLINE", "command 7, 'e', wants more arguments than it takes" };
 	enum { N = sizeof words / sizeof *words };
 	struct ch_test *t = begin();
 	struct chi_build b = { .gen = t->gen, .report = chi_report_new() };

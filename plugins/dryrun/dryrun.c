@@ -168,6 +168,7 @@ static void on_word(void *data)
 
 	while (call->words.made < call->total) {
 		int64_t when = due(call, call->words.made);
+		bool full;
 		size_t n;
 
 		if (when > ch_now() || burst++ == BURST) {
@@ -176,7 +177,10 @@ static void on_word(void *data)
 		}
 		n = dryrun_word(&call->words, word);
 		call->out->tokens_out = call->words.made;
-		if (call->sink.delta(call->c, call->sink.arg, word, n) == CH_AGAIN) {
+		full = call->sink.delta(call->c, call->sink.arg, word, n) == CH_AGAIN;
+		if (call->out->call != call)
+			return; /* cancelled by its own sink */
+		if (full) {
 			call->paused = true;
 			return;
 		}

@@ -4,7 +4,7 @@
  *
  * A plain connection is then taken from libcurl: its easy handle goes, and close_socket keeps the descriptor open. With TLS the easy handle
  * stays in its hub as long as the connection lives, because removing it closes the socket, and curl_easy_send and _recv look the connection up
- * among all of the hub's: hence few to a hub. What libcurl does with sockets goes through open_socket, which no address that is blocked passes.
+ * among all of the hub's: hence few to a hub. Each socket that libcurl opens goes through open_socket, which no address that is blocked passes.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -20,30 +20,20 @@
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
 	struct hc_conn *conn = arg;
-	int fd;
 
 	(void)purpose;
 	if (!hc_conf(conn->pool)->allow_link_local && hc_link_local(&a->addr)) {
 		conn->blocked = true;
 		return CURL_SOCKET_BAD;
 	}
-	fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
-	if (fd >= 0)
-		ch_add(hc_m(conn->pool)->open, 1);
-	return fd;
+	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
 static int close_socket(void *arg, curl_socket_t fd)
 {
 	struct hc_conn *conn = arg;
 
-	if (fd == conn->fd && !conn->tls)
-		return 0; /* it is ours now */
-	close(fd);
-	ch_add(hc_m(conn->pool)->open, -1);
-	if (conn->job.hub)
-		conn->job.hub->closed = true;
-	return 0;
+	return fd == conn->fd && !conn->tls ? 0 /* it is ours now */ : close(fd);
 }
 
 /* ---- options ---- */

@@ -10,7 +10,6 @@
  * http2 = auto a call with a sink goes over HTTP/1.1 there, where each has its own connection.
  */
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "address.h"
 #include "http_client.h"
@@ -69,25 +68,10 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
 	struct hc_transfer *t = arg;
 	struct hc_pool *p = t->call->pool;
-	int fd;
 
 	(void)purpose;
 	t->blocked = !hc_conf(p)->allow_link_local && hc_link_local(&a->addr);
-	fd = t->blocked ? CURL_SOCKET_BAD : socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
-	if (fd >= 0)
-		ch_add(hc_m(p)->open, 1);
-	return fd;
-}
-
-/* The connection may outlive the transfer that it was made for. */
-static int close_socket(void *arg, curl_socket_t fd)
-{
-	struct hc_hub *hub = arg;
-
-	close(fd);
-	ch_add(hc_m(hub->pool)->open, -1);
-	hub->closed = true;
-	return 0;
+	return t->blocked ? CURL_SOCKET_BAD : socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
 static bool keep(struct hc_transfer *t, const char *p, size_t n)
@@ -419,9 +403,7 @@ static bool set_options(struct hc_transfer *t)
 	       curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_PREREQDATA, t) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, call->host->h2) == CURLE_OK;
+	       curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t) == CURLE_OK;
 }
 
 static struct hc_hub *hub_of(struct hc_host *h)

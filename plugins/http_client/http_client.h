@@ -96,7 +96,7 @@ struct hc_hub {
 	struct hc_link moved;        /* jobs, see hc_hub_moved */
 	unsigned jobs;
 	int64_t until;               /* ch_now; how long it is kept without jobs */
-	bool closed;                 /* a socket was, see hub.c */
+	bool closed;                 /* libcurl has given up a socket, see hub.c */
 };
 
 struct hc_user {                 /* an instance that uses a pool */

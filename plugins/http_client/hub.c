@@ -6,7 +6,7 @@
  * job that has something to tell is noted (hc_hub_moved) and told when libcurl has returned.
  *
  * libcurl 7.88 goes on to a host's next address by closing the socket of the one before, and then forgets to open the next one until something
- * else wakes it. So after a socket was closed it is made to look at all of its handles.
+ * else wakes it. So after it gave a socket up it is made to look at all of its handles.
  */
 #include <stdlib.h>
 
@@ -90,6 +90,7 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
 
 	(void)easy;
 	if (what == CURL_POLL_REMOVE) {
+		hub->closed = true;
 		if (s)
 			ch_watch_free(s->watch);
 		free(s);

@@ -359,6 +359,7 @@ struct hc_conn *hc_conn_new(struct hc_host *h, struct hc_call *call)
 	hc_link_init(&conn->job.moved_link);
 	h->nconns++;
 	h->refs++;
+	ch_add(hc_m(h->pool)->open, 1);
 	return conn;
 }
 
@@ -377,10 +378,9 @@ void hc_conn_free(struct hc_conn *conn)
 	hc_hub_remove(&conn->job);
 	curl_easy_cleanup(conn->job.easy); /* with TLS, or not made yet: closes the descriptor, see dial.c */
 	curl_slist_free_all(conn->resolve);
-	if (conn->fd >= 0 && !conn->tls) {
+	if (conn->fd >= 0 && !conn->tls)
 		close(conn->fd);
-		ch_add(hc_m(p)->open, -1);
-	}
+	ch_add(hc_m(p)->open, -1);
 	free(conn->errors);
 	if (h->probe == conn)
 		h->probe = NULL;

@@ -155,12 +155,7 @@ static int on_data(struct ch_ctx *c, void *arg, const char *p, size_t n)
 		complain(k->run, k, "the sink's data was called with nothing");
 	if (!k->heads && k->row->sink == SINK)
 		complain(k->run, k, "the sink's data was called before its head");
-	for (size_t i = 0; i < n; i++, k->bytes++) {
-		if (k->bytes < TEXT)
-			k->text[k->bytes] = p[i];
-		if (k->row->bytes && (unsigned char)p[i] != k->bytes % 251)
-			complain(k->run, k, "byte %lld of the body is wrong", (long long)k->bytes);
-	}
+	take(k, p, n);
 	return act(k, IN_DATA);
 }
 

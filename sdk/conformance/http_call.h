@@ -44,6 +44,7 @@ struct call {
 	bool inside;                      /* a function of the provider */
 	bool paused, cancelled;
 	bool over;                        /* resumed, or never to be */
+	bool wrong;                       /* a byte of the body: said once */
 	bool watching;                    /* whether a cancel is over within its turn */
 	char text[TEXT + 1];              /* the body's beginning */
 };
@@ -91,6 +92,9 @@ CH_PRINTF_(3, 4) void complain(struct run *r, const struct call *k, const char *
 
 /* `text` with {port} replaced, with a final NUL; cut at n. Returns the length. */
 size_t expand(struct ch_str text, int port, char *out, size_t n);
+
+/* The next bytes of the body: counted, compared with the pattern if the row knows how many there are, the first ones kept. */
+void take(struct call *k, const char *p, size_t n);
 
 /* Compares what came of a call with its row and with what holds for every call, while its ctx is there. rc: what request returned. */
 void judge(struct call *k, int rc);

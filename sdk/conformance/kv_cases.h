@@ -24,7 +24,8 @@ struct limit {
 	int64_t hold;
 	/* What must come of it. */
 	int passes;                       /* YES, NO */
-	int64_t left;                     /* looked at together with `passes` */
+	int64_t left;                     /* looked at together with `passes`, unless … */
+	bool any_left;
 	int64_t wait_least, wait_most;    /* wait_most CH_KV_NEVER: that */
 	int64_t full_least, full_most;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kv_run.h - a run over the cases of the conformance suite of "kv/1". Everything on the loop of the run, but for what kv_race.c does elsewhere.
+ * kv_run.h - a run over the cases of the conformance suite of "kv/1". Everything on the loop of the run, but for what kv_race.c does
+ * elsewhere.
  */
 #ifndef CONFORM_KV_RUN_H
 #define CONFORM_KV_RUN_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kv_step.c - one operation: made in a ctx of its own, watched, and judged. What it was given is gone as soon as the call has returned, so that
- * a provider which keeps a pointer to it is found out.
+ * kv_step.c - one operation: made in a ctx of its own, watched, and judged. What it was given is gone as soon as the call has returned, so
+ * that a provider which keeps a pointer to it is found out.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ static void judge_value(struct op *o)
 	if ((s->found.p || s->found_bytes) && !r->version)
 		complain(run, "expected a version beside the value, found 0");
 	if (s->nothing && (r->version || r->value.n))
-		complain(run, "expected that nothing stands there, found version %llu and %zu bytes", (unsigned long long)r->version, r->value.n);
+		complain(run, "expected that nothing stands there, found %zu bytes%s", r->value.n, r->version ? " and a version" : "");
 	if (s->same && r->version != run->versions[s->same])
 		complain(run, "expected the version of step %d, found another one", s->same);
 	if (s->op == SET && r->done)
@@ -82,7 +82,8 @@ static void judge_ttl(struct op *o)
 	else if (s->ttl_least < 0 && ttl)
 		complain(o->run, "expected no TTL, found %lld ms", (long long)ttl);
 	else if (s->ttl_most && (ttl < s->ttl_least || ttl > s->ttl_most))
-		complain(o->run, "expected a TTL of %lld to %lld ms, found %lld", (long long)s->ttl_least, (long long)s->ttl_most, (long long)ttl);
+		complain(o->run, "expected a TTL of %lld to %lld ms, found %lld", (long long)s->ttl_least, (long long)s->ttl_most,
+			(long long)ttl);
 }
 
 static void judge_level(struct op *o, size_t i, const struct limit *w)
@@ -95,13 +96,13 @@ static void judge_level(struct op *o, size_t i, const struct limit *w)
 		return;
 	if (l->passes != (w->passes == YES))
 		complain(run, "expected that bucket %zu %s, found the contrary", i + 1, w->passes == YES ? "passes" : "does not pass");
-	if ((w->left || o->s->op == SETTLE || o->s->repeat || !w->wait_most) && l->left != w->left && !(w->passes == YES && !w->left && w->period < HOUR))
+	if (!w->any_left && l->left != w->left)
 		complain(run, "expected that %lld are left in bucket %zu, found %lld", (long long)w->left, i + 1, (long long)l->left);
 	if (w->passes == YES && l->wait_ms && !settles)
 		complain(run, "bucket %zu passes, and tells a wait of %lld ms", i + 1, (long long)l->wait_ms);
 	if (w->passes == NO && (never ? l->wait_ms != CH_KV_NEVER : l->wait_ms < w->wait_least || l->wait_ms > w->wait_most))
-		complain(run, "expected a wait of %lld to %lld ms for bucket %zu, found %lld", (long long)w->wait_least, (long long)w->wait_most,
-			i + 1, (long long)l->wait_ms);
+		complain(run, "expected a wait of %lld to %lld ms for bucket %zu, found %lld", (long long)w->wait_least,
+			(long long)w->wait_most, i + 1, (long long)l->wait_ms);
 	if (w->full_most && (l->full_ms < w->full_least || l->full_ms > w->full_most))
 		complain(run, "expected that bucket %zu is full in %lld to %lld ms, found %lld", i + 1, (long long)w->full_least,
 			(long long)w->full_most, (long long)l->full_ms);
@@ -146,7 +147,7 @@ static bool judge_all(struct op *o, int rc)
 		return false;
 	}
 	if (r->error != want)
-		complain(o->run, "expected %s, found %s%s%s", name_of(want), name_of(r->error), r->detail ? ": " : "", r->detail ? r->detail : "");
+		complain(o->run, "expected %s, found %s: %.200s", name_of(want), name_of(r->error), r->detail ? r->detail : "no detail");
 	return !r->error && !want;
 }
 
@@ -156,7 +157,7 @@ static void judge(struct op *o, int rc)
 	const struct step *s = o->s;
 
 	o->run->versions[o->run->step] = r->error ? 0 : r->version;
-	if (!judge_all(o, rc))
+	if (!judge_all(o, rc) || s->cancel) /* it has happened already */
 		return;
 	if (s->done && r->done != (s->done == YES))
 		complain(o->run, "expected done to be %s", s->done == YES ? "true" : "false");
@@ -267,7 +268,7 @@ static bool fill(struct op *o, struct ch_kv_args *a)
 	int64_t n = s->value_bytes ? s->value_bytes : (int64_t)s->value.n;
 
 	*a = (struct ch_kv_args){ .size = sizeof(*a), .when = s->when, .ttl_ms = s->ttl, .delta = s->delta };
-	a->key = key_of(o, s->key.p, s->key_bytes ? (size_t)(s->key_bytes > 0) : s->key.n, o->key, sizeof(o->key));
+	a->key = key_of(o, s->key_bytes ? "k" : s->key.p, s->key_bytes ? (size_t)(s->key_bytes > 0) : s->key.n, o->key, sizeof(o->key));
 	while (s->key_bytes > 0 && (int64_t)a->key.n < s->key_bytes)
 		o->key[a->key.n++] = 'k';
 	a->version = s->version == BOGUS ? ~UINT64_C(0) : o->run->versions[s->version];
@@ -405,8 +406,9 @@ void complain(struct kv_run *r, const char *fmt, ...)
 			*p = '?';
 	if (room < sizeof(text) + 100)
 		return; /* enough was said */
-	if (r->c && r->step)
-		r->noted += (size_t)snprintf(r->notes + r->noted, room, "# step %u, %s: %s\n", r->step, op_names[r->c->steps[r->step - 1].op], text);
+	if (r->c)
+		r->noted += (size_t)snprintf(r->notes + r->noted, room, "# step %u, %s: ", r->step, op_names[r->c->steps[r->step - 1].op]);
 	else
-		r->noted += (size_t)snprintf(r->notes + r->noted, room, "# %s\n", text);
+		r->noted += (size_t)snprintf(r->notes + r->noted, room, "# ");
+	r->noted += (size_t)snprintf(r->notes + r->noted, sizeof(r->notes) - r->noted, "%s\n", text);
 }

@@ -111,7 +111,7 @@ static int hook_told(struct ch_ctx *c, void *data, int why, void *result)
 
 static int on_call(struct ch_self *self, struct ch_ctx *c)
 {
-	struct ch_inference_call *call = ch_call(c);
+	struct ch_inference_call *call = ch_inference_call(c);
 
 	(void)self;
 	assert_int_equal(call->size, sizeof(*call));
@@ -133,7 +133,7 @@ static int on_call(struct ch_self *self, struct ch_ctx *c)
 
 static int on_call_end(struct ch_self *self, struct ch_ctx *c)
 {
-	const struct ch_inference_call *call = ch_call(c);
+	const struct ch_inference_call *call = ch_inference_call(c);
 
 	(void)self;
 	say("end(%.*s%d)", (int)call->out->text.n, call->out->text.p ? call->out->text.p : "", call->out->code);

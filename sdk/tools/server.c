@@ -23,7 +23,7 @@
 #endif
 
 /* What runs beside the plugin, if it is there. */
-static const char *const beside[] = { "trace", "health", "prometheus", "dryrun", "ask", NULL };
+static const char *const beside[] = { "trace", "health", "prometheus", "http_client", "dryrun", "ask", NULL };
 
 /* ---- the folder ---- */
 

@@ -80,7 +80,7 @@ static void check_twice(const char *what, const struct ch_table *t, size_t i, si
 static void check_budget(const char *what, size_t i, int64_t us)
 {
 	if (us < 0)
-		find_wrong("%s %zu has a budget of %lld us: it is a time, or 0 for 1,000 us", what, i, (long long)us);
+		find_wrong("%s %zu has a budget of %lld us: it is a time, or 0 for the server's own", what, i, (long long)us);
 	else if (us > 1000000)
 		find_unwise("%s %zu has a budget of %lld us: no callback should hold up its loop so long, see ch_offload", what, i, (long long)us);
 }

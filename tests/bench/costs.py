@@ -5,8 +5,8 @@ from measure import Row, count, one_answer, under_load
 from servers import request
 
 HOOKS = 512  # many times the noise of a request's CPU
-TIMES = {"/turn": ("resumed at the end of the turn", 64), "/post": ("resumed by ch_post to its own loop", 64),
-         "/offload": ("through a thread of the pool, by ch_offload", 16)}
+TIMES = {"/turn": ("resumed at the end of the turn", 100), "/post": ("resumed by ch_post to its own loop", 100),
+         "/offload": ("through a pool thread, by ch_offload", 16)}
 
 
 def price(with_n, without, n):
@@ -33,7 +33,7 @@ def hook_part(maker, options):
     maker.plugin("b_hook", "b_hooks.c", ["-DNAME=b_hook", "-DHOOKS=1"])
     base = "[b_static]\n"
     configs = {"none": base, "one": f"{base}[b_hooks]\n", "many": base + "".join(f"[b_hook:i{i}]\n" for i in range(HOOKS))}
-    named = {"one": f"a hook, {HOOKS} of one plugin", "many": f"a hook, {HOOKS} instances with one each"}
+    named = {"one": f"{HOOKS} of one plugin", "many": f"one each of {HOOKS} instances"}
     req, part = request("/static"), "a hook that does nothing"
     makers = {kind: lambda config=config, **how: maker.chimera(config, **how) for kind, config in configs.items()}
 
@@ -46,7 +46,7 @@ def hook_part(maker, options):
     rows = [Row(part, what, "ns", price(got[kind], got["none"], HOOKS)) for kind, what in named.items()]
     counts = {kind: count(make, req, f"hook-{kind}", "/static", None, options) for kind, make in makers.items()}
     if counts["none"] is not None:
-        rows += [Row(part, f"instructions of {what}", "", [(counts[kind] - counts["none"]) / HOOKS]) for kind, what in named.items()]
+        rows += [Row(part, f"instructions, {what}", "", [(counts[kind] - counts["none"]) / HOOKS]) for kind, what in named.items()]
     return rows
 
 

@@ -119,7 +119,7 @@ def generate(server, req, path, body, seconds, options, before=()):
         env["BENCH_BODY"] = body
     command = [options.folder / "load", str(server.port), str(CONNECTIONS), str(seconds)]
     if options.wrk:
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", SOURCE / "tests/bench/wrk.lua",
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", SOURCE / "tests/bench/wrk.lua",
                    f"http://127.0.0.1:{server.port}{path}"]
     done = subprocess.run([*before, *command], input=req, capture_output=True, env=env, timeout=seconds + PATIENCE)
     out = done.stdout.decode(errors="replace")
@@ -240,7 +240,7 @@ def by_callgrind(make, req, name, options):
     short, _ = callgrind_total(make, req, few, options)
     long, out = callgrind_total(make, req, many, options)
     if options.keep:
-        shutil.copy(out, options.keep / f"callgrind.{name}{'.ask' if b'POST' in req else ''}")
+        shutil.copy(out, options.keep / f"callgrind.{name}")
     return (long - short) / ((many - few) * CONNECTIONS)
 
 
@@ -252,7 +252,7 @@ def count(make, req, name, path, body, options):
 
 
 def instructions(part, makers, req, path, body, options):
-    counts = {name: count(make, req, name, path, body, options) for name, make in makers.items()}
+    counts = {name: count(make, req, f"{name}.ask" if body else name, path, body, options) for name, make in makers.items()}
     if counts["chimera"] is None:
         return []
     return [Row(part, "instructions per request, user", "", [counts["chimera"]], [counts["nginx"]] if "nginx" in counts else None)]

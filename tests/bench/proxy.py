@@ -113,18 +113,25 @@ def scheme(maker, tls, kinds, missing, options):
             return under_load(server, req, PATHS[kind], body, size, options, options.short, options.turns, want)
 
     got = in_turn(kinds, options.rounds, measure)
-    column = lambda kind, key, rounds: [got[kind][i][key] for i in rounds]
-    rows = []
-    for kind, name in NAMES.items():
-        if kind in missing:
-            rows.append(Row(part, f"CPU per request, {name}", "us", [], skipped=missing[kind]))
-            continue
-        every, calm, note = calm_rounds([got[kind], got["nginx"]])
-        pair = lambda key, rounds: (column(kind, key, rounds), column("nginx", key, rounds))
-        rows += [Row(part, f"CPU per request, {name}", "us", *pair("cpu", every), BUDGETS[kind]),
-                 Row(part, f"  latency p99{note}", "us", *pair("p99", calm or every)),
-                 Row(part, "  CPU in use", "%", *pair("busy", every))]
-    return rows + counts(maker, text, body, tls, kinds, part, options)
+    return [*(cpu_row(part, kind, got, missing) for kind in NAMES), *clock_rows(part, got), *counts(maker, text, body, tls, kinds, part, options)]
+
+
+def cpu_row(part, kind, got, missing):
+    what = f"CPU per request, {NAMES[kind]}"
+    if kind in missing:
+        return Row(part, what, "us", [], skipped=missing[kind])
+    return Row(part, what, "us", *([r["cpu"] for r in got[k]] for k in (kind, "nginx")), BUDGETS[kind])
+
+
+def clock_rows(part, got):
+    """What CPU time does not tell, of the one kind that nginx is most like: both have the whole answer before they send it on."""
+    if "whole" not in got:
+        return []
+    every, calm, note = calm_rounds([got["whole"], got["nginx"]])
+    pair = lambda key, rounds: [[got[kind][i][key] for i in rounds] for kind in ("whole", "nginx")]
+    return [Row(part, f"latency p50, http/1{note}", "us", *pair("p50", calm or every)),
+            Row(part, f"latency p99, http/1{note}", "us", *pair("p99", calm or every)),
+            Row(part, "CPU in use, http/1", "%", *pair("busy", every))]
 
 
 def counts(maker, text, body, tls, kinds, part, options):
@@ -134,7 +141,7 @@ def counts(maker, text, body, tls, kinds, part, options):
             make = lambda kind=kind, **how: proxy(maker, kind, upstream, tls, **how)
             name = f"proxy-{kind}{'.tls' if tls else ''}"
             got[kind] = count(make, request(PATHS[kind], body), name, PATHS[kind], body, options)
-    return [Row(part, f"instructions, user, {name}", "", [got[kind]], [got["nginx"]]) for kind, name in NAMES.items() if got.get(kind)]
+    return [Row(part, f"instructions, {name}", "", [got[kind]], [got["nginx"]]) for kind, name in NAMES.items() if got.get(kind)]
 
 
 def http_part(maker, options):

@@ -10,6 +10,7 @@
  * The answer's field X-Calls-ID lists what ran of the instance ID: "call end", "call gone end".
  *
  *   GET /call            a question without a service, by ch_call_hooks and ch_call_end themselves: the outcome as text
+ *   GET /call/infer      a question to the backend by ch_infer, streamed into a sink that is full at each piece; the answer's text
  *
  * Threads and ownership: everything on the request's loop; the list lies in the ctx.
  */
@@ -90,7 +91,7 @@ static int on_waited(struct ch_ctx *c, void *data, int why, void *result)
 		ch_unsuspend(w->ticket);
 		return CH_DONE;
 	}
-	return w->then == CH_DONE ? answer(w->self, ch_call(c)) : w->then;
+	return w->then == CH_DONE ? answer(w->self, ch_inference_call(c)) : w->then;
 }
 
 static int wait(struct ch_self *self, struct ch_ctx *c, int64_t ms, int then)
@@ -117,8 +118,10 @@ static int wait(struct ch_self *self, struct ch_ctx *c, int64_t ms, int then)
 
 static int on_call(struct ch_self *self, struct ch_ctx *c)
 {
-	struct ch_inference_call *call = ch_call(c);
+	struct ch_inference_call *call = ch_inference_call(c);
 
+	if (!call)
+		return CH_OK; /* of another service */
 	note(self, c, CALL);
 	if (told(self, c, "X-Call", "edit"))
 		call->args.max_tokens = 3;
@@ -127,6 +130,7 @@ static int on_call(struct ch_self *self, struct ch_ctx *c)
 	if (told(self, c, "X-Call", "refuse")) {
 		call->out->code = CH_E_FORBIDDEN;
 		call->out->detail = "The guard refuses this question; ask another.";
+		call->out->retry_after_ms = 2000;
 		return CH_DONE;
 	}
 	if (told(self, c, "X-Call", "error"))
@@ -142,8 +146,10 @@ static int on_call(struct ch_self *self, struct ch_ctx *c)
 
 static int on_call_end(struct ch_self *self, struct ch_ctx *c)
 {
-	const struct ch_inference_call *call = ch_call(c);
+	const struct ch_inference_call *call = ch_inference_call(c);
 
+	if (!call)
+		return CH_OK;
 	note(self, c, END);
 	if (call->out->code)
 		ch_log(self, c, CH_INFO, "the question ended with code %s", ch_code_info(call->out->code)->name);
@@ -182,9 +188,84 @@ static int get_call(struct ch_self *self, struct ch_ctx *c)
 		return CH_ERROR;
 	q->out.size = sizeof(q->out);
 	q->call.size = sizeof(q->call);
+	q->call.iface = "inference/1";
 	q->call.out = &q->out;
 	rc = ch_call_hooks(c, &q->call, on_hooks, &q->call);
 	return rc == CH_AGAIN ? CH_AGAIN : finish(c, &q->call, rc);
+}
+
+/* ---- a question by ch_infer ---- */
+
+struct t_call_conf {
+	const char *path, *infer_path;
+	const struct ch_svc *backend;
+};
+
+struct asked {
+	struct ch_inference_call call;
+	struct ch_inference_result out;
+	struct ch_ctx *c;
+	const char *text;
+};
+
+static const struct ch_message message = { { "user", 4 }, { "hello", 5 } };
+
+static void go_on(void *data)
+{
+	struct asked *a = data;
+
+	ch_infer_go_on(a->c, &a->call);
+}
+
+static int on_delta(struct ch_ctx *c, void *arg, const char *text, size_t n)
+{
+	struct asked *a = arg;
+
+	a->text = ch_print(c, "%s%.*s", a->text ? a->text : "", (int)n, text);
+	ch_turn_end(ch_loop(c), go_on, a);
+	return CH_AGAIN;
+}
+
+static int deliver(struct asked *a)
+{
+	if (a->out.code)
+		return ch_refuse(a->c, a->out.code, a->out.retry_after_ms, "%s", a->out.detail);
+	if (a->call.answered)
+		return ch_respond(a->c, 200, "text/plain", a->out.text.p, a->out.text.n);
+	return ch_respond(a->c, 200, "text/plain", a->text, a->text ? strlen(a->text) : 0);
+}
+
+static int on_answer(struct ch_ctx *c, void *data, int why, void *result)
+{
+	(void)c;
+	(void)result;
+	return why == CH_GONE ? CH_DONE : deliver(data);
+}
+
+static int get_infer(struct ch_self *self, struct ch_ctx *c)
+{
+	const struct t_call_conf *conf = self->conf;
+	struct asked *a = ch_alloc(c, sizeof(*a));
+	int rc;
+
+	if (!a)
+		return CH_ERROR;
+	if (!conf->backend)
+		return ch_refuse(c, CH_E_UNAVAILABLE, 1000, "no inference/1 is enabled: add [dryrun]");
+	a->c = c;
+	a->out.size = sizeof(a->out);
+	a->call = (struct ch_inference_call){
+		.size = sizeof(a->call),
+		.svc = conf->backend,
+		.args = { .size = sizeof(a->call.args), .messages = &message, .nmessages = 1, .max_tokens = 10, .temperature = -1 },
+		.sink = { .size = sizeof(a->call.sink), .delta = on_delta, .arg = a },
+		.out = &a->out,
+		.timeout_ms = 10000,
+		.fn = on_answer,
+		.data = a,
+	};
+	rc = ch_infer(c, &a->call);
+	return rc == CH_OK ? deliver(a) : rc;
 }
 
 static int start(struct ch_self *self, const struct ch_self *prev)
@@ -197,12 +278,10 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	return CH_OK;
 }
 
-struct t_call_conf {
-	const char *path;
-};
-
 static const struct ch_option options[] = {
-	CH_OPT(struct t_call_conf, path, STR, .def = "/call", .help = "Where it answers"),
+	CH_OPT(struct t_call_conf, path, STR, .def = "/call", .help = "Where it asks by hand"),
+	CH_OPT(struct t_call_conf, infer_path, STR, .def = "/call/infer", .help = "Where it asks by ch_infer"),
+	CH_OPT(struct t_call_conf, backend, SERVICE, .def = "auto", .iface = "inference/1", .help = "Whom it asks"),
 };
 static const struct ch_metric metrics[] = {
 	[M_RUN] = {
@@ -213,11 +292,12 @@ static const struct ch_metric metrics[] = {
 	},
 };
 static const struct ch_hook hooks[] = {
-	{ .phase = CH_P_CALL, .fn = on_call, .budget_us = 20000 },
+	{ .phase = CH_P_CALL, .after = "t_misuse", .before = "t_hooks", .fn = on_call, .budget_us = 20000 },
 	{ .phase = CH_P_CALL_END, .band = CH_LATE, .fn = on_call_end },
 };
 static const struct ch_route routes[] = {
 	{ .method = "GET", .pattern_option = "path", .fn = get_call, .response_type = "text/plain", .summary = "A question" },
+	{ .method = "GET", .pattern_option = "infer_path", .fn = get_infer, .response_type = "text/plain", .summary = "A question by ch_infer" },
 };
 
 static const struct ch_plugin plugin = {

@@ -11,10 +11,12 @@
  *   live, offline         each in its mode alone
  *   twice NUMBER MS       asks tsvc/1
  *   loops                 how many there are, and on which it runs
+ *   ticks                 waits for 100 ms, then prints how often its task by the clock has run
  *   deaf                  does not stop when it hears GONE
  *
  * `mark` names a file that start makes and stop takes away again.
  */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -24,6 +26,10 @@
 struct t_command_conf {
 	const struct ch_svc *service;
 	const char *mark;
+};
+
+struct t_command_state {
+	atomic_uint ticks;
 };
 
 static void touch(const char *path, const char *text)
@@ -262,6 +268,41 @@ static int loops(struct ch_self *self, struct ch_ctx *c, size_t argc, const char
 	return CH_OK;
 }
 
+struct waited {
+	struct t_command_state *state;
+	ch_ticket ticket;
+};
+
+static int on_tick(struct ch_self *self, struct ch_ctx *c)
+{
+	struct t_command_state *state = self->state;
+
+	(void)c;
+	atomic_fetch_add(&state->ticks, 1);
+	return CH_OK;
+}
+
+static int on_ticks(struct ch_ctx *c, void *data, int why, void *result)
+{
+	struct waited *w = data;
+
+	(void)why;
+	(void)result;
+	ch_unsuspend(w->ticket); /* nobody else has it */
+	ch_out(c, "%u\n", atomic_load(&w->state->ticks));
+	return CH_DONE;
+}
+
+static int ticks(struct ch_self *self, struct ch_ctx *c, size_t argc, const char *const *argv)
+{
+	struct waited *w = ch_alloc(c, sizeof(*w));
+
+	(void)argc;
+	(void)argv;
+	*w = (struct waited){ self->state, ch_suspend(c, 100, on_ticks, w) };
+	return CH_AGAIN;
+}
+
 /* ---- life ---- */
 
 static int start(struct ch_self *self, const struct ch_self *prev)
@@ -300,8 +341,11 @@ static const struct ch_command commands[] = {
 	{ .name = "offline", .modes = CH_OFFLINE, .summary = "Run without the server alone", .fn = here },
 	{ .name = "twice", BOTH, .args = "NUMBER MS", .min_args = 2, .max_args = 2, .summary = "Ask a service", .fn = twice },
 	{ .name = "loops", BOTH, .summary = "Tell the loops", .fn = loops },
+	{ .name = "ticks", BOTH, .summary = "Tell the tasks by the clock", .fn = ticks },
 	{ .name = "deaf", BOTH, .summary = "Do not stop", .fn = deaf },
 };
+
+static const struct ch_cron crons[] = { { .name = "tick", .when = "2ms", .fn = on_tick } };
 
 static const struct ch_plugin plugin = {
 	.size = sizeof(struct ch_plugin),
@@ -311,7 +355,9 @@ static const struct ch_plugin plugin = {
 	.version = "0.1",
 	.summary = "Test: commands",
 	.conf_size = sizeof(struct t_command_conf),
+	.state_size = sizeof(struct t_command_state),
 	.options = CH_TABLE(options),
+	.crons = CH_TABLE(crons),
 	.commands = CH_TABLE(commands),
 	.start = start,
 	.stop = stop,

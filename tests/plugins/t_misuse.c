@@ -264,6 +264,7 @@ static int out(struct misuse *m)
 
 struct question { /* our own kind of question */
 	size_t size;
+	const char *iface;
 	bool wait;
 	ch_ticket ticket;
 };
@@ -282,7 +283,7 @@ static int on_call(struct ch_self *self, struct ch_ctx *c)
 	struct question *q = ch_call(c);
 
 	(void)self;
-	if (q->size != sizeof(*q) || !q->wait)
+	if (strcmp(q->iface, "misuse/1") || !q->wait)
 		return CH_OK;
 	q->ticket = ch_suspend(c, 10, on_passed, q);
 	return CH_AGAIN;
@@ -301,7 +302,7 @@ static struct question *question(struct misuse *m, bool wait)
 	struct question *q = ch_alloc(m->c, sizeof(*q));
 
 	if (q)
-		*q = (struct question){ sizeof(*q), wait, 0 };
+		*q = (struct question){ sizeof(*q), "misuse/1", wait, 0 };
 	return q;
 }
 

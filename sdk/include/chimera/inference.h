@@ -70,7 +70,7 @@ struct ch_inference_v1 {
 	              struct ch_inference_result *out, ch_ticket);
 	/* After a sink's AGAIN. */
 	void (*go_on)(const struct ch_svc *, struct ch_ctx *, struct ch_inference_result *out);
-	/* Gives up the call that fills *out: no more deltas, the ticket is resumed at once. Idempotent. */
+	/* Gives up the call that fills *out: no more deltas, the ticket is resumed at once. Idempotent; a sink may call it, too. */
 	void (*cancel)(const struct ch_svc *, struct ch_ctx *, struct ch_inference_result *out);
 };
 

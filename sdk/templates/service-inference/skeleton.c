@@ -120,9 +120,10 @@ static void on_time(void *data)
 	const char *p = call->text.p + call->sent;
 
 	call->sent += n;
-	if (n && call->sink.delta(call->c, call->sink.arg, p, n) == CH_AGAIN)
-		call->paused = true;
-	else if (call->sent < call->text.n)
+	call->paused = n && call->sink.delta(call->c, call->sink.arg, p, n) == CH_AGAIN;
+	if (call->out->call != call || call->paused)
+		return; /* cancelled by its own sink, or no more for now */
+	if (call->sent < call->text.n)
 		ch_timer_set(call->timer, 0); /* one a turn of the loop: a long answer must not hold up its neighbours */
 	else
 		finish(call);

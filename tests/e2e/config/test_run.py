@@ -15,7 +15,7 @@ import chimera as kit
 pytestmark = ctl.needs_ctl
 OK, REFUSED, USAGE, UNAVAILABLE, BROKEN, OSERR, CONFIG_ERROR, SIGNALLED = 0, 1, 64, 69, 70, 71, 78, 130
 CONFIG = {"t_service": {}, "t_command": {"service": "t_service"}, "t_command:other": {}}
-VERBS = ["echo", "slow", "refuse", "broken", "big", "flood", "live", "offline", "twice", "loops", "deaf"]
+VERBS = ["echo", "slow", "refuse", "broken", "big", "flood", "live", "offline", "twice", "loops", "ticks", "deaf"]
 
 
 class Running:
@@ -276,7 +276,8 @@ def test_a_live_command_needs_the_server(away):
 
 def test_only_what_is_needed_is_started_and_all_of_it_is_stopped(away, tmp_path):
     mine, other = str(tmp_path / "mine"), str(tmp_path / "other")
-    c = away({"t_service": {}, "t_command": {"service": "t_service", "mark": mine}, "t_command:other": {"mark": other}, "dryrun": {}, "ask": {}})
+    c = away({"t_service": {}, "t_command": {"service": "t_service", "mark": mine}, "t_command:other": {"mark": other}, "dryrun": {},
+              "ask": {}})
     with Running(c.path, "run", "t_command", "slow", tmp_path / "gate") as r:
         assert r.line() == "waiting\n"
         assert os.path.exists(mine) and not os.path.exists(other)
@@ -285,6 +286,11 @@ def test_only_what_is_needed_is_started_and_all_of_it_is_stopped(away, tmp_path)
         assert r.end() == (OK, "done\n", "")
     assert not os.path.exists(mine)
     assert go(c, "run", "t_command", "loops").stdout == "1 0\n"
+
+
+def test_tasks_by_the_clock_are_the_server_s_alone(server, away):
+    assert int(go(server, "run", "t_command", "ticks").stdout) > 3
+    assert go(away(), "run", "t_command", "ticks").stdout == "0\n"
 
 
 def test_a_dependency_that_is_bound_to_nothing_is_refused_by_the_command(away):

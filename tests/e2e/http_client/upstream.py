@@ -130,6 +130,10 @@ class Upstream:
 
     def close(self):
         self.go.set()
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)  # or accept() would take one more
+        except OSError:
+            pass
         self.sock.close()
         for c in self.conns:
             c.close()

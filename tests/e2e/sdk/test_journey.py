@@ -192,7 +192,12 @@ def see_backend(get, _ctl):
     assert (answer["backend"], answer["model"], answer["answer"]) == ("acme_x", "parrot", "You said: hello")
 
 
-SEE = {"hook": see_hook, "cron": see_cron, "command": see_command, "service:inference": see_backend}
+def see_store(get, ctl):
+    assert re.search(r"(?m)^acme_x +acme_x +0\.1\.0 +\S+ +kv/1 ", ctl("plugins", "--live"))
+    assert "acme_x_bytes " in get("/metrics").text
+
+
+SEE = {"hook": see_hook, "cron": see_cron, "command": see_command, "service:inference": see_backend, "service:kv": see_store}
 
 
 @pytest.mark.parametrize("kind", sorted(SEE))
