@@ -25,6 +25,16 @@ static const struct ch_option *copy_table(struct chi_mem *m, const struct ch_tab
 	return o;
 }
 
+/* Is an earlier option called the same, or do the two share bytes of the config struct? Options 0 to i - 1 are right in themselves. */
+static bool clashes(const struct ch_option *v, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (!strcmp(v[k].name, v[i].name) ||
+		    (v[k].offset < v[i].offset + chi_value_size(&v[i]) && v[i].offset < v[k].offset + chi_value_size(&v[k])))
+			return true;
+	return false;
+}
+
 bool chi_fill_describe(struct load *l, struct chi_sect *s)
 {
 	size_t conf_size = s->row ? s->desc->row_conf_size : s->desc->conf_size, i, size;
@@ -36,9 +46,9 @@ bool chi_fill_describe(struct load *l, struct chi_sect *s)
 		size = chi_value_size(&s->opts[i]);
 		if (!s->opts[i].name || !size || s->opts[i].offset > conf_size || conf_size - s->opts[i].offset < size ||
 		    (s->opts[i].type == CH_T_ENUM && (!s->opts[i].values || !s->opts[i].values[0])) ||
-		    ((s->opts[i].flags & CH_O_WATCH) && s->opts[i].type != CH_T_PATH)) {
+		    ((s->opts[i].flags & CH_O_WATCH) && s->opts[i].type != CH_T_PATH) || clashes(s->opts, i)) {
 			chi_report_add(l->report, CHI_R_ERROR, s->place, s->line,
-				"the plugin %s describes its option number %zu (%s) wrongly: rebuild it against this version's headers",
+				"the plugin %s describes its option number %zu (%s) wrongly: ask `chimera-plugin check` what is wrong",
 				s->plugin, i + 1, s->opts[i].name ? s->opts[i].name : "no name");
 			s->opts = NULL;
 			s->nopts = 0;

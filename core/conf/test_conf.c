@@ -383,7 +383,7 @@ static void an_include_that_includes_itself_is_an_error(void **state)
 
 static void includes_nest_eight_deep(void **state)
 {
-	char name[16], text[64];
+	char name[24], text[64];
 	int i;
 
 	(void)state;

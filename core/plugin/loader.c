@@ -44,6 +44,41 @@ static bool writable_by_others(const char *path, char *why, size_t cap)
 	return false;
 }
 
+/* What would be read past its end, or never. A plugin whose tables are right in themselves is judged by the config and chi_gen_build. */
+static bool tables_fit(const struct ch_plugin *p, const char *path, char *why, size_t cap)
+{
+	const struct {
+		const char *name;
+		const struct ch_table *t;
+		size_t row;
+	} tables[] = {
+		{ "options", &p->options, sizeof(struct ch_option) },     { "row_options", &p->row_options, sizeof(struct ch_option) },
+		{ "metrics", &p->metrics, sizeof(struct ch_metric) },     { "hooks", &p->hooks, sizeof(struct ch_hook) },
+		{ "taps", &p->taps, sizeof(struct ch_tap) },              { "routes", &p->routes, sizeof(struct ch_route) },
+		{ "provides", &p->provides, sizeof(struct ch_provide) },  { "checks", &p->checks, sizeof(struct ch_check) },
+		{ "crons", &p->crons, sizeof(struct ch_cron) },           { "commands", &p->commands, sizeof(struct ch_command) },
+		{ "seams", &p->seams, sizeof(struct ch_seam) },
+	};
+	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+		const struct ch_table *t = tables[i].t;
+		if (t->n && (!t->rows || t->row_size != tables[i].row)) {
+			snprintf(why, cap,
+				"the table of %s in %s has rows of %zu bytes%s and interface %u.%u has %zu: rebuild it with this chimera's headers",
+				tables[i].name, path, t->row_size, t->rows ? "" : " and no address", CH_ABI_MAJOR, CH_ABI_MINOR, tables[i].row);
+			return false;
+		}
+	}
+	for (size_t i = 0; i < p->provides.n; i++) {
+		const struct ch_provide *v = (const struct ch_provide *)p->provides.rows + i;
+		if (!v->iface || !v->vt || *(const size_t *)v->vt < sizeof(size_t)) {
+			snprintf(why, cap, "what %s provides as '%s' has no functions, or not its size in front: a bug in the plugin", path,
+			         v->iface ? v->iface : "");
+			return false;
+		}
+	}
+	return true;
+}
+
 static const struct ch_plugin *checked(const struct ch_plugin *p, const char *name, const char *path, char *why, size_t cap)
 {
 	if (!p)
@@ -59,7 +94,7 @@ static const struct ch_plugin *checked(const struct ch_plugin *p, const char *na
 			path, p->size, CH_ABI_MAJOR, CH_ABI_MINOR, sizeof *p);
 	else if (!p->name || strcmp(p->name, name))
 		snprintf(why, cap, "%s calls itself '%s': file and plugin must have one name", path, p->name ? p->name : "");
-	else
+	else if (tables_fit(p, path, why, cap))
 		return p;
 	return NULL;
 }

@@ -30,7 +30,7 @@ struct hc_transfer {
 	unsigned attempts;           /* times that libcurl began to send the request */
 	enum stage stage;
 	int line_status;             /* of the head that is coming */
-	bool blocked, stopped, ended, too_large, begun;
+	bool blocked, stopped, ended, too_large, begun, discard;
 	CURLcode code;
 	char errors[CURL_ERROR_SIZE];
 };
@@ -123,6 +123,8 @@ static size_t on_bytes(char *p, size_t size, size_t n, void *arg)
 	struct hc_transfer *t = arg;
 
 	n *= size;
+	if (t->discard)
+		return n;
 	if (t->in_n >= HOLD) {
 		t->stopped = true;
 		return CURL_WRITEFUNC_PAUSE;
@@ -444,7 +446,6 @@ void hc_h2_begin(struct hc_call *call)
 	t->job.easy = curl_easy_init();
 	t->job.done = on_done;
 	t->job.moved = on_moved;
-	hc_link_init(&t->job.moved_link);
 	if (!t->job.easy) {
 		hc_call_no_memory(call);
 		return;
@@ -471,12 +472,39 @@ void hc_h2_go_on(struct hc_call *call)
 	hc_host_put(h);
 }
 
+/*
+ * The stream was reset, but libcurl 7.88 keeps the frame that says so until it sends something else. Pausing another stream of the connection,
+ * and letting it go on, makes it send; if there is none the connection goes.
+ */
+static void push_reset(struct hc_hub *hub)
+{
+	if (!hub->jobs) {
+		hub->until = 0;
+		hc_pool_due(hub->pool, hub->pool->now);
+	}
+	for (struct hc_link *l = hub->all.next; l != &hub->all; l = l->next) {
+		struct hc_transfer *t = HC_OF(l, struct hc_transfer, job.link);
+
+		if (!t->begun || t->stopped || t->ended)
+			continue;
+		curl_easy_pause(t->job.easy, CURLPAUSE_RECV);
+		curl_easy_pause(t->job.easy, CURLPAUSE_CONT);
+	}
+}
+
 void hc_h2_end(struct hc_call *call)
 {
 	struct hc_transfer *t = call->transfer;
+	struct hc_hub *hub = t->job.hub;
 
 	call->transfer = NULL;
+	if (t->stopped) { /* libcurl 7.88 does not free what it holds of a stream that is removed while it is paused */
+		t->discard = true;
+		curl_easy_pause(t->job.easy, CURLPAUSE_CONT);
+	}
 	hc_hub_remove(&t->job);
+	if (hub && t->begun && !t->ended)
+		push_reset(hub);
 	curl_easy_cleanup(t->job.easy);
 	curl_slist_free_all(t->fields);
 	curl_slist_free_all(t->resolve);

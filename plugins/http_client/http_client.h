@@ -84,7 +84,8 @@ struct hc_job {
 	struct hc_hub *hub;          /* NULL: in none */
 	void (*done)(struct hc_job *, CURLcode);
 	void (*moved)(struct hc_job *); /* something has come for it; NULL: nothing to do */
-	struct hc_link moved_link;
+	struct hc_link link;         /* in hub->all */
+	struct hc_link moved_link;   /* in hub->moved */
 };
 
 struct hc_hub {
@@ -93,7 +94,7 @@ struct hc_hub {
 	struct hc_host *host;        /* whose HTTP/2 transfers it has; NULL: it has dials and TLS connections */
 	CURLM *multi;
 	struct ch_timer *timer;
-	struct hc_link moved;        /* jobs, see hc_hub_moved */
+	struct hc_link all, moved;   /* jobs; moved: see hc_hub_moved */
 	unsigned jobs;
 	int64_t until;               /* ch_now; how long it is kept without jobs */
 	bool closed;                 /* libcurl has given up a socket, see hub.c */

@@ -130,6 +130,7 @@ struct hc_hub *hc_hub_new(struct hc_pool *p, struct hc_host *h)
 	hub->pool = p;
 	hub->host = h;
 	hc_link_init(&hub->link);
+	hc_link_init(&hub->all);
 	hc_link_init(&hub->moved);
 	hub->timer = ch_timer(p->loop, on_time, hub);
 	hub->multi = hub->timer ? curl_multi_init() : NULL;
@@ -160,11 +161,12 @@ void hc_hub_free(struct hc_hub *hub)
 
 bool hc_hub_add(struct hc_hub *hub, struct hc_job *job)
 {
-	hc_link_init(&job->moved_link);
 	curl_easy_setopt(job->easy, CURLOPT_PRIVATE, job);
 	if (curl_multi_add_handle(hub->multi, job->easy) != CURLM_OK)
 		return false;
 	job->hub = hub;
+	hc_link_init(&job->moved_link);
+	hc_link_last(&hub->all, &job->link);
 	hub->jobs++;
 	return true;
 }
@@ -175,6 +177,7 @@ void hc_hub_remove(struct hc_job *job)
 
 	if (!hub)
 		return;
+	hc_unlink(&job->link);
 	hc_unlink(&job->moved_link);
 	curl_multi_remove_handle(hub->multi, job->easy);
 	job->hub = NULL;

@@ -356,7 +356,6 @@ struct hc_conn *hc_conn_new(struct hc_host *h, struct hc_call *call)
 	conn->fd = -1;
 	hc_link_init(&conn->link);
 	hc_link_init(&conn->host_link);
-	hc_link_init(&conn->job.moved_link);
 	h->nconns++;
 	h->refs++;
 	ch_add(hc_m(h->pool)->open, 1);

@@ -108,7 +108,7 @@ static void *look_through(void *data)
 static int on_looked(struct ch_ctx *c, void *data, int why, void *result)
 {
 	struct look *look = data;
-	struct ch_inference_call *call = ch_call(c);
+	struct ch_inference_call *call = ch_inference_call(c);
 
 	(void)result;
 	if (why == CH_GONE)
@@ -182,10 +182,14 @@ static bool add_policy(struct ch_ctx *c, struct ch_inference_args *args, const c
 static int on_call(struct ch_self *self, struct ch_ctx *c)
 {
 	const struct guard_conf *conf = self->conf;
-	struct ch_inference_call *call = ch_call(c);
-	struct budget *b = find_budget(self, call->args.model);
-	int64_t us = b ? wait_for_budget(b) : 0;
+	struct ch_inference_call *call = ch_inference_call(c);
+	struct budget *b;
+	int64_t us;
 
+	if (!call)
+		return CH_OK; /* a question to a service of another kind */
+	b = find_budget(self, call->args.model);
+	us = b ? wait_for_budget(b) : 0;
 	if (us)
 		return refuse(self, call, R_BUDGET, CH_E_RATE_LIMITED, us > 0 ? us / 1000 + 1 : 0, "This model's token budget is used up.");
 	*ch_slot(self, c) = b; /* for CALL_END, which may know the model by another name */
@@ -199,11 +203,11 @@ static int on_call(struct ch_self *self, struct ch_ctx *c)
 
 static int on_call_end(struct ch_self *self, struct ch_ctx *c)
 {
-	const struct ch_inference_call *call = ch_call(c);
+	const struct ch_inference_call *call = ch_inference_call(c);
 	struct budget *b = *ch_slot(self, c);
 
 	*ch_slot(self, c) = NULL; /* a ctx may ask again, and a hook before ours may answer then: CALL_END would come without our CALL */
-	if (!b)
+	if (!call || !b)
 		return CH_OK;
 	/* Also of an answer that failed or that nobody waited for: what was used was used. */
 	pthread_mutex_lock(&b->lock);

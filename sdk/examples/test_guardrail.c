@@ -57,7 +57,7 @@ static const struct ch_inference_v1 inference = { .size = sizeof(inference), .co
 static struct {
 	const struct ch_svc *svc;
 	const char *model, *text;
-	/* what came of it */
+	/* what came of it: */
 	bool over;
 	int why, code;
 	int64_t retry_after_ms;
@@ -89,7 +89,7 @@ static int question(struct ch_ctx *c, void *data)
 	(void)data;
 	if (!call || !m || !(call->out = ch_alloc(c, sizeof(*call->out)))) {
 		q.over = true;
-		return CH_DONE;
+		return ch_is_http(c) ? ch_refuse(c, CH_E_OVERLOADED, 0, "No memory.") : CH_DONE;
 	}
 	*m = (struct ch_message){ CH_STR("user"), { q.text, strlen(q.text) } };
 	call->size = sizeof(*call);
@@ -322,6 +322,7 @@ static void who_leaves_while_it_waits_asks_nobody(void **state)
 	(void)state;
 	write_file("x\n");
 	ch_test_offload(t, CH_TEST_MANUAL);
+	q.svc = ch_test_provided(t, "backend", "inference/1");
 	q.over = false;
 	a = ch_test_request(t, "GET", "/ask", NULL, NULL, 0);
 	ch_test_leave(a);

@@ -125,7 +125,7 @@ def generate(server, req, path, body, seconds, options, before=()):
     out = done.stdout.decode(errors="replace")
     found = re.search(r"^BENCH (.*)$", out, re.M)
     if done.returncode or not found:
-        raise Broken(f"the load on {server.name} failed: {out} {done.stderr.decode(errors='replace')}")
+        raise Broken(f"the load on {server.name} failed: {out} {done.stderr.decode(errors='replace').strip()}; {server.account()}")
     return json.loads(found[1])
 
 
@@ -137,7 +137,7 @@ def under_load(server, req, path, body, size, options, seconds=None, turns=50, w
     r = generate(server, req, path, body, seconds or options.seconds, options)
     cpu, wall = cpu_seconds(pids) - cpu, time.monotonic() - wall
     if r["bad"] or not r["requests"]:
-        raise Broken(f"{server.name}: {r['bad']} wrong answers of {r['requests']} requests to {path}")
+        raise Broken(f"{server.name}: {r['bad']} wrong answers of {r['requests']} requests to {path}; {server.account()}")
     if abs(r["bytes"] / r["requests"] / size - 1) > 0.01:
         raise Broken(f"{server.name}: {r['bytes'] / r['requests']:.1f} bytes an answer under load instead of {size}")
     return {"cpu": cpu / r["requests"] * 1e6, "rate": r["requests"] / r["duration_us"] * 1e6, "p50": r["p50_us"], "p99": r["p99_us"],

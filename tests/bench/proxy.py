@@ -84,7 +84,10 @@ def upstream_of(maker, body, tls, options):
     """On the load's CPUs: the proxy has its own for itself."""
     with maker.upstream(body, tls, cpus=options.load_cpus) as upstream:
         upstream.wait_listening()
-        yield upstream
+        try:
+            yield upstream
+        except Broken as e:
+            raise Broken(f"{e}; the upstream: {upstream.account()}") from None
 
 
 def relayed(server, req, want):

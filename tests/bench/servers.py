@@ -164,6 +164,11 @@ class Server:
     def log_tail(self):
         return self.log_path.read_text(errors="replace")[-600:].strip()
 
+    def account(self):
+        """What can be said of it when something went wrong."""
+        code = self.process.poll()
+        return f"it {'runs' if code is None else f'ended with {code}'}; its log ends: {self.log_tail() or 'empty'}"
+
     def ready_line(self):
         """chimerad's own account of its start: the fields of its `ready` line."""
         for line in self.log_path.read_text(errors="replace").splitlines():

@@ -42,7 +42,7 @@ class Nginx:
                     fastcgi_temp_path {self.path("f")}; uwsgi_temp_path {self.path("u")}; scgi_temp_path {self.path("s")};
                     server {{
                         listen 127.0.0.1:{self.port} ssl http2;
-                        ssl_certificate {cert}; ssl_certificate_key {key}; client_max_body_size 64m;
+                        ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3; client_max_body_size 64m;
                         {more}
                         location / {{
                             proxy_pass http://127.0.0.1:{upstream.port}; proxy_http_version 1.1; proxy_buffering off;

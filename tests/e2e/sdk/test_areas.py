@@ -66,7 +66,7 @@ def test_metrics_count_observe_and_are_capped(server):
         assert server.request("POST", f"/conf/id{i}", b"x" * n).status == 200
     assert server.request("POST", "/conf/more", b"x" * 101).status == 413
     assert server.metric("t_conf_requests_total") == 5 and server.metric("t_conf_last_bytes") == 7
-    assert {labels["le"]: v for n, labels, v in server.metrics() if n == "t_conf_body_bytes_bucket"} == {"10": 3, "100": 5, "+Inf": 5}
+    assert {labels["le"]: v for n, labels, v in server.metrics() if n == "t_conf_body_bytes_bucket"} == {"10.0": 3, "100.0": 5, "+Inf": 5}
     assert server.metric("t_conf_body_bytes_count") == 5 and server.metric("t_conf_body_bytes_sum") == 162
     names = {labels["name"] for n, labels, _ in server.metrics() if n == "t_conf_ids_total"}
     assert "other" in names and len(names) <= 4, "past max_series a value counts as other"
