@@ -390,8 +390,7 @@ static int host_resolve(struct ch_self *s, const char *host, struct ch_addrs *ou
 
 static struct ch_thread *host_thread(struct ch_self *s, const char *name, ch_fn fn, void *data)
 {
-	(void)s;
-	return chi_thread_new(name, fn, data);
+	return chi_thread_new(s, name, fn, data);
 }
 
 const struct ch_host chi_host = {

@@ -5,6 +5,8 @@
 #include "core/plugin/cron.h"
 #include "core/plugin/degraded.h"
 #include "core/plugin/host.h"
+#include "core/plugin/misuse.h"
+#include "core/plugin/thread.h"
 
 #include <stdio.h>
 
@@ -39,6 +41,16 @@ bool chi_gen_check(struct chi_gen *g, struct chi_report *report)
 	return chi_report_errors(report) == before;
 }
 
+/* It ought to have no thread any more. If it has, what that works with is kept for ever. */
+static void look_for_threads(struct chi_inst *i, const char *after)
+{
+	size_t n = chi_threads_of(&i->self);
+	if (!n)
+		return;
+	i->refs++;
+	chi_misuse(i->self.id, NULL, "%s left %zu of its threads: end each and call ch_thread_join; the instance's memory is kept", after, n);
+}
+
 bool chi_gen_start(struct chi_gen *g, struct chi_gen *prev, void (*step)(const char *name), char *why, size_t cap)
 {
 	for (size_t k = 0; k < g->ninsts; k++) {
@@ -50,6 +62,7 @@ bool chi_gen_start(struct chi_gen *g, struct chi_gen *prev, void (*step)(const c
 		step(name);
 		if (i->self.plugin->start && i->self.plugin->start(&i->self, was ? &was->self : NULL) != CH_OK) {
 			snprintf(why, cap, "[%s] did not start: see the lines above", i->self.id);
+			look_for_threads(i, "its start, which failed,");
 			chi_gen_stop(g);
 			return false;
 		}
@@ -111,6 +124,7 @@ bool chi_gen_stop(struct chi_gen *g)
 			i->self.plugin->stop(&i->self);
 		chi_degraded_forget(i);
 		i->started = false;
+		look_for_threads(i, "its stop");
 	}
 	return !awaited(g); /* stop, or a thread that it joined, may have begun one: it is dropped before the instance goes */
 }

@@ -146,10 +146,8 @@ static bool heed(struct hc_call *call, int rc)
 	if (rc == CH_AGAIN) {
 		call->paused = true;
 		call->phase_due = INT64_MAX;
-		if (call->went_on) {
-			hc_link_last(&call->pool->again, &call->again_link);
-			hc_pool_later(call->pool);
-		}
+		if (call->went_on)
+			hc_pool_again(call);
 	}
 	call->went_on = false;
 	return true;

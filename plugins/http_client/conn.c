@@ -221,18 +221,14 @@ static void read_on(struct hc_conn *conn)
 		if (!feed(conn, conn->pool->scratch, n) || !conn->tls)
 			return;
 	}
-	hc_unlink(&call->again_link);
-	hc_link_last(&conn->pool->again, &call->again_link);
-	hc_pool_later(conn->pool);
+	hc_pool_again(call);
 }
 
-/* Nobody waits for anything here: the server has closed, or said what nobody asked for. TLS has messages of its own. */
-static void look_idle(struct hc_conn *conn)
+bool hc_conn_is_quiet(struct hc_conn *conn)
 {
 	size_t n = 0;
 
-	if (receive(conn, &n) != GOT_NOTHING)
-		hc_conn_free(conn);
+	return receive(conn, &n) == GOT_NOTHING; /* TLS has messages of its own, which are no bytes */
 }
 
 static void on_event(void *data, int events)
@@ -240,10 +236,12 @@ static void on_event(void *data, int events)
 	struct hc_conn *conn = data;
 
 	hc_clock(conn->pool);
-	if (!conn->call)
-		look_idle(conn);
-	else if ((!(events & CH_WRITE) || flush(conn)) && (events & CH_READ))
+	if (!conn->call) { /* nobody waits for anything: the server has closed, or said what nobody asked for */
+		if (!hc_conn_is_quiet(conn))
+			hc_conn_free(conn);
+	} else if ((!(events & CH_WRITE) || flush(conn)) && (events & CH_READ)) {
 		read_on(conn);
+	}
 }
 
 bool hc_conn_watch(struct hc_conn *conn)

@@ -28,15 +28,10 @@ static void go_on(const struct ch_svc *svc, struct ch_ctx *c, struct ch_http_res
 
 	(void)svc;
 	(void)c;
-	if (!call)
-		return;
-	if (!call->paused) {
+	if (call && call->paused)
+		hc_pool_again(call);
+	else if (call)
 		call->went_on = call->in_sink;
-		return;
-	}
-	hc_unlink(&call->again_link);
-	hc_link_last(&call->pool->again, &call->again_link);
-	hc_pool_later(call->pool);
 }
 
 static void cancel(const struct ch_svc *svc, struct ch_ctx *c, struct ch_http_result *out)

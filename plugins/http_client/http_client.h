@@ -163,7 +163,7 @@ struct hc_conn {
 	struct curl_slist *resolve;
 	char *errors;                /* libcurl's text */
 	struct ch_watch *watch;
-	int64_t expires;             /* ch_now; of an idle one */
+	int64_t parked, expires;     /* ch_now; of an idle one: since when, until when */
 	int64_t keep_ms;             /* how long the server says it keeps it; 0: it does not say */
 	int fd;                      /* -1: not yet */
 	bool tls, used, blocked;
@@ -239,6 +239,8 @@ static inline int64_t hc_clock(struct hc_pool *p) { return p->now = ch_now(); }
 void hc_pool_due(struct hc_pool *p, int64_t due);
 /* pool->again and pool->serve are looked at at the end of this turn. */
 void hc_pool_later(struct hc_pool *p);
+/* The call goes on at the end of this turn. */
+void hc_pool_again(struct hc_call *call);
 /* Finds or makes it; one more reference. NULL: no memory. */
 struct hc_host *hc_host_get(struct hc_pool *p, const struct hc_url *u);
 void hc_host_put(struct hc_host *h);
@@ -290,6 +292,8 @@ void hc_dial_count(struct hc_call *call, int how);
 void hc_conn_use(struct hc_conn *conn, struct hc_call *call);
 /* Watches the connection's descriptor, for as long as it lives. False: no memory. */
 bool hc_conn_watch(struct hc_conn *conn);
+/* Has an idle connection's server neither closed it nor sent anything? */
+bool hc_conn_is_quiet(struct hc_conn *conn);
 /* After a pause: reads on. */
 void hc_conn_go_on(struct hc_conn *conn);
 

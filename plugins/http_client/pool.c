@@ -13,6 +13,8 @@
 
 #include "http_client.h"
 
+#define QUIET 50000 /* microseconds that a connection is idle before it is looked at once more when it is taken */
+
 size_t hc_share(const struct hc_pool *p, enum hc_setting s)
 {
 	size_t total = (size_t)hc_set(p, s), n = hc_state(p)->loops, i = ch_loop_index(p->loop);
@@ -212,7 +214,7 @@ static struct hc_conn *take(struct hc_host *h)
 	while (hc_linked(&h->idle)) {
 		struct hc_conn *conn = HC_OF(h->idle.next, struct hc_conn, host_link);
 
-		if (conn->expires <= h->pool->now) {
+		if (conn->expires <= h->pool->now || (h->pool->now - conn->parked > QUIET && !hc_conn_is_quiet(conn))) {
 			hc_conn_free(conn);
 			continue;
 		}
@@ -341,6 +343,13 @@ void hc_pool_later(struct hc_pool *p)
 	ch_turn_end(p->loop, on_turn_end, p);
 }
 
+void hc_pool_again(struct hc_call *call)
+{
+	hc_unlink(&call->again_link);
+	hc_link_last(&call->pool->again, &call->again_link);
+	hc_pool_later(call->pool);
+}
+
 /* ---- connections ---- */
 
 struct hc_conn *hc_conn_new(struct hc_host *h, struct hc_call *call)
@@ -399,6 +408,7 @@ void hc_conn_park(struct hc_conn *conn, int64_t ms)
 		hc_conn_free(conn);
 		return;
 	}
+	conn->parked = p->now;
 	conn->expires = p->now + ms * 1000;
 	hc_link_after(&conn->host->idle, &conn->host_link);
 	hc_link_last(&p->idle, &conn->link);

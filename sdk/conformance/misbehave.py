@@ -220,7 +220,6 @@ async def chunked(p, r, n, k):
 @on("/split/N")
 async def split(p, r, n):
     """A chunked answer of N bytes that arrives byte by byte."""
-    p.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for byte in head("Transfer-Encoding: chunked", "X-Split: yes") + chunk(body(int(n))) + b"0\r\n\r\n":
         await p.send(bytes((byte,)))
         await asyncio.sleep(0)
@@ -478,6 +477,7 @@ class Port:
         if kind == "hole":
             self.fill(host)
         elif kind != "refuse":
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit these
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # small: what waits in the kernel hides what the client does
                 self.sock.setsockopt(socket.SOL_SOCKET, option, 1 << 16)
             self.sock.listen(1024)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * b_curl.c - for tests/bench alone: what b_proxy.c's /whole does, by transfers of libcurl's instead of http/1: POST /multi. An easy handle per request,
- * set up once and kept in a pool, on a multi handle that is driven by the loop's watches and timers.
+ * b_curl.c - for tests/bench alone: what b_proxy.c's /whole does, by transfers of libcurl's instead of http/1: POST /multi. An easy handle
+ * per request, set up once and kept in a pool, on a multi handle that is driven by the loop's watches and timers.
  *
- * Threads and ownership: a hub and its transfers belong to one loop. A transfer is in use from the request until its answer was copied, or the
- * client left; a watch belongs to curl's socket and is freed when curl says REMOVE.
+ * Threads and ownership: a hub and its transfers belong to one loop. A transfer is in use from the request until its answer was copied, or
+ * the client left; a watch belongs to curl's socket and is freed when curl says REMOVE.
  */
 #include <stdlib.h>
 

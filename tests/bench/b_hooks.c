@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * b_hooks.c - for tests/bench alone: HOOKS hooks in one phase that do nothing. NAME is the plugin's; both come from the compiler's command line,
- * since no option can change how many rows a table has.
+ * b_hooks.c - for tests/bench alone: HOOKS hooks in one phase that do nothing. NAME is the plugin's; both come from the compiler's command
+ * line, since no option can change how many rows a table has.
  */
 #include <chimera/plugin.h>
 

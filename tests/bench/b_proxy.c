@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * b_proxy.c - for tests/bench alone: sends a request's body on to `url` by http/1 and relays the answer: POST /whole when all of it is there, POST
- * /parts piece by piece.
+ * b_proxy.c - for tests/bench alone: sends a request's body on to `url` by http/1 and relays the answer: POST /whole when all of it is
+ * there, POST /parts piece by piece.
  *
  * Threads and ownership: a relay lies in its ctx's arena, which lives until the provider has resumed the ticket.
  */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * b_suspend.c - for tests/bench alone: routes that suspend and are resumed `times` times before they answer: at the end of the turn (/turn), by
- * a function posted to their own loop (/post), from a thread of the pool (/offload); /none answers at once.
+ * b_suspend.c - for tests/bench alone: routes that suspend and are resumed `times` times before they answer: at the end of the turn
+ * (/turn), by a function posted to their own loop (/post), from a thread of the pool (/offload); /none answers at once.
  *
- * Threads and ownership: a trip lies in its ctx's arena. Whoever has its ticket resumes it exactly once, also when the client left before, and
- * until then the host keeps the arena.
+ * Threads and ownership: a trip lies in its ctx's arena. Whoever has its ticket resumes it exactly once, also when the client left before,
+ * and until then the host keeps the arena.
  */
 #include <chimera/plugin.h>
 
@@ -103,7 +103,8 @@ static const struct ch_option options[] = {
 };
 
 #define ROUTE(path, func) \
-	{ .method = "GET", .pattern = path, .cls = CH_PUBLIC, .body = CH_BODY_NONE, .fn = func, .response_type = "text/plain", .summary = "Round trips" }
+	{ .method = "GET", .pattern = path, .cls = CH_PUBLIC, .body = CH_BODY_NONE, .fn = func, .response_type = "text/plain", \
+	  .summary = "Round trips" }
 
 static const struct ch_route routes[] = {
 	ROUTE("/none", get_none), ROUTE("/turn", get_turn), ROUTE("/post", get_post), ROUTE("/offload", get_offload),

@@ -68,7 +68,8 @@ def suspend_part(maker, options):
 
     got = in_turn(paths, options.rounds, measure)
     rows = [Row(part, what, "ns", price(got[path], got["/none"], n)) for path, (what, n) in TIMES.items()]
-    counts = {path: count(lambda path=path, **how: make(path, **how), request(path), f"suspend-{path[1:]}", path, None, options) for path in paths}
+    bound = lambda path: lambda **how: make(path, **how)
+    counts = {path: count(bound(path), request(path), f"suspend-{path[1:]}", path, None, options) for path in paths}
     if counts["/none"] is not None:
         rows += [Row(part, f"instructions, {what}", "", [(counts[path] - counts["/none"]) / n]) for path, (what, n) in TIMES.items()]
     return rows

@@ -146,8 +146,8 @@ def under_load(server, req, path, body, size, options, seconds=None, turns=50, w
 
 def calm_rounds(columns):
     """
-    All rounds, those of them that were calm, and a note about them. A round in which a server had to share its CPU, or to wait for its load, tells
-    about CPU time, but nothing about time on the clock.
+    All rounds, those of them that were calm, and a note about them. A round in which a server had to share its CPU, or to wait for its
+    load, tells about CPU time, but nothing about time on the clock.
     """
     every = range(len(columns[0]))
     calm = [i for i in every if all(column[i]["busy"] >= CALM for column in columns)]

@@ -116,7 +116,8 @@ def scheme(maker, tls, kinds, missing, options):
             return under_load(server, req, PATHS[kind], body, size, options, options.short, options.turns, want)
 
     got = in_turn(kinds, options.rounds, measure)
-    return [*(cpu_row(part, kind, got, missing) for kind in NAMES), *clock_rows(part, got), *counts(maker, text, body, tls, kinds, part, options)]
+    rows = [cpu_row(part, kind, got, missing) for kind in NAMES]
+    return rows + clock_rows(part, got) + counts(maker, text, body, tls, kinds, part, options)
 
 
 def cpu_row(part, kind, got, missing):

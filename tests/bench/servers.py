@@ -208,7 +208,8 @@ class Server:
 
 def compile_c(name, out, *flags, libs=()):
     cc = os.environ.get("CC", "cc").split()
-    done = subprocess.run([*cc, "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", *flags, "-o", out, SOURCE / "tests/bench" / name, *libs],
+    source = SOURCE / "tests/bench" / name
+    done = subprocess.run([*cc, "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", *flags, "-o", out, source, *libs],
                           capture_output=True, text=True, timeout=60)
     if done.returncode:
         raise Broken(f"{name} does not compile: {done.stderr}")
@@ -225,7 +226,8 @@ class Authority:
         ca_key = pathlib.Path(folder) / "ca-key.pem"
         self._openssl("req", "-x509", *kind, "-subj", "/CN=bench", "-keyout", ca_key, "-out", self.ca)
         self._openssl("req", "-x509", *kind, "-subj", f"/CN={self.NAME}", "-addext", f"subjectAltName=DNS:{self.NAME},IP:127.0.0.1",
-                      "-addext", "basicConstraints=critical,CA:FALSE", "-CA", self.ca, "-CAkey", ca_key, "-keyout", self.key, "-out", self.cert)
+                      "-addext", "basicConstraints=critical,CA:FALSE", "-CA", self.ca, "-CAkey", ca_key, "-keyout", self.key,
+                      "-out", self.cert)
 
     @staticmethod
     def _openssl(*args):
@@ -257,8 +259,8 @@ class Maker:
     def plugin(self, name, source=None, flags=(), libs=()):
         """Compiles a plugin of tests/bench into the plugin folder."""
         if not self.has(name):
-            compile_c(source or f"{name}.c", self.plugins / f"{name}.so", f"-I{SOURCE}/sdk/include", "-fPIC", "-shared", "-fvisibility=hidden",
-                      *flags, libs=libs)
+            compile_c(source or f"{name}.c", self.plugins / f"{name}.so", f"-I{SOURCE}/sdk/include", "-fPIC", "-shared",
+                      "-fvisibility=hidden", *flags, libs=libs)
 
     def chimera(self, sections, **how):
         port = free_port()
@@ -290,10 +292,12 @@ class Maker:
 
     def upstream(self, body, tls=None, **how):
         """
-        What a proxy asks: it answers everything with this JSON. `tls`: see Authority. No session is resumed, so that all handshakes cost the same: they are
-        not what is measured, but counts of instructions have them in.
+        What a proxy asks: it answers everything with this JSON. `tls`: see Authority. No session is resumed, so that all handshakes cost
+        the same: they are not what is measured, but counts of instructions have them in.
         """
-        http = f"ssl_certificate {tls.cert};\nssl_certificate_key {tls.key};\nssl_protocols TLSv1.3;\nssl_session_tickets off;\n" if tls else ""
+        http = ""
+        if tls:
+            http = f"ssl_certificate {tls.cert};\nssl_certificate_key {tls.key};\nssl_protocols TLSv1.3;\nssl_session_tickets off;\n"
         return self.nginx(f"default_type application/json; return 200 '{body}';", " ssl" if tls else "", http, **how)
 
     def nginx_proxy(self, port, tls=None, **how):
@@ -301,8 +305,8 @@ class Maker:
         http = f"upstream up {{ server 127.0.0.1:{port}; keepalive 64; keepalive_requests 100000000; }}\n"
         location = f"proxy_pass {'https' if tls else 'http'}://up; proxy_http_version 1.1; proxy_set_header Connection \"\";"
         if tls:
-            http += f"proxy_ssl_trusted_certificate {tls.ca};\nproxy_ssl_verify on;\nproxy_ssl_name {tls.NAME};\nproxy_ssl_server_name on;\n" \
-                    "proxy_ssl_protocols TLSv1.3;\n"
+            http += (f"proxy_ssl_trusted_certificate {tls.ca};\nproxy_ssl_verify on;\nproxy_ssl_name {tls.NAME};\n"
+                     "proxy_ssl_server_name on;\nproxy_ssl_protocols TLSv1.3;\n")
         return self.nginx(location, http=http, **how)
 
     def _how(self, how):

@@ -9,6 +9,9 @@
  * Content-Encoding (it asks for identity; an answer that is encoded all the same is CH_HTTP_INVALID), repeat a request by itself, but for
  * one that found its reused connection closed before a byte of an answer came, and whose method is idempotent or of which no byte was
  * sent.
+ *
+ * An answer that comes before all of the request was sent (413) is an answer; its connection is not kept. What RFC 9112 lets a client repair
+ * in an answer may be repaired or be CH_HTTP_INVALID; a value never holds CR, LF or NUL either way.
  */
 #ifndef CHIMERA_HTTP_H
 #define CHIMERA_HTTP_H
@@ -36,9 +39,9 @@ struct ch_http_args {
 	const struct ch_http_field *fields;
 	size_t nfields;
 	struct ch_str body;               /* n 0: none, with "Content-Length: 0" for POST, PUT and PATCH */
-	/* Milliseconds; 0: the provider's own. The ctx's deadline holds beside them. */
+	/* Milliseconds; 0 or less: the provider's own. The ctx's deadline holds beside them. */
 	int64_t connect_timeout_ms;       /* name, connection and TLS together, waiting for a place in the pool included */
-	int64_t first_byte_timeout_ms;    /* from the last byte sent to the head of the answer */
+	int64_t first_byte_timeout_ms;    /* from the last byte sent to the whole head; how long the server may take no more of the request */
 	int64_t idle_timeout_ms;          /* between two bytes of the body; does not run while the sink has said AGAIN */
 	int64_t total_timeout_ms;
 	uint64_t max_body;                /* bytes of the answer's body; 0: the provider's own */
@@ -47,15 +50,15 @@ struct ch_http_args {
 enum ch_http_error {                      /* only ever appended to */
 	CH_HTTP_OK = 0,
 	CH_HTTP_BAD_REQUEST,              /* the args are wrong: a bug of the caller, or a URL from a config */
-	CH_HTTP_BLOCKED,                  /* the address is one that must not be reached: link-local, or not http(s) */
+	CH_HTTP_BLOCKED,                  /* what must not be reached: a link-local address, a scheme other than http and https */
 	CH_HTTP_BUSY,                     /* no place in the pool, or the pool for names is full */
 	CH_HTTP_RESOLVE,                  /* no such name */
 	CH_HTTP_CONNECT,                  /* refused, unreachable */
-	CH_HTTP_TLS,                      /* handshake or certificate */
-	CH_HTTP_TIMEOUT_CONNECT, CH_HTTP_TIMEOUT_FIRST_BYTE, CH_HTTP_TIMEOUT_IDLE, CH_HTTP_TIMEOUT_TOTAL,
-	CH_HTTP_CLOSED,                   /* reset or closed before the answer was whole */
+	CH_HTTP_TLS,                      /* handshake, also one that the server ends by closing, or certificate */
+	CH_HTTP_TIMEOUT_CONNECT, CH_HTTP_TIMEOUT_FIRST_BYTE, CH_HTTP_TIMEOUT_IDLE, CH_HTTP_TIMEOUT_TOTAL, /* or the ctx's deadline */
+	CH_HTTP_CLOSED,                   /* reset or closed before the answer was whole; with TLS also a body that ends without close_notify */
 	CH_HTTP_INVALID,                  /* what came is no valid HTTP */
-	CH_HTTP_TOO_LARGE,                /* head, line or body over its cap */
+	CH_HTTP_TOO_LARGE,                /* head, line or body over its cap, or a gathered body over the ctx's memory */
 	CH_HTTP_CANCELLED
 };
 
@@ -70,12 +73,12 @@ struct ch_http_result {
 	int status;                       /* 0: no head came */
 	const struct ch_http_field *fields; /* of the head, as they came, in order; no trailers, no 1xx */
 	size_t nfields;
-	struct ch_str body;               /* without a sink: the whole body; else empty */
+	struct ch_str body;               /* without a sink: the whole body, empty with an error; else empty */
 	uint64_t body_bytes;              /* of the body, delivered so far */
 	bool sent;                        /* a byte of the request may have reached the server */
-	bool reused;                      /* over a connection that was there */
+	bool reused;                      /* over a connection that was there; false after a repeat */
 	int version;                      /* 10, 11, 20 */
-	int64_t connected, first_byte, ended; /* ch_now; 0: did not come to it */
+	int64_t connected, first_byte, ended; /* ch_now; 0: did not come to it; `connected` of a reused one: when the call got it */
 	void *call;                       /* the provider's own, as long as the call runs: how go_on and cancel find it */
 };
 
@@ -101,11 +104,11 @@ struct ch_http_v1 {
 	 */
 	int (*request)(const struct ch_svc *, struct ch_ctx *, const struct ch_http_args *, const struct ch_http_sink *sink,
 	               struct ch_http_result *out, ch_ticket);
-	/* After a sink's AGAIN. Bytes that wait are delivered at the end of the turn. */
+	/* After a sink's AGAIN, or inside it to take it back; else nothing. Bytes that wait are delivered at the end of the turn. */
 	void (*go_on)(const struct ch_svc *, struct ch_ctx *, struct ch_http_result *out);
 	/*
 	 * Gives up the call that fills *out: no more events, CH_HTTP_CANCELLED, the ticket is resumed and the connection closed within
-	 * this turn of the loop. Idempotent; nothing when the call has ended.
+	 * this turn of the loop. Idempotent; nothing when the call has ended. Inside a sink's function: when that has returned.
 	 */
 	void (*cancel)(const struct ch_svc *, struct ch_ctx *, struct ch_http_result *out);
 };

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -24,7 +25,7 @@ class Running:
     def __init__(self, path, *args, stdout=subprocess.PIPE):
         # pylint: disable-next=consider-using-with
         self.process = subprocess.Popen([kit.CHIMERACTL, "-c", path, *map(str, args)], stdin=subprocess.DEVNULL, stdout=stdout,
-                                        stderr=subprocess.PIPE, env=kit.clean_environment())
+                                        stderr=subprocess.PIPE, env=kit.clean_environment(), bufsize=0)
 
     def __enter__(self):
         return self
@@ -34,6 +35,7 @@ class Running:
         self.process.communicate()
 
     def line(self):
+        assert select.select([self.process.stdout], [], [], kit.DEADLINE)[0], "waited in vain for a line"
         return self.process.stdout.readline().decode()
 
     def end(self):
