@@ -131,33 +131,6 @@ static int fail(int code, const char *why)
 	return code;
 }
 
-/* The folder of our data, with its parents: a fresh checkout boots without a mkdir. */
-static bool make_state_dir(const struct chi_server_conf *s, char *why, size_t cap)
-{
-	const char *path = s->state_dir;
-	const struct passwd *pw = *s->user && geteuid() == 0 ? getpwnam(s->user) : NULL;
-	char part[PATH_MAX];
-	size_t n = strlen(path);
-	if (n >= sizeof part)
-		n = sizeof part - 1;
-	for (size_t i = 1; i <= n; i++) {
-		if (path[i] != '/' && i != n)
-			continue;
-		memcpy(part, path, i);
-		part[i] = 0;
-		if (mkdir(part, i == n ? 0750 : 0755) && errno != EEXIST) {
-			snprintf(why, cap, "state_dir cannot be made: %.400s: %s; make it, or name another folder", part, strerror(errno));
-			return false;
-		}
-	}
-	struct stat st;
-	if (pw && !stat(path, &st) && st.st_uid == 0 && chown(path, pw->pw_uid, pw->pw_gid)) {
-		snprintf(why, cap, "state_dir cannot be given to user '%s': %s", s->user, strerror(errno));
-		return false;
-	}
-	return true;
-}
-
 static int start_loops(struct chi_gen *g, char *why, size_t cap)
 {
 	const struct chi_conf *conf = g->conf;
@@ -203,7 +176,7 @@ int chi_boot(void)
 	chi_daemon.state_dir = strdup(conf->server->state_dir);
 	chi_daemon.step_timeout = conf->server->startup_step_timeout;
 	chi_step("state_dir");
-	if (!make_state_dir(conf->server, why, sizeof why)) {
+	if (!chi_state_dir_make(conf->server, why, sizeof why)) {
 		chi_report_free(report);
 		chi_gen_free(g);
 		return fail(CHI_EXIT_UNAVAILABLE, why);

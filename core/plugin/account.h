@@ -7,7 +7,7 @@
 
 /* Resolves the series of a hook; boot thread. */
 void chi_account_init(struct chi_hook *h);
-/* Around every call into a hook, also when it goes on after a suspension. Each 64th call is timed. */
+/* Around every call into a hook, also when it goes on after a suspension. Each 61st call is timed. */
 void chi_account_enter(struct ch_ctx *c, const struct chi_hook *h);
 void chi_account_again(struct ch_ctx *c, const struct chi_hook *h); /* it runs on, and was counted before */
 void chi_account_leave(struct ch_ctx *c, const struct chi_hook *h);

@@ -5,6 +5,7 @@
 #include "core/log/log.h"
 #include "core/metrics/metrics.h"
 #include "core/plugin/account.h"
+#include "core/plugin/command.h"
 #include "core/plugin/cron.h"
 #include "core/plugin/host.h"
 #include "core/plugin/control.h"
@@ -144,6 +145,7 @@ struct chi_inst *chi_inst_new(struct chi_build *b, struct chi_conf_inst *conf)
 			chi_build_error(b, i, NULL, NULL, "its metric %zu is refused: %s", k, err);
 	}
 	chi_crons_new(b, i);
+	chi_commands_check(b, i);
 	return i;
 }
 

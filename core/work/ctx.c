@@ -74,7 +74,7 @@ void chi_ctx_leave(struct ch_ctx *c, const struct chi_hook *hook)
 int chi_ctx_broken(struct ch_ctx *c, const struct chi_hook *hook, const char *what)
 {
 	chi_account_error(hook);
-	chi_misuse(hook->inst->self.id, c, "its %s hook %s: the request ends with 500", hook->phase, what);
+	chi_misuse(hook->inst->self.id, c, "its %s hook %s%s", hook->phase, what, c->req ? ": the request ends with 500" : "");
 	return CH_ERROR;
 }
 

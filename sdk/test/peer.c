@@ -163,12 +163,14 @@ static bool read_head(struct chi_answer *a)
 	struct chi_peer *p = a->peer;
 	while (!a->head) {
 		a->parsed = (struct ch_h1_head){ .fields = a->fields, .fields_cap = FIELDS };
-		const char *at = p->got + a->at;
-		enum ch_h1_rc rc = p->ngot > a->at ? ch_h1_parse_response(&a->parsed, &limits, a->method, at, p->ngot - a->at) : CH_H1_MORE;
+		enum ch_h1_rc rc = CH_H1_MORE;
+		if (p->ngot > a->at)
+			rc = ch_h1_parse_response(&a->parsed, &limits, a->method, p->got + a->at, p->ngot - a->at);
 		if (rc == CH_H1_ERROR)
 			chi_test_fail("the server's answer is no HTTP: %s", a->parsed.error);
 		if (rc != CH_H1_DONE)
 			return false;
+		const char *at = p->got + a->at;
 		a->at += a->parsed.head_len;
 		if (a->parsed.status < 200) {
 			a->pub.continued = a->pub.continued || a->parsed.status == 100;

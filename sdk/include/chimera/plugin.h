@@ -439,7 +439,11 @@ static inline void ch_span_note(struct ch_ctx *c, unsigned span, const char *key
 	ch_host_->span_note(c, span, key, value);
 }
 static inline void ch_span_end(struct ch_ctx *c, unsigned span, bool ok) { ch_host_->span_end(c, span, ok); }
-/* In a command: text for whoever typed it. OK; DONE: nobody reads any more; ERROR: not a command. Since 0.2 */
+/*
+ * In a command: UTF-8 text, whole characters in each call, for whoever typed it. OK; AGAIN, only after ch_on_writable: taken, but more than
+ * stream_high bytes wait, go on when that calls; DONE: nobody reads any more, or 8 MiB waited unread; ERROR: not a command. Offline it waits
+ * for the reader. Since 0.2
+ */
 CH_PRINTF_(2, 3) static inline int ch_out(struct ch_ctx *c, const char *fmt, ...)
 {
 	va_list ap;
@@ -527,7 +531,7 @@ static inline int ch_write(struct ch_ctx *c, const void *p, size_t n, ch_fn rele
 }
 static inline int ch_end(struct ch_ctx *c) { return ch_host_->end(c); }
 static inline void ch_abort(struct ch_ctx *c) { ch_host_->abort_(c); }
-/* fn(data) each time the waiting bytes fall to stream_low; one function a ctx, NULL takes it away. */
+/* fn(data) each time the waiting bytes fall to stream_low; one function a ctx, NULL takes it away; in a command, too. */
 static inline void ch_on_writable(struct ch_ctx *c, ch_fn fn, void *data) { ch_host_->on_writable(c, fn, data); }
 
 /* ---- loops ---- */

@@ -251,6 +251,8 @@ def test_a_so_that_is_replaced_under_the_running_server_is_not_taken_before_a_re
         with kit.Connection(c.address("control")) as s:
             assert s.ask("POST", "/control/reload").json()["result"] == "ok"
         assert c.get("/version").body == b"one", "the code that was loaded goes on"
+    (line,) = c.said("t_version.so was replaced since it was loaded", plugin="t_version", lvl="warn")
+    assert "a restart takes the new one" in line["msg"], "said once, not at each reload"
     c.stop()
     c.start()
     assert c.get("/version").body == b"two"
