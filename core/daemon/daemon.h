@@ -91,6 +91,8 @@ void chi_loops_listen_stop(void);        /* listeners close, idle connections to
 size_t chi_loops_busy(void);             /* connections that are still open */
 void chi_loops_empty(void);              /* no connection is left, and the loops let go of their generation */
 void chi_loops_stop(void);               /* ends the loops and joins their threads */
+/* Main thread: names who blocks the house loop, which watches all others. */
+void chi_loops_watch_house(void);
 unsigned chi_loops_stalled(void);
 double chi_loops_lag(void);
 bool chi_loops_add_listener(int fd, unsigned loop, int cls, bool is_unix, bool inherited);

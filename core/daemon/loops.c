@@ -11,18 +11,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PING_MS 500
-#define STALL_US 1000000 /* a turn that takes longer is a stall, named in the log */
+#define PING_MS 250
+#define NAME_US 500000   /* whoever takes longer is named: within a second, whenever the next look is */
+#define STALL_US 1000000 /* a turn that takes longer is a stall */
 
 static pthread_t threads[CHI_MAX_LOOPS];
 static struct beat {
 	struct chi_msg msg;
 	_Atomic int64_t sent;     /* 0: none is out */
-	bool told;                /* the stall was logged */
+	bool told;                /* who holds it up was named */
 	unsigned lag_series;
 } beats[CHI_MAX_LOOPS];
 static struct ch_timer ping_timer;
 static unsigned stalled_series;
+static const struct ch_metric blocked = { .name = "chimera_loop_blocked_total",
+	.kind = CH_COUNTER,
+	.labels = { { "plugin", CH_L_HOST, NULL } },
+	.help = "Turns of a worker loop that a plugin held up for more than half a second" };
 static int64_t watchdog_at, beat_due;
 static atomic_uint stalled;
 
@@ -35,26 +40,42 @@ static void on_ping(struct ch_loop *l, struct chi_msg *m)
 	atomic_store(&b->sent, 0);
 }
 
+static void name_blocker(struct ch_loop *l, int64_t took)
+{
+	const char *plugin = atomic_load_explicit(&l->busy_plugin, memory_order_relaxed);
+	const char *hook = atomic_load_explicit(&l->busy_hook, memory_order_relaxed);
+	char err[200];
+	chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = plugin },
+		"%s has been blocked for %.1f s by %s%s%s: its requests wait; no hook may block, use ch_offload", l->name, (double)took / 1e6,
+		plugin ? plugin : "the core", plugin ? "'s hook " : "", plugin && hook ? hook : "");
+	chi_metrics_add(chi_metrics_series(chi_metrics_family(&blocked, err, sizeof err), (const char *const[]){ plugin ? plugin : "other" }), 1);
+}
+
 static void look_at(struct ch_loop *l, struct beat *b, int64_t now)
 {
 	int64_t sent = atomic_load(&b->sent), since = atomic_load_explicit(&l->busy_since, memory_order_relaxed);
 	if (sent && now - sent > atomic_load_explicit(&l->lag, memory_order_relaxed))
 		atomic_store_explicit(&l->lag, now - sent, memory_order_relaxed);
 	chi_metrics_set(b->lag_series, (double)atomic_load_explicit(&l->lag, memory_order_relaxed) / 1e6);
-	bool late = since && now - since > STALL_US;
-	if (late && !b->told) {
-		const char *plugin = atomic_load_explicit(&l->busy_plugin, memory_order_relaxed);
-		const char *hook = atomic_load_explicit(&l->busy_hook, memory_order_relaxed);
-		chi_log(CH_ERR, &(struct chi_log_fields){ .plugin = plugin },
-			"%s has been blocked for %.1f s by %s%s%s: its requests wait; no hook may block, use ch_offload", l->name,
-			(double)(now - since) / 1e6, plugin ? plugin : "the core", plugin ? "'s hook " : "", plugin && hook ? hook : "");
-	}
-	b->told = late;
-	atomic_fetch_add(&stalled, late);
+	int64_t took = since ? now - since : 0;
+	if (took > NAME_US && !b->told)
+		name_blocker(l, took);
+	b->told = took > NAME_US;
+	atomic_fetch_add(&stalled, took > STALL_US);
 	if (!sent) {
 		atomic_store(&b->sent, now);
 		chi_loop_send(l, &b->msg);
 	}
+}
+
+void chi_loops_watch_house(void)
+{
+	static bool told;
+	struct ch_loop *house = atomic_load(&chi_daemon.ready) ? chi_around.loops[chi_around.nloops - 1] : NULL;
+	int64_t since = house ? atomic_load_explicit(&house->busy_since, memory_order_relaxed) : 0, took = since ? chi_clock() - since : 0;
+	if (took > NAME_US && !told)
+		name_blocker(house, took);
+	told = took > NAME_US;
 }
 
 static void on_beat(void *data)

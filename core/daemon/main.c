@@ -228,7 +228,7 @@ static int64_t watch_interval(void)
 static int idle_ms(void)
 {
 	int64_t ms = watch_interval();
-	return ms && ms < 1000 ? (int)ms : 1000;
+	return ms && ms < 500 ? (int)ms : 500;
 }
 
 static bool watch_due(void)
@@ -291,6 +291,7 @@ static int serve(int signals)
 			on_signal((int)si.ssi_signo, &p);
 		while (!eventfd_read(chi_daemon.wake, &n))
 			;
+		chi_loops_watch_house();
 		p.reload |= chi_reload_wanted();
 		if (p.stop && p.reload)
 			chi_reload_never();

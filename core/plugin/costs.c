@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STALL_US 1000000 /* as in loops.c: a turn that takes longer is a stall */
+#define STALL_US 500000 /* as in loops.c: whoever takes longer is named */
 
 struct cost { /* one instance and hook */
 	char *id;
@@ -99,7 +99,7 @@ static void number_or_null(struct ch_jw *w, const char *key, bool known, double 
 		ch_jw_null(w);
 }
 
-/* Loops that this hook has held up for more than a second. The name is compared by its address: its instance may be gone by now. */
+/* Loops that this hook has held up for more than half a second. The name is compared by its address: its instance may be gone by now. */
 static void write_stalled(struct ch_jw *w, const struct chi_inst *i, const char *hook)
 {
 	int64_t now = chi_clock();

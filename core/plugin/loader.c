@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/plugin/loader.h"
 
+#include "core/log/log.h"
 #include "core/plugin/host.h"
 
 #include <dirent.h>
@@ -15,6 +16,7 @@
 struct loaded {
 	struct loaded *next;
 	const struct ch_plugin *plugin;
+	struct stat file; /* as it was when it was loaded, or when its change was told */
 	char name[];
 };
 
@@ -27,6 +29,13 @@ void chi_loader_folder(const char *path, bool strict_)
 	free(folder);
 	folder = strdup(path);
 	strict = strict_;
+}
+
+static bool judged_elsewhere;
+
+void chi_loader_leave_tables(void)
+{
+	judged_elsewhere = true;
 }
 
 static bool writable_by_others(const char *path, char *why, size_t cap)
@@ -94,16 +103,21 @@ static const struct ch_plugin *checked(const struct ch_plugin *p, const char *na
 			path, p->size, CH_ABI_MAJOR, CH_ABI_MINOR, sizeof *p);
 	else if (!p->name || strcmp(p->name, name))
 		snprintf(why, cap, "%s calls itself '%s': file and plugin must have one name", path, p->name ? p->name : "");
-	else if (tables_fit(p, path, why, cap))
+	else if (judged_elsewhere || tables_fit(p, path, why, cap))
 		return p;
 	return NULL;
+}
+
+static void path_of(const char *name, char *path, size_t cap)
+{
+	snprintf(path, cap, "%s/%s.so", folder ? folder : "", name);
 }
 
 static const struct ch_plugin *load(const char *name, char *why, size_t cap)
 {
 	char path[PATH_MAX];
 	struct stat st;
-	snprintf(path, sizeof path, "%s/%s.so", folder ? folder : "", name);
+	path_of(name, path, sizeof path);
 	if (stat(path, &st) && errno == ENOENT) {
 		snprintf(why, cap, "there is no plugin %s in %s", name, folder ? folder : "(no plugin_dir)");
 		return NULL;
@@ -141,15 +155,35 @@ static const struct ch_plugin *load(const char *name, char *why, size_t cap)
 	return checked(entry(&chi_host), name, path, why, cap);
 }
 
+/* Code that was loaded is never loaded again: a file that was replaced under the running server waits for a restart, and that is said. */
+static void look_if_replaced(struct loaded *l)
+{
+	char path[PATH_MAX];
+	struct stat now;
+	path_of(l->name, path, sizeof path);
+	if (stat(path, &now) || (now.st_ino == l->file.st_ino && now.st_dev == l->file.st_dev && now.st_size == l->file.st_size &&
+	                         now.st_mtim.tv_sec == l->file.st_mtim.tv_sec && now.st_mtim.tv_nsec == l->file.st_mtim.tv_nsec))
+		return;
+	l->file = now;
+	chi_log(CH_WARN, &(struct chi_log_fields){ .plugin = l->name },
+		"%s was replaced since it was loaded: the code that was loaded goes on, a restart takes the new one", path);
+}
+
 const struct ch_plugin *chi_loader_find(const char *name, char *why, size_t cap)
 {
 	for (struct loaded *l = all; l; l = l->next)
-		if (!strcmp(l->name, name))
+		if (!strcmp(l->name, name)) {
+			look_if_replaced(l);
 			return l->plugin;
+		}
 	const struct ch_plugin *p = load(name, why, cap);
 	struct loaded *l = p ? malloc(sizeof *l + strlen(name) + 1) : NULL;
 	if (l) {
+		char path[PATH_MAX];
 		strcpy(l->name, name);
+		path_of(name, path, sizeof path);
+		if (stat(path, &l->file))
+			memset(&l->file, 0, sizeof l->file);
 		l->plugin = p;
 		l->next = all;
 		all = l;

@@ -129,7 +129,8 @@ static void run(struct ch_ctx *c)
 		chi_ctx_enter(c, c->hook);
 		rc = c->hook->fn(&c->hook->inst->self, c);
 		chi_ctx_leave(c, c->hook);
-		rc = chi_ctx_judge(c, c->hook, rc);
+		if (rc != CH_OK || c->armed || c->frame)
+			rc = chi_ctx_judge(c, c->hook, rc);
 		if (rc == CH_AGAIN) {
 			wait_for_ticket(c);
 			return;

@@ -473,19 +473,15 @@ void hc_h2_go_on(struct hc_call *call)
 }
 
 /*
- * The stream was reset, but libcurl 7.88 keeps the frame that says so until it sends something else. Pausing another stream of the connection,
- * and letting it go on, makes it send; if there is none the connection goes.
+ * The stream will be reset, but libcurl 7.88 keeps the frame that says so until it sends something else. Pausing another stream of the
+ * connection, and letting it go on, makes it send; when no stream is left the connection goes.
  */
 static void push_reset(struct hc_hub *hub)
 {
-	if (!hub->jobs) {
-		hub->until = 0;
-		hc_pool_due(hub->pool, hub->pool->now);
-	}
 	for (struct hc_link *l = hub->all.next; l != &hub->all; l = l->next) {
 		struct hc_transfer *t = HC_OF(l, struct hc_transfer, job.link);
 
-		if (!t->begun || t->stopped || t->ended)
+		if (!t->attempts || t->stopped || t->ended)
 			continue;
 		curl_easy_pause(t->job.easy, CURLPAUSE_RECV);
 		curl_easy_pause(t->job.easy, CURLPAUSE_CONT);
@@ -496,14 +492,18 @@ void hc_h2_end(struct hc_call *call)
 {
 	struct hc_transfer *t = call->transfer;
 	struct hc_hub *hub = t->job.hub;
+	bool reset;
 
 	call->transfer = NULL;
 	if (t->stopped) { /* libcurl 7.88 does not free what it holds of a stream that is removed while it is paused */
 		t->discard = true;
 		curl_easy_pause(t->job.easy, CURLPAUSE_CONT);
 	}
+	reset = hub && t->attempts && !t->ended;
+	if (reset)
+		hub->reset = true;
 	hc_hub_remove(&t->job);
-	if (hub && t->begun && !t->ended)
+	if (reset)
 		push_reset(hub);
 	curl_easy_cleanup(t->job.easy);
 	curl_slist_free_all(t->fields);

@@ -5,10 +5,10 @@
  * Threads and ownership: see http_client.h.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include "http_client.h"
+#include "memory.h"
 
 enum { M_REQUESTS, M_DIALS, M_REUSED, M_REPEATED, M_OPEN, M_IDLE, M_WAITING, M_RUNNING, M_CONNECT_SECONDS, M_FIRST_BYTE_SECONDS };
 
@@ -121,14 +121,6 @@ static int check(struct ch_self *self)
 
 /* ---- life ---- */
 
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-static bool curl_ready;
-
-static void curl_begin(void)
-{
-	curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-}
-
 /* FNV-1a over the file's bytes, to see whether a successor's are the same. */
 static uint64_t digest(uint64_t h, const char *path)
 {
@@ -148,8 +140,7 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	struct hc_state *s = self->state;
 
 	(void)prev;
-	pthread_once(&curl_once, curl_begin);
-	if (!curl_ready) {
+	if (!hc_memory_init()) {
 		ch_log(self, NULL, CH_ERR, "libcurl cannot be initialised: is its library whole?");
 		return CH_ERROR;
 	}

@@ -98,6 +98,7 @@ struct hc_hub {
 	unsigned jobs;
 	int64_t until;               /* ch_now; how long it is kept without jobs */
 	bool closed;                 /* libcurl has given up a socket, see hub.c */
+	bool reset;                  /* a stream was, see h2.c: without jobs it is not kept */
 };
 
 struct hc_user {                 /* an instance that uses a pool */

@@ -183,6 +183,6 @@ void hc_hub_remove(struct hc_job *job)
 	job->hub = NULL;
 	if (--hub->jobs)
 		return;
-	hub->until = hub->pool->now + hc_set(hub->pool, HC_KEEPALIVE_TIMEOUT) * 1000;
+	hub->until = hub->reset ? 0 : hub->pool->now + hc_set(hub->pool, HC_KEEPALIVE_TIMEOUT) * 1000;
 	hc_pool_due(hub->pool, hub->until);
 }

@@ -93,7 +93,8 @@ static void on_loop(void *data)
 		return;
 	if (net.status) {
 		fields[0] = (struct ch_http_field){ CH_STR("Content-Type"), { net.type, strlen(net.type) } };
-		fields[1] = (struct ch_http_field){ CH_STR("retry-after"), { net.retry_after, net.retry_after ? strlen(net.retry_after) : 0 } };
+		if (net.retry_after)
+			fields[1] = (struct ch_http_field){ CH_STR("retry-after"), { net.retry_after, strlen(net.retry_after) } };
 		net.out->status = net.status;
 		net.out->fields = fields;
 		net.out->nfields = net.retry_after ? 2 : 1;

@@ -73,8 +73,8 @@ static int on_wait(struct ch_self *self, struct ch_ctx *c, size_t argc, const ch
 static const struct ch_route routes[] = { { .method = "GET", .pattern = "/x", .fn = on_x } };
 static const struct ch_check checks[] = { { .name = "c", .fn = on_check } };
 static const struct ch_command commands[] = {
-	{ .name = "say", .modes = CH_LIVE, .args = "WORD [WORD]", .min_args = 1, .max_args = 2, .fn = on_say },
-	{ .name = "wait", .modes = CH_LIVE, .fn = on_wait },
+	{ .name = "say", .modes = CH_LIVE, .args = "WORD [WORD]", .min_args = 1, .max_args = 2, .summary = "Says", .fn = on_say },
+	{ .name = "wait", .modes = CH_LIVE, .summary = "Waits", .fn = on_wait },
 };
 static const struct ch_plugin poor = {
 	.size = sizeof(poor),

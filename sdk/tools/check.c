@@ -114,6 +114,7 @@ static void examine(const char *folder, const char *name, const char *path)
 		check_elf(path, handle);
 	find_stage("in its entry, ch_plugin_v1: it should return the descriptor and do nothing else");
 	chi_loader_folder(folder, false);
+	chi_loader_leave_tables();
 	p = chi_loader_find(name, why, sizeof(why)); /* if dlopen failed it says why, in the words that the server uses */
 	if (!p) {
 		find_wrong("%s", why);

@@ -5,7 +5,7 @@ from measure import Row, count, one_answer, under_load
 from servers import request
 
 HOOKS = 512  # many times the noise of a request's CPU
-TIMES = {"/turn": ("resumed at the end of the turn", 100), "/post": ("resumed by ch_post to its own loop", 100),
+TIMES = {"/turn": ("resumed at the end of the turn", 500), "/post": ("resumed by ch_post to its own loop", 500),
          "/offload": ("through a pool thread, by ch_offload", 16)}
 
 
@@ -42,7 +42,7 @@ def hook_part(maker, options):
             size = sum(one_answer(server, req))
             return under_load(server, req, "/static", None, size, options, options.short, options.turns)["cpu"]
 
-    got = in_turn(configs, options.rounds, measure)
+    got = in_turn(configs, options.many, measure)
     rows = [Row(part, what, "ns", price(got[kind], got["none"], HOOKS)) for kind, what in named.items()]
     counts = {kind: count(make, req, f"hook-{kind}", "/static", None, options) for kind, make in makers.items()}
     if counts["none"] is not None:
@@ -66,7 +66,7 @@ def suspend_part(maker, options):
             size = sum(one_answer(server, req))
             return under_load(server, req, path, None, size, options, options.short, options.turns)["cpu"]
 
-    got = in_turn(paths, options.rounds, measure)
+    got = in_turn(paths, options.many, measure)
     rows = [Row(part, what, "ns", price(got[path], got["/none"], n)) for path, (what, n) in TIMES.items()]
     bound = lambda path: lambda **how: make(path, **how)
     counts = {path: count(bound(path), request(path), f"suspend-{path[1:]}", path, None, options) for path in paths}

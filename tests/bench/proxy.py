@@ -115,7 +115,7 @@ def scheme(maker, tls, kinds, missing, options):
             size = relayed(server, req, want)
             return under_load(server, req, PATHS[kind], body, size, options, options.short, options.turns, want)
 
-    got = in_turn(kinds, options.rounds, measure)
+    got = in_turn(kinds, options.many, measure)
     rows = [cpu_row(part, kind, got, missing) for kind in NAMES]
     return rows + clock_rows(part, got) + counts(maker, text, body, tls, kinds, part, options)
 

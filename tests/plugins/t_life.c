@@ -236,13 +236,17 @@ static int get_info(struct ch_self *self, struct ch_ctx *c)
 	const struct t_life_conf *conf = self->conf;
 	const struct t_life_state *state = self->state;
 	struct ch_jw w;
+	int64_t count;
 
+	pthread_mutex_lock(&state->shared->lock);
+	count = state->shared->count;
+	pthread_mutex_unlock(&state->shared->lock);
 	ch_jw_ctx(&w, c, 256);
 	ch_jw_object(&w);
 	ch_jw_key(&w, "serial");
 	ch_jw_int(&w, state->serial);
 	ch_jw_key(&w, "count");
-	ch_jw_int(&w, state->shared->count);
+	ch_jw_int(&w, count);
 	ch_jw_key(&w, "fixed");
 	ch_jw_int(&w, conf->fixed);
 	ch_jw_key(&w, "live");

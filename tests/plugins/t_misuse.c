@@ -39,6 +39,12 @@ static bool start_timer(struct misuse *m, ch_fn fn, int64_t ms)
 	return m->timer != NULL;
 }
 
+static void stop_timer(struct misuse *m)
+{
+	ch_timer_free(m->timer);
+	m->timer = NULL;
+}
+
 /* ---- tickets ---- */
 
 static int on_over(struct ch_ctx *c, void *data, int why, void *result)
@@ -48,6 +54,7 @@ static int on_over(struct ch_ctx *c, void *data, int why, void *result)
 	(void)result;
 	if (why != CH_READY)
 		ch_unsuspend(m->ticket);
+	stop_timer(m);
 	return why == CH_GONE ? CH_DONE : ok(c);
 }
 
@@ -107,7 +114,7 @@ static void on_take_back(void *data)
 {
 	struct misuse *m = data;
 
-	ch_timer_free(m->timer);
+	stop_timer(m);
 	ch_unsuspend(m->ticket);
 }
 

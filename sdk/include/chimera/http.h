@@ -10,8 +10,8 @@
  * one that found its reused connection closed before a byte of an answer came, and whose method is idempotent or of which no byte was
  * sent.
  *
- * An answer that comes before all of the request was sent (413) is an answer; its connection is not kept. What RFC 9112 lets a client repair
- * in an answer may be repaired or be CH_HTTP_INVALID; a value never holds CR, LF or NUL either way.
+ * An answer that comes before all of the request was sent (413) is an answer; its connection is not kept. What RFC 9112 lets a client
+ * repair in an answer may be repaired or be CH_HTTP_INVALID; a value never holds CR, LF or NUL either way.
  */
 #ifndef CHIMERA_HTTP_H
 #define CHIMERA_HTTP_H
@@ -41,7 +41,8 @@ struct ch_http_args {
 	struct ch_str body;               /* n 0: none, with "Content-Length: 0" for POST, PUT and PATCH */
 	/* Milliseconds; 0 or less: the provider's own. The ctx's deadline holds beside them. */
 	int64_t connect_timeout_ms;       /* name, connection and TLS together, waiting for a place in the pool included */
-	int64_t first_byte_timeout_ms;    /* from the last byte sent to the whole head; how long the server may take no more of the request */
+	/* from the last byte sent to the whole head; how long the server may take no more of the request */
+	int64_t first_byte_timeout_ms;
 	int64_t idle_timeout_ms;          /* between two bytes of the body; does not run while the sink has said AGAIN */
 	int64_t total_timeout_ms;
 	uint64_t max_body;                /* bytes of the answer's body; 0: the provider's own */
@@ -56,7 +57,8 @@ enum ch_http_error {                      /* only ever appended to */
 	CH_HTTP_CONNECT,                  /* refused, unreachable */
 	CH_HTTP_TLS,                      /* handshake, also one that the server ends by closing, or certificate */
 	CH_HTTP_TIMEOUT_CONNECT, CH_HTTP_TIMEOUT_FIRST_BYTE, CH_HTTP_TIMEOUT_IDLE, CH_HTTP_TIMEOUT_TOTAL, /* or the ctx's deadline */
-	CH_HTTP_CLOSED,                   /* reset or closed before the answer was whole; with TLS also a body that ends without close_notify */
+	/* reset or closed before the answer was whole; with TLS also a body that ends without close_notify */
+	CH_HTTP_CLOSED,
 	CH_HTTP_INVALID,                  /* what came is no valid HTTP */
 	CH_HTTP_TOO_LARGE,                /* head, line or body over its cap, or a gathered body over the ctx's memory */
 	CH_HTTP_CANCELLED

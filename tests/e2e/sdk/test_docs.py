@@ -13,8 +13,8 @@ import subprocess
 import chimera as kit
 import pytest
 
-PAGES = ["docs/plugins.md", "docs/sdk/ten-minutes.md", "docs/sdk/life-cycle.md", "docs/sdk/threads-and-ownership.md", "docs/sdk/cookbook.md",
-         "docs/sdk/compatibility.md", "docs/conformance.md", "sdk/examples/README.md"]
+PAGES = ["docs/plugins.md", "docs/sdk/ten-minutes.md", "docs/sdk/life-cycle.md", "docs/sdk/threads-and-ownership.md",
+         "docs/sdk/cookbook.md", "docs/sdk/compatibility.md", "docs/conformance.md", "sdk/examples/README.md"]
 CC = os.environ.get("CC", "cc").split()[0]
 FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-fsyntax-only", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-Wno-unused-function",
          "-Wno-unused-variable", "-Wno-unused-const-variable", "-Wno-missing-field-initializers"]
@@ -34,7 +34,8 @@ def blocks(text):
 def compile_c(source, tmp_path):
     path = tmp_path / "snippet.c"
     path.write_text(source)
-    return subprocess.run([CC, *FLAGS, f"-I{kit.SRC}/sdk/include", str(path)], capture_output=True, text=True, check=False, timeout=kit.DEADLINE)
+    return subprocess.run([CC, *FLAGS, f"-I{kit.SRC}/sdk/include", str(path)], capture_output=True, text=True, check=False,
+                          timeout=kit.DEADLINE)
 
 
 def functions(c):
@@ -73,8 +74,9 @@ def anchors(text):
 
 
 def test_every_link_of_the_pages_leads_somewhere():
-    pages = PAGES + [os.path.relpath(os.path.join(root, name), kit.SRC) for root, _, names in os.walk(os.path.join(kit.SRC, "docs"))
-                     for name in names if name.endswith(".md")]
+    pages = [*PAGES, "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+    for root, _, names in os.walk(os.path.join(kit.SRC, "docs")):
+        pages += [os.path.relpath(os.path.join(root, name), kit.SRC) for name in names if name.endswith(".md")]
     dead = []
     for page in dict.fromkeys(pages):
         text = re.sub(r"(?ms)^ *```.*?^ *```$", "", read(page))
@@ -88,3 +90,13 @@ def test_every_link_of_the_pages_leads_somewhere():
             elif anchor and anchor not in anchors(open(full, encoding="utf-8").read()):
                 dead.append(f"{page}: {target}: there is no such heading")
     assert not dead, "\n".join(dead)
+
+
+def test_ten_minutes_shows_what_the_tool_prints(tmp_path):
+    page = read("docs/sdk/ten-minutes.md")
+    tool = os.path.join(kit.SRC, "sdk", "tools", "chimera-plugin-new")
+    done = subprocess.run([tool, "hello", "--standalone"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=kit.DEADLINE)
+    assert done.stdout in page
+    shown = re.findall(r"(?m)^\| (`[^|]*`) \|", page.split("| file | |")[1].split("## 2.")[0])
+    named = {name.rstrip("/") for cell in shown for name in re.findall(r"`([^`]*)`", cell)}
+    assert named == set(os.listdir(tmp_path / "hello")) - {"LICENSE", "README.md", ".gitignore"}
