@@ -139,7 +139,7 @@ void chi_checks_generation(struct chi_gen *g)
 		n += g->insts[k]->self.plugin->checks.n;
 	struct result *v = calloc(n + 1, sizeof *v);
 	if (!v)
-		return;
+		abort(); /* as building a generation does: half a config is worse than a restart */
 	n = 0;
 	for (size_t k = 0; k < g->ninsts; k++) {
 		struct chi_inst *i = g->insts[k];

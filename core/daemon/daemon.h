@@ -62,21 +62,23 @@ void chi_step(const char *name);
 
 /* reload.c */
 void chi_reload_init(void);
-/* Runs one, on the worker thread; who asked for it before hears its report. */
+/* Runs one, on the boot thread; who asked for it before hears its report. */
 void chi_reload(void);
 void chi_report_log(const struct chi_report *r);
 /* [any] Wants a reload; the ticket is resumed with its report, JSON of malloc, or NULL when there will be none. False: no memory. */
 bool chi_reload_ask(ch_ticket t);
 /* Main thread: was one asked for since the last call? */
 bool chi_reload_wanted(void);
+/* It cannot be done yet, see CHI_GENERATIONS: who waits is told so. */
+void chi_reload_later(void);
 /* The server ends: who still waits is told so. */
 void chi_reload_never(void);
-/* Worker thread, may block: a watched file that has changed, told once; or NULL. */
+/* Boot thread, may block: a watched file that has changed, told once; or NULL. */
 const char *chi_reload_stale(void);
 void chi_reload_taken(const struct chi_conf *conf);
 
 /* generations.c */
-void chi_take(struct chi_gen *g);    /* the loops take it; the one before is retired. Worker thread */
+void chi_take(struct chi_gen *g);    /* the loops take it; the one before is retired. Boot thread */
 void chi_retired(struct chi_gen *g); /* from the last loop that let it go */
 #define CHI_GENERATIONS 8 /* of the config, alive at once: a reload waits for the streams of old ones */
 unsigned chi_generations(void);
@@ -87,6 +89,7 @@ bool chi_reap(void);
 /* loops.c */
 bool chi_loops_start(const struct chi_conf *conf, char *why, size_t cap);
 void chi_loops_enter(struct chi_gen *g); /* every loop takes it; returns when all have */
+void chi_loops_flush(void);              /* returns when all that was posted before has run */
 void chi_loops_listen_stop(void);        /* listeners close, idle connections too; returns when done; again for those that became idle */
 size_t chi_loops_busy(void);             /* connections that are still open */
 void chi_loops_empty(void);              /* no connection is left, and the loops let go of their generation */

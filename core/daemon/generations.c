@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which generations live: taken by the loops on the worker thread, let go by the last loop, stopped and freed on the worker thread
+ * Which generations live: taken by the loops on the boot thread, let go by the last loop, stopped and freed on the boot thread
  * again.
  */
 #include "core/daemon/daemon.h"
@@ -48,6 +48,7 @@ bool chi_reap(void)
 		retired[i] = retired[--nretired];
 		living--;
 		pthread_mutex_unlock(&retire_lock);
+		chi_loops_flush(); /* what its instances have posted looks at their memory */
 		chi_gen_free(g);
 		pthread_mutex_lock(&retire_lock);
 		i = 0;

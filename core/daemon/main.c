@@ -21,6 +21,7 @@
 #define CHIMERA_VERSION "0"
 #endif
 #define STEP_DEFAULT_MS 10000
+#define REAP_MS 20
 
 static const char *overrides[256];
 
@@ -79,7 +80,7 @@ static struct {
 	int code;
 } worker;
 
-static int64_t drain_deadline;
+static int64_t drain_deadline, reap_at;
 
 static void pause_ms(int ms)
 {
@@ -163,6 +164,7 @@ static void begin_job(enum job job)
 
 struct pending {
 	bool stop, reload;
+	bool told; /* that the reload waits */
 };
 
 /* A step that hangs cannot be ended, so the process is: during the start at once, during a reload when it is to stop anyway. */
@@ -207,6 +209,7 @@ static void begin_drain(void)
 static void on_signal(int sig, struct pending *p)
 {
 	if (sig == SIGHUP) {
+		chi_log_reopen();
 		p->reload = true;
 		return;
 	}
@@ -227,7 +230,7 @@ static int64_t watch_interval(void)
 
 static int idle_ms(void)
 {
-	int64_t ms = watch_interval();
+	int64_t ms = chi_reap_due() ? REAP_MS : watch_interval();
 	return ms && ms < 500 ? (int)ms : 500;
 }
 
@@ -263,14 +266,20 @@ static int after_job(struct pending *p)
 	}
 	if (p->stop) {
 		begin_drain();
-	} else if (p->reload && chi_generations() < CHI_GENERATIONS) {
-		p->reload = false; /* however many SIGHUPs came meanwhile, they are one reload */
-		chi_log_reopen();
+	} else if (p->reload && chi_generations() >= CHI_GENERATIONS) {
+		if (!p->told)
+			chi_log(CH_WARN, NULL, "the reload waits: %u older configs are still alive, because streams or tasks that began under them have "
+			        "not ended", chi_generations() - 1);
+		p->told = true;
+		chi_reload_later();
+	} else if (p->reload) {
+		p->reload = p->told = false; /* however many SIGHUPs came meanwhile, they are one reload */
 		char text[64];
 		snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)chi_clock());
 		chi_notify(text);
 		begin_job(JOB_RELOAD);
-	} else if (chi_reap_due()) {
+	} else if (chi_reap_due() && chi_clock() >= reap_at) {
+		reap_at = chi_clock() + REAP_MS * 1000; /* one that cannot be stopped yet is looked at again */
 		begin_job(JOB_REAP);
 	} else if (watch_due()) {
 		begin_job(JOB_LOOK);
@@ -280,7 +289,7 @@ static int after_job(struct pending *p)
 
 static int serve(int signals)
 {
-	struct pending p = { false, false };
+	struct pending p = { false, false, false };
 	begin_job(JOB_BOOT);
 	for (;;) {
 		struct pollfd v[2] = { { signals, POLLIN, 0 }, { chi_daemon.wake, POLLIN, 0 } };

@@ -86,7 +86,10 @@ bool chi_reload_ask(ch_ticket t)
 	waiting = w;
 	pthread_mutex_unlock(&lock);
 	atomic_store(&wanted, true);
-	return !eventfd_write(chi_daemon.wake, 1) || true; /* main looks again anyway */
+	if (eventfd_write(chi_daemon.wake, 1)) {
+		/* main looks again anyway */
+	}
+	return true;
 }
 
 bool chi_reload_wanted(void)
@@ -122,6 +125,15 @@ static void tell(struct waiter *w, const struct ch_jw *text)
 void chi_reload_never(void)
 {
 	tell(take_waiting(), NULL);
+}
+
+void chi_reload_later(void)
+{
+	static const char text[] =
+		"{\"result\":\"failed\",\"problems\":[\"too many older configs are still alive: streams or tasks that began under them have "
+		"not ended. The reload will be done when one has; a restart ends them all\"]}";
+	struct ch_jw w = { .buf = (char *)(uintptr_t)text, .len = sizeof text - 1 };
+	tell(take_waiting(), &w);
 }
 
 /* ---- what is told: the diff, the instances, the problems ---- */
@@ -235,6 +247,7 @@ static struct chi_gen *fresh_generation(struct chi_report *report)
 		if (chi_gen_start(g, chi_daemon.gen, chi_step, why, sizeof why))
 			return g;
 		chi_report_add(report, CHI_R_ERROR, NULL, 0, "%s", why);
+		chi_loops_flush(); /* what it has posted looks at its memory */
 	}
 	chi_gen_free(g);
 	return NULL;

@@ -71,7 +71,7 @@ struct ch_loop {
 	struct chi_slots *slots; /* ticket slots, see ticket.c */
 	struct chi_gen *gen;     /* the generation new work gets */
 	struct chi_gen *gens;    /* all that it has not let go, newest first */
-	struct ch_ctx *tasks;    /* background tasks, see ctx.c */
+	struct ch_ctx *tasks;    /* background tasks, see task.c */
 	void *http;              /* the loop's struct chi_http */
 	char *scratch;           /* CHI_SCRATCH bytes */
 	char date[40];           /* "Date: …\r\n" */

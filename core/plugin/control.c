@@ -208,7 +208,9 @@ static int on_level_set(struct ch_self *self, struct ch_ctx *c)
 static int on_reloaded(struct ch_ctx *c, void *data, int why, void *result)
 {
 	(void)data;
-	if (why != CH_READY || !result)
+	if (why != CH_READY)
+		return CH_DONE; /* nobody reads the report any more */
+	if (!result)
 		return ch_refuse(c, CH_E_DRAINING, 0, "the server is stopping: it takes no config any more");
 	int rc = ch_respond(c, 200, "application/json", result, strlen(result));
 	free(result);
@@ -218,7 +220,7 @@ static int on_reloaded(struct ch_ctx *c, void *data, int why, void *result)
 static int on_reload(struct ch_self *self, struct ch_ctx *c)
 {
 	(void)self;
-	ch_ticket t = chi_around.reload ? ch_suspend(c, 0, on_reloaded, NULL) : 0;
+	ch_ticket t = chi_around.reload ? chi_ticket_timeless(c, on_reloaded, NULL) : 0;
 	if (t && chi_around.reload(t))
 		return CH_AGAIN;
 	ch_unsuspend(t);

@@ -13,7 +13,8 @@
 struct entry {
 	struct entry *next;
 	char instance[64], what[64], why[160];
-	const struct chi_inst *teller; /* the last; compared, never followed */
+	const struct chi_inst *teller; /* compared, never followed later */
+	bool left; /* by an instance that is retired */
 	bool down, up_told;
 	int64_t trouble, since; /* trouble: when it was last told to be down, or first to be up after that */
 	unsigned series;
@@ -28,15 +29,35 @@ static bool same(const char *kept, size_t room, const char *text)
 	return !strncmp(kept, text, room - 1);
 }
 
-static struct entry *find(const char *instance, const char *what)
+/* The instance's own, or what its retired predecessor left: that one is its own from now on. */
+static struct entry *find(const struct chi_inst *teller, const char *what)
 {
-	for (struct entry *e = entries; e; e = e->next)
-		if (same(e->instance, sizeof e->instance, instance) && same(e->what, sizeof e->what, what))
+	struct entry *left = NULL;
+	for (struct entry *e = entries; e; e = e->next) {
+		if (!same(e->what, sizeof e->what, what))
+			continue;
+		if (e->teller == teller)
 			return e;
-	return NULL;
+		if (e->left && same(e->instance, sizeof e->instance, teller->self.id))
+			left = e;
+	}
+	if (left) {
+		left->teller = teller;
+		left->left = false;
+	}
+	return left;
 }
 
-static struct entry *make(const char *instance, const char *what)
+/* Has an instance of the same id, its predecessor or successor, told the same? Then the log has it. */
+static bool known_down(const struct entry *mine)
+{
+	for (const struct entry *e = entries; e; e = e->next)
+		if (e != mine && e->down && !strcmp(e->instance, mine->instance) && !strcmp(e->what, mine->what))
+			return true;
+	return false;
+}
+
+static struct entry *make(const struct chi_inst *teller, const char *what)
 {
 	static const struct ch_metric m = { .name = "chimera_degraded",
 		.kind = CH_GAUGE,
@@ -46,7 +67,8 @@ static struct entry *make(const char *instance, const char *what)
 	struct entry *e = calloc(1, sizeof *e);
 	if (!e)
 		return NULL;
-	snprintf(e->instance, sizeof e->instance, "%s", instance);
+	e->teller = teller;
+	snprintf(e->instance, sizeof e->instance, "%s", teller->self.id);
 	snprintf(e->what, sizeof e->what, "%s", what);
 	chi_metrics_host_value("plugin", e->instance);
 	e->series = chi_metrics_series(chi_metrics_family(&m, err, sizeof err), (const char *const[]){ e->instance });
@@ -62,22 +84,27 @@ static void change(struct entry *e, bool down, int64_t now)
 	e->down = down;
 	e->since = now;
 	chi_metrics_add(e->series, down ? 1 : -1);
+	if (known_down(e))
+		return;
 	if (down)
 		chi_log(CH_WARN, &(struct chi_log_fields){ .plugin = e->instance }, "%s is degraded now: %s", e->what, e->why);
 	else
-		chi_log(CH_INFO, &(struct chi_log_fields){ .plugin = e->instance }, "%s works again%s%s", e->what, *e->why ? ": " : "", e->why);
+		chi_log(CH_INFO, &(struct chi_log_fields){ .plugin = e->instance }, "%s works again%s%s", e->what, *e->why ? ": " : "",
+			e->why);
 }
 
 void chi_degraded(struct ch_self *s, const char *what, bool down, const char *fmt, va_list ap)
 {
+	const struct chi_inst *i = chi_inst_of(s);
 	int64_t now = chi_clock();
+	if (atomic_load(&i->retired))
+		return; /* its successor tells now */
 	pthread_mutex_lock(&lock);
-	struct entry *e = find(s->id, what);
-	if (!e && (!down || !(e = make(s->id, what)))) { /* what never was down need not be remembered */
+	struct entry *e = find(i, what);
+	if (!e && (!down || !(e = make(i, what)))) { /* what never was down need not be remembered */
 		pthread_mutex_unlock(&lock);
 		return;
 	}
-	e->teller = chi_inst_of(s);
 	if (down || e->down)
 		vsnprintf(e->why, sizeof e->why, fmt, ap);
 	if (down || !e->up_told)
@@ -133,5 +160,13 @@ void chi_degraded_forget(const struct chi_inst *i)
 		*p = e->next;
 		free(e);
 	}
+	pthread_mutex_unlock(&lock);
+}
+
+void chi_degraded_retire(const struct chi_inst *i)
+{
+	pthread_mutex_lock(&lock);
+	for (struct entry *e = entries; e; e = e->next)
+		e->left = e->left || e->teller == i;
 	pthread_mutex_unlock(&lock);
 }

@@ -16,7 +16,9 @@
 void chi_degraded(struct ch_self *s, const char *what, bool down, const char *fmt, va_list ap);
 void chi_degraded_walk(void (*fn)(void *, const struct ch_degradation *), void *data);
 void chi_degraded_tick(void);
-/* The instance is stopped: what it told is forgotten, unless its successor has told the same since. Boot thread. */
+/* The instance is retired: what it told holds until its successor says otherwise, or it is stopped. Boot thread. */
+void chi_degraded_retire(const struct chi_inst *i);
+/* It is stopped: what it told is forgotten. */
 void chi_degraded_forget(const struct chi_inst *i);
 
 #endif

@@ -43,7 +43,8 @@ struct chi_inst {
 	struct chi_cron *crons;               /* one per row of plugin->crons */
 	struct chi_early *early;              /* see work/task.c */
 	int64_t checks_interval;              /* asked for, milliseconds; 0: not */
-	bool started, retired;
+	bool started;
+	atomic_bool retired;
 };
 
 struct chi_tap {
@@ -122,7 +123,7 @@ int64_t chi_gen_checks_interval(const struct chi_gen *g);
 void chi_gen_enter(struct ch_loop *l, struct chi_gen *g);
 /* On a loop that ends: lets its generation go. No ctx is left. */
 void chi_gen_leave(struct ch_loop *l);
-/* Called on whatever loop was the last to let a generation go; the daemon then stops and frees it on the main thread. */
+/* Called on whatever loop was the last to let a generation go; the daemon then stops and frees it on the boot thread. */
 extern void (*chi_gen_retired)(struct chi_gen *g);
 /* On a loop: one ctx less. */
 void chi_gen_release(struct ch_loop *l, struct chi_gen *g);

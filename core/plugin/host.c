@@ -309,6 +309,8 @@ static void host_add(unsigned series, double v)
 
 static void host_vlog(struct ch_self *s, struct ch_ctx *c, int level, const char *fmt, va_list ap)
 {
+	if (level == CH_ERR)
+		chi_starting_said(s, fmt, ap);
 	if (!chi_log_on(level))
 		return;
 	chi_vlog(level, &(struct chi_log_fields){ .plugin = s ? s->id : NULL, .req_id = c ? c->facts.req_id : NULL,

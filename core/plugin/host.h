@@ -15,6 +15,9 @@ extern struct chi_checking {
 	struct chi_report *report;
 } chi_checking;
 
+/* An instance whose start runs logs an error: that is why it will not start. [any] */
+void chi_starting_said(const struct ch_self *s, const char *fmt, va_list ap);
+
 /* What the host table asks of its surroundings: the daemon sets it at boot, the harness sets its own. */
 struct chi_surroundings {
 	struct ch_loop *loops[CHI_MAX_LOOPS + 1]; /* workers, then the house loop, then NULL */

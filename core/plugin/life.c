@@ -20,6 +20,34 @@ static struct chi_inst *predecessor(const struct chi_gen *prev, const struct chi
 	return was && was != i && was->self.plugin == i->self.plugin ? was : NULL;
 }
 
+/* The instance that is started now, and the last error that it logged meanwhile; the boot thread's. */
+static __thread struct {
+	const struct ch_self *self;
+	char why[256];
+} starting;
+
+void chi_starting_said(const struct ch_self *s, const char *fmt, va_list ap)
+{
+	va_list copy;
+	if (!s || starting.self != s)
+		return;
+	va_copy(copy, ap);
+	vsnprintf(starting.why, sizeof starting.why, fmt, copy);
+	va_end(copy);
+}
+
+static bool start(struct chi_inst *i, const struct chi_inst *was, char *why, size_t cap)
+{
+	starting.self = &i->self;
+	*starting.why = 0;
+	bool ok = !i->self.plugin->start || i->self.plugin->start(&i->self, was ? &was->self : NULL) == CH_OK;
+	starting.self = NULL;
+	if (!ok)
+		snprintf(why, cap, "[%s] did not start%s%s", i->self.id, *starting.why ? ": " : " and does not say why: a bug in the plugin",
+		         starting.why);
+	return ok;
+}
+
 static void check(struct chi_inst *i, struct chi_report *report)
 {
 	size_t own = chi_report_errors(report);
@@ -48,7 +76,8 @@ static void look_for_threads(struct chi_inst *i, const char *after)
 	if (!n)
 		return;
 	i->refs++;
-	chi_misuse(i->self.id, NULL, "%s left %zu of its threads: end each and call ch_thread_join; the instance's memory is kept", after, n);
+	chi_misuse(i->self.id, NULL, "%s left %zu of its threads: end each and call ch_thread_join; the instance's memory is kept", after,
+		n);
 }
 
 bool chi_gen_start(struct chi_gen *g, struct chi_gen *prev, void (*step)(const char *name), char *why, size_t cap)
@@ -60,8 +89,7 @@ bool chi_gen_start(struct chi_gen *g, struct chi_gen *prev, void (*step)(const c
 			continue; /* carried over */
 		snprintf(name, sizeof name, "start %s", i->self.id);
 		step(name);
-		if (i->self.plugin->start && i->self.plugin->start(&i->self, was ? &was->self : NULL) != CH_OK) {
-			snprintf(why, cap, "[%s] did not start: see the lines above", i->self.id);
+		if (!start(i, was, why, cap)) {
 			look_for_threads(i, "its start, which failed,");
 			chi_gen_stop(g);
 			return false;
@@ -95,7 +123,8 @@ void chi_gen_swapped(struct chi_gen *g, struct chi_gen *prev)
 		struct chi_inst *i = prev->order[k];
 		if (i->retired || chi_gen_has(g, i))
 			continue;
-		i->retired = true;
+		atomic_store(&i->retired, true);
+		chi_degraded_retire(i);
 		if (i->self.plugin->retire)
 			i->self.plugin->retire(&i->self);
 	}

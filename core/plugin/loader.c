@@ -125,8 +125,18 @@ static const struct ch_plugin *load(const char *name, char *why, size_t cap)
 	if (writable_by_others(folder, why, cap) || writable_by_others(path, why, cap))
 		return NULL;
 	/* libltdl binds lazily: a symbol that nobody has would show at its first call, as a crash. So all of it is bound here, before. */
-	if (!dlopen(path, RTLD_NOW | RTLD_LOCAL)) {
+	void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!object) {
 		snprintf(why, cap, "%s cannot be loaded: %s", path, dlerror());
+		return NULL;
+	}
+	ch_plugin_entry entry;
+	*(void **)&entry = dlsym(object, "ch_plugin_v1");
+	const struct ch_plugin *p = entry ? checked(entry(&chi_host), name, path, why, cap) : NULL;
+	if (!entry)
+		snprintf(why, cap, "%s is no chimera plugin: it has no symbol ch_plugin_v1 (see CH_PLUGIN in chimera/plugin.h)", path);
+	if (!p) {
+		dlclose(object); /* nothing of it runs, and a better one of this name may come */
 		return NULL;
 	}
 	static bool ready;
@@ -146,13 +156,7 @@ static const struct ch_plugin *load(const char *name, char *why, size_t cap)
 		snprintf(why, cap, "%s cannot be loaded: %s", path, lt_dlerror());
 		return NULL;
 	}
-	ch_plugin_entry entry;
-	*(void **)&entry = lt_dlsym(h, "ch_plugin_v1");
-	if (!entry) {
-		snprintf(why, cap, "%s is no chimera plugin: it has no symbol ch_plugin_v1 (see CH_PLUGIN in chimera/plugin.h)", path);
-		return NULL;
-	}
-	return checked(entry(&chi_host), name, path, why, cap);
+	return p;
 }
 
 /* Code that was loaded is never loaded again: a file that was replaced under the running server waits for a restart, and that is said. */

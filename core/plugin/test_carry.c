@@ -160,7 +160,8 @@ static const struct ch_option auto_options[] = {
 	CH_OPT(struct user_conf, thing, SERVICE, .def = "auto", .iface = "thing/1", .help = "Whom it uses"),
 };
 static const struct ch_option row_options[] = { CH_OPT(struct row_conf, n, INT, .flags = CH_O_RELOAD, .help = "A number") };
-static const struct ch_option many_options[] = { CH_OPT(struct many_conf, things, SERVICES, .def = "*", .iface = "thing/1", .help = "All") };
+static const struct ch_option many_options[] = { CH_OPT(struct many_conf, things, SERVICES, .def = "*", .iface = "thing/1",
+	.help = "All") };
 static const size_t vtable[] = { sizeof(size_t) };
 static const struct ch_provide low[] = { { .iface = "thing/1", .vt = vtable, .rank = 1 }, { .iface = "link/1", .vt = vtable } };
 static const struct ch_provide high[] = { { .iface = "thing/1", .vt = vtable, .rank = 2 } };
@@ -221,7 +222,8 @@ static void becomes(const char *first, const char *second, const char *expected)
 }
 
 #define REPLACED(id, new, old) \
-	"start(" id new "," id old ") adopt(" id new "," id old ") loop0(" id new ") loop_adopt0(" id new "," id old ") loop_stop0(" id old ") " \
+	"start(" id new "," id old ") adopt(" id new "," id old ") " \
+	"loop0(" id new ") loop_adopt0(" id new "," id old ") loop_stop0(" id old ") " \
 	"loop1(" id new ") loop_adopt1(" id new "," id old ") loop_stop1(" id old ") retire(" id old ") stop(" id old ") "
 
 /* ---- what goes on ---- */
@@ -233,7 +235,8 @@ static void what_is_the_same_goes_on_and_hears_nothing(void **state)
 
 	(void)state;
 	for (int i = 0; i < 20; i++) {
-		reload(t, i % 2 ? "[low]\nlive = 1\n[low.a]\nn = 1\n[user]\n" : "# a comment\n[low]\n  live   =   1\n[low.a]\nn = 1\n\n[user]\n");
+		reload(t, i % 2 ? "[low]\nlive = 1\n[low.a]\nn = 1\n[user]\n"
+		                : "# a comment\n[low]\n  live   =   1\n[low.a]\nn = 1\n\n[user]\n");
 		assert_string_equal(said, "");
 		assert_ptr_equal(ch_test_self(t, "low"), low_self);
 		assert_ptr_equal(ch_test_self(t, "user"), user_self);
@@ -242,7 +245,8 @@ static void what_is_the_same_goes_on_and_hears_nothing(void **state)
 	assert_int_equal(t->ngens, 1);
 	said[0] = 0;
 	ch_test_free(t);
-	assert_string_equal(said, "loop_stop0(user2) loop_stop0(low1) loop_stop1(user2) loop_stop1(low1) retire(user2) stop(user2) retire(low1) stop(low1) ");
+	assert_string_equal(said,
+		"loop_stop0(user2) loop_stop0(low1) loop_stop1(user2) loop_stop1(low1) retire(user2) stop(user2) retire(low1) stop(low1) ");
 }
 
 static void a_changed_section_is_a_new_instance(void **state)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ch_degraded: one line and one step of the gauge for each change, 2 s of patience before a recovery is believed, and who is forgotten when. */
+/*
+ * ch_degraded: one line and one step of the gauge for each change, 2 s of patience before a recovery is believed, and who is forgotten
+ * when.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,7 +43,8 @@ static int on_x(struct ch_self *self, struct ch_ctx *c)
 }
 
 static const struct ch_route routes[] = { { .method = "GET", .pattern = "/x", .fn = on_x } };
-static const struct ch_plugin dep = { .size = sizeof(dep), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "dep", .version = "0",
+static const struct ch_plugin dep = { .size = sizeof(dep), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "dep",
+	.version = "0",
 	.summary = "Has a dependency", .conf_size = sizeof(struct dep_conf), .options = CH_TABLE(options), .routes = CH_TABLE(routes),
 	.start = start };
 

@@ -189,7 +189,8 @@ static void refused(const char *text, const char *sentence)
 static void what_is_wrong_is_said_with_what_is_allowed(void **state)
 {
 	(void)state;
-	refused("60 * * * *", "has '60' as minute: allowed are *, numbers from 0 to 59, ranges a-b, lists by comma, steps /n behind * or a range");
+	refused("60 * * * *",
+		"has '60' as minute: allowed are *, numbers from 0 to 59, ranges a-b, lists by comma, steps /n behind * or a range");
 	refused("* 24 * * *", "has '24' as hour: allowed are *, numbers from 0 to 23");
 	refused("* * 0 * *", "has '0' as day of the month: allowed are *, numbers from 1 to 31");
 	refused("* * 32 * *", "has '32' as day of the month");

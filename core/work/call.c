@@ -105,10 +105,12 @@ void chi_call_resumed(struct ch_ctx *c, int rc)
 		rc = chi_ctx_broken(c, f->hook, "goes on waiting (AGAIN) with no ticket out");
 	else if (rc == CH_ERROR)
 		rc = chi_ctx_broken(c, f->hook, "returned ERROR after a suspension");
-	if (rc == CH_AGAIN)
+	if (rc == CH_AGAIN) {
+		chi_ctx_waits_on(c);
 		return;
+	}
 	f->waiting = false;
-	if (rc == CH_OK && !c->gone) { /* else nobody waits for the question any more, and a hook that began to wait now would not hear it */
+	if (rc == CH_OK && !c->gone) { /* gone: nobody waits for the question, and a hook that began to wait now would not hear it */
 		f->hook++;
 		rc = run(c, f);
 	}

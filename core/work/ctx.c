@@ -74,7 +74,7 @@ void chi_ctx_leave(struct ch_ctx *c, const struct chi_hook *hook)
 int chi_ctx_broken(struct ch_ctx *c, const struct chi_hook *hook, const char *what)
 {
 	chi_account_error(hook);
-	chi_misuse(hook->inst->self.id, c, "its %s hook %s%s", hook->phase, what, c->req ? ": the request ends with 500" : "");
+	chi_misuse(hook->inst->self.id, c, "its %s hook %s%s", hook->phase, what, c->req && !c->ended && !c->call_ending ? ": the request ends with 500" : "");
 	return CH_ERROR;
 }
 
@@ -106,9 +106,17 @@ const char *chi_ctx_who(const struct ch_ctx *c)
 static void tell_gone(void *data)
 {
 	struct ch_ctx *c = data;
-	if (c->suspended && !c->ended)
-		chi_ticket_gone(c);
+	if (c->suspended && !c->ended && chi_ticket_gone(c))
+		c->gone_told = true;
 	chi_ctx_unpin(c);
+}
+
+void chi_ctx_waits_on(struct ch_ctx *c)
+{
+	if (!c->gone || c->gone_told)
+		return;
+	c->pins++;
+	chi_loop_turn_end(c->loop, tell_gone, c);
 }
 
 /* The hook waits. If the client left before it began to wait, it hears so at the end of the turn. */
@@ -191,8 +199,10 @@ void chi_ctx_resumed(struct ch_ctx *c, uint32_t wait, int rc)
 		rc = chi_ctx_broken(c, c->hook, "goes on waiting (AGAIN) with no ticket out");
 	else if (rc == CH_ERROR)
 		rc = chi_ctx_broken(c, c->hook, "returned ERROR after a suspension");
-	if (rc == CH_AGAIN)
+	if (rc == CH_AGAIN) {
+		chi_ctx_waits_on(c);
 		return;
+	}
 	c->suspended = false;
 	if (rc == CH_OK) {
 		c->hook++;

@@ -300,14 +300,15 @@ bool chi_tickets_out(const struct ch_ctx *c, uint32_t wait)
 	return false;
 }
 
-void chi_ticket_gone(struct ch_ctx *c)
+bool chi_ticket_gone(struct ch_ctx *c)
 {
 	uint32_t wait = chi_call_wait(c);
 	for (struct chi_slot *s = c->oldest; s; s = s->newer)
 		if (s->wait == wait && (atomic_load_explicit(&s->state, memory_order_relaxed) & 7) == ARMED) {
 			spend(s, CH_GONE);
-			return;
+			return true;
 		}
+	return false;
 }
 
 void chi_ticket_end(ch_ticket t, bool gone, void *result)

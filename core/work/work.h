@@ -55,7 +55,8 @@ struct ch_ctx {
 	unsigned armed;         /* tickets that can still resume this ctx */
 	bool busy;              /* a hook's code is on the stack */
 	bool suspended;
-	bool gone;              /* the client left, or the task's time is over */
+	bool gone;              /* the client left, or the task's time is over; … */
+	bool gone_told;         /* … a ticket has heard it */
 	bool ended;
 	const struct chi_hook *running; /* whose code is on the stack; NULL: nobody's, or not known */
 	uint32_t wait, waits;   /* which call of a hook this is: a ticket of another one does not count; the last number given */
@@ -99,7 +100,7 @@ void chi_tasks_drop(struct chi_inst *inst);
 ch_ticket chi_ticket_new(struct ch_ctx *c, int64_t timeout_ms, ch_resumed fn, void *data);
 void chi_ticket_take_back(ch_ticket t);
 bool chi_ticket_resume(ch_ticket t, void *result, ch_fn drop); /* [any] */
-void chi_ticket_gone(struct ch_ctx *c);                        /* GONE to the oldest armed ticket */
+bool chi_ticket_gone(struct ch_ctx *c);                        /* GONE to the oldest armed ticket; false: there is none now */
 ch_ticket chi_ticket_timeless(struct ch_ctx *c, ch_resumed fn, void *data); /* not even the ctx's deadline ends it */
 bool chi_tickets_out(const struct ch_ctx *c, uint32_t wait);   /* is one out that was made under that number and can still resume? */
 void chi_ticket_end(ch_ticket t, bool gone, void *result);     /* resumes it, or tells it GONE at once and takes it back */
@@ -131,6 +132,8 @@ int chi_ctx_call(struct ch_ctx *c, const struct chi_hook *hook, uint32_t wait, c
 int chi_ctx_broken(struct ch_ctx *c, const struct chi_hook *hook, const char *what);
 /* What the return value of the hook that was called last counts as. */
 int chi_ctx_judge(struct ch_ctx *c, const struct chi_hook *hook, int rc);
+/* A resumed hook waits on: it hears GONE now if the ticket before was resumed too fast to hear it. */
+void chi_ctx_waits_on(struct ch_ctx *c);
 /* The instance whose code runs, or NULL. */
 const char *chi_ctx_who(const struct ch_ctx *c);
 /* Its hook lost its last ticket while it waits, which nothing could end. */

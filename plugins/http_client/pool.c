@@ -275,6 +275,8 @@ void hc_pool_place(struct hc_call *call, bool fresh)
 	struct hc_host *h = call->host;
 	struct hc_conn *conn = fresh || hc_h2_wanted(call) ? NULL : take(h);
 
+	if (fresh && !has_place(h) && hc_linked(&h->idle)) /* those it must not have make room for one that it may have */
+		hc_conn_free(HC_OF(h->idle.prev, struct hc_conn, host_link));
 	if (conn)
 		hc_conn_use(conn, call);
 	else if (hc_h2_wanted(call))
@@ -301,6 +303,8 @@ static void serve(struct hc_host *h)
 
 		hc_pool_unwait(call);
 		hc_pool_place(call, call->repeated);
+		if (hc_linked(&call->wait_link))
+			break; /* what there is, is not for it */
 	}
 	hc_host_put(h);
 }

@@ -45,8 +45,8 @@ static int answer(struct ch_inference_result *out)
 	return CH_OK;
 }
 
-static int take(struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink, struct ch_inference_result *out,
-	ch_ticket t)
+static int take(struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
+	struct ch_inference_result *out, ch_ticket t)
 {
 	say(sink ? "stream" : "complete");
 	asked = (struct question){ .c = c, .out = out, .ticket = t, .max_tokens = args->max_tokens };
@@ -63,7 +63,8 @@ static int take(struct ch_ctx *c, const struct ch_inference_args *args, const st
 	return provider == AT_ONCE ? answer(out) : CH_AGAIN;
 }
 
-static int complete(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, struct ch_inference_result *out, ch_ticket t)
+static int complete(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, struct ch_inference_result *out,
+	ch_ticket t)
 {
 	(void)svc;
 	return take(c, args, NULL, out, t);
@@ -195,11 +196,14 @@ static int on_get(struct ch_self *self, struct ch_ctx *c)
 }
 
 static const struct ch_hook hooks[] = { { .phase = CH_P_CALL, .fn = on_call }, { .phase = CH_P_CALL_END, .fn = on_call_end } };
-static const struct ch_plugin look = { .size = sizeof(look), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "look", .version = "0",
+static const struct ch_plugin look = { .size = sizeof(look), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "look",
+	.version = "0",
 	.summary = "Looks", .hooks = CH_TABLE(hooks) };
-static const struct ch_option options[] = { CH_OPT(struct asks_conf, backend, SERVICE, .def = "auto", .iface = "inference/1", .help = "Whom") };
+static const struct ch_option options[] = { CH_OPT(struct asks_conf, backend, SERVICE, .def = "auto", .iface = "inference/1",
+	.help = "Whom") };
 static const struct ch_route routes[] = { { .method = "GET", .pattern = "/x", .fn = on_get } };
-static const struct ch_plugin asks = { .size = sizeof(asks), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "asks", .version = "0",
+static const struct ch_plugin asks = { .size = sizeof(asks), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "asks",
+	.version = "0",
 	.summary = "Asks", .conf_size = sizeof(struct asks_conf), .options = CH_TABLE(options), .routes = CH_TABLE(routes) };
 
 static const struct ch_plugin *look_entry(const struct ch_host *host)

@@ -71,6 +71,8 @@ static void reap(struct ch_test *t)
 		t->gens[i] = t->gens[--t->ngens];
 		if (t->gen == g)
 			t->gen = NULL;
+		while (chi_world_settle()) { /* what its instances have posted looks at their memory */
+		}
 		chi_gen_free(g);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * t_call.c - a test plugin: hooks of questions to inference/1, as a guardrail has them. What an instance does stands in fields of the request
- * as "word" for all instances or "instance:word" for one:
+ * t_call.c - a test plugin: hooks of questions to inference/1, as a guardrail has them. What an instance does stands in fields of the
+ * request as "word" for all instances or "instance:word" for one:
  *
  *   X-Call: pass (as without), edit (max_tokens becomes 3), answer (itself), refuse (with a code), error, wait (5 ms, then pass),
  *           wait-answer, wait-error, hang (until the client leaves or the deadline)
@@ -32,7 +32,8 @@ static void note(struct ch_self *self, struct ch_ctx *c, int what)
 {
 	const struct t_call_state *state = self->state;
 	void **list = ch_slot(self, c);
-	char *text = ch_print(c, "%s%s%s", *list ? (char *)*list : "", *list ? " " : "", whats[what]), *field = ch_print(c, "X-Calls-%s", self->id);
+	const char *before = *list ? *list : "";
+	char *text = ch_print(c, "%s%s%s", before, *before ? " " : "", whats[what]), *field = ch_print(c, "X-Calls-%s", self->id);
 
 	ch_add(state->run[what], 1);
 	if (!text || !field)
@@ -297,7 +298,8 @@ static const struct ch_hook hooks[] = {
 };
 static const struct ch_route routes[] = {
 	{ .method = "GET", .pattern_option = "path", .fn = get_call, .response_type = "text/plain", .summary = "A question" },
-	{ .method = "GET", .pattern_option = "infer_path", .fn = get_infer, .response_type = "text/plain", .summary = "A question by ch_infer" },
+	{ .method = "GET", .pattern_option = "infer_path", .fn = get_infer, .response_type = "text/plain",
+		.summary = "A question by ch_infer" },
 };
 
 static const struct ch_plugin plugin = {

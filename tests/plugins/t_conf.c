@@ -3,7 +3,8 @@
  * t_conf.c - a test plugin: an option of each type, rows, every field of the tables of options, metrics and routes.
  *
  *   GET /conf              all options and rows as JSON
- *   POST /conf/{id}        needs tier "any"; takes 100 bytes; idempotent, with schemas; counts "id" as a label and its body's bytes in metrics
+ *   POST /conf/{id}        needs tier "any"; takes 100 bytes; idempotent, with schemas; counts "id" as a label and its body's
+ *                          bytes in metrics
  *
  * check refuses a row whose `least` is over its `most`, with ch_config_error at the row's key.
  *
@@ -115,7 +116,8 @@ static int post_conf(struct ch_self *self, struct ch_ctx *c)
 	ch_add(state->requests, 1);
 	ch_observe(state->bytes, (double)body.n);
 	ch_set(state->last, (double)body.n);
-	ch_add(ch_series(self, M_BY_ID, (const char *const[]){ "POST", label }), 1); /* never do that with what a client sends: it is what max_series is for */
+	/* Never do that with what a client sends: it is what max_series is for. */
+	ch_add(ch_series(self, M_BY_ID, (const char *const[]){ "POST", label }), 1);
 	return ch_respond(c, 200, "application/json", "{}", 2);
 }
 
@@ -128,7 +130,8 @@ static int check(struct ch_self *self)
 
 		if (row->least <= row->most)
 			continue;
-		ch_config_error(self, self->rows[i].name, "least", "is %lld: must not be over most = %lld", (long long)row->least, (long long)row->most);
+		ch_config_error(self, self->rows[i].name, "least", "is %lld: must not be over most = %lld", (long long)row->least,
+			(long long)row->most);
 		rc = CH_ERROR;
 	}
 	return rc;
@@ -152,7 +155,8 @@ static const struct ch_option options[] = {
 	CH_OPT(struct t_conf_conf, data, DATA, .def = "t_conf.db", .help = "A file in state_dir"),
 	CH_OPT(struct t_conf_conf, secret, STR, .flags = CH_O_SECRET, .env = "T_CONF_SECRET", .help = "A secret"),
 	CH_OPT(struct t_conf_conf, integer, INT, .def = "5", .min = "1", .max = "10", .help = "A number from 1 to 10"),
-	CH_OPT(struct t_conf_conf, duration, DURATION, .def = "1500ms", .env = "T_CONF_DURATION_MS:ms,T_CONF_WAIT:deprecated", .help = "A duration"),
+	CH_OPT(struct t_conf_conf, duration, DURATION, .def = "1500ms", .env = "T_CONF_DURATION_MS:ms,T_CONF_WAIT:deprecated",
+		.help = "A duration"),
 	CH_OPT(struct t_conf_conf, size, SIZE, .def = "64k", .help = "A size"),
 	CH_OPT(struct t_conf_conf, off, DURATION, .flags = CH_O_OFF, .def = "off", .help = "A duration, or off"),
 	CH_OPT(struct t_conf_conf, boolean, BOOL, .def = "yes", .help = "Yes or no"),
@@ -164,7 +168,8 @@ static const struct ch_option options[] = {
 	CH_OPT(struct t_conf_conf, service, SERVICE, .def = "auto", .iface = "tsvc/1", .help = "A service"),
 	CH_OPT(struct t_conf_conf, services, SERVICES, .def = "*", .iface = "tsvc/1", .help = "All of them"),
 	CH_OPT(struct t_conf_conf, old, STR, .flags = CH_O_DEPRECATED, .help = "What nobody should use"),
-	CH_OPT_AS(struct t_conf_conf, kept, "for", STR, .flags = CH_O_RESTART, .help = "What a running server keeps; its name is no name in C"),
+	CH_OPT_AS(struct t_conf_conf, kept, "for", STR, .flags = CH_O_RESTART,
+		.help = "What a running server keeps; its name is no name in C"),
 };
 static const struct ch_option row_options[] = {
 	CH_OPT(struct t_conf_row, least, INT, .def = "0", .help = "The least"),

@@ -78,7 +78,8 @@ static int on_endless(struct ch_self *self, struct ch_ctx *c)
 static int get_cron(struct ch_self *self, struct ch_ctx *c)
 {
 	struct t_cron_state *s = self->state;
-	const char *text = ch_print(c, "often %u line %u endless %u gone %u overlaps %u", s->often, s->line, s->endless, s->gone, s->overlaps);
+	const char *text = ch_print(c, "often %u line %u endless %u gone %u overlaps %u", s->often, s->line, s->endless, s->gone,
+		s->overlaps);
 
 	return text ? ch_respond(c, 200, "text/plain", text, strlen(text)) : CH_ERROR;
 }

@@ -88,7 +88,13 @@ static int get_degraded(struct ch_self *self, struct ch_ctx *c)
 
 	if (!t)
 		return CH_ERROR;
-	*t = (struct telling){ self, word(c, "what", "kv"), word(c, "why", "no reason"), query_int(c, "down", 1) == 1, query_int(c, "times", 1), 0 };
+	t->self = self;
+	t->what = word(c, "what", "kv");
+	t->why = word(c, "why", "no reason");
+	t->down = query_int(c, "down", 1) == 1;
+	t->times = query_int(c, "times", 1);
+	if (!t->what || !t->why)
+		return CH_ERROR;
 	if (query_int(c, "thread", 0) == 1) {
 		t->ticket = ch_suspend(c, 0, on_told, t);
 		if (t->ticket && ch_offload(self, tell_it, t, t->ticket, NULL))
@@ -205,8 +211,8 @@ static void add_sample(void *data, const struct ch_sample *s)
 	for (int i = 0; i < 4 && s->family->labels[i].name; i++)
 		r->n += (size_t)sprintf(r->text + r->n, "%s=%.100s ", s->family->labels[i].name, s->labels[i]);
 	if (s->family->kind == CH_HISTOGRAM && s->nbounds)
-		r->n += (size_t)sprintf(r->text + r->n, "%llu %g %zu %g %llu\n", (unsigned long long)s->count, s->sum, s->nbounds, s->bounds[0],
-			(unsigned long long)s->counts[0]);
+		r->n += (size_t)sprintf(r->text + r->n, "%llu %g %zu %g %llu\n", (unsigned long long)s->count, s->sum, s->nbounds,
+			s->bounds[0], (unsigned long long)s->counts[0]);
 	else
 		r->n += (size_t)sprintf(r->text + r->n, "%g\n", s->value);
 }
@@ -250,19 +256,21 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 }
 
 static const struct ch_option options[] = {
-	CH_OPT(struct t_degraded_conf, check_interval, DURATION, .flags = CH_O_OFF, .def = "off", .dev_def = "100ms", .help = "How often checks run"),
+	CH_OPT(struct t_degraded_conf, check_interval, DURATION, .flags = CH_O_OFF, .def = "off", .dev_def = "100ms",
+		.help = "How often checks run"),
 };
 static const struct ch_check checks[] = {
 	{ .name = "t_degraded", .critical = 0, .timeout_ms = 1000, .fn = check_health },
 };
+#define TEXT .response_type = "text/plain"
 static const struct ch_route routes[] = {
-	{ .method = "GET", .pattern = "/degraded", .fn = get_degraded, .response_type = "text/plain", .summary = "Tells" },
-	{ .method = "GET", .pattern = "/degraded/list", .fn = get_list, .response_type = "text/plain", .summary = "What was told" },
-	{ .method = "GET", .pattern = "/degraded/health", .fn = get_health, .response_type = "text/plain", .summary = "What the check says" },
-	{ .method = "GET", .pattern = "/inspect/server", .cls = CH_OPS, .fn = get_server, .response_type = "text/plain", .summary = "The server" },
-	{ .method = "GET", .pattern = "/inspect/instances", .cls = CH_OPS, .fn = get_instances, .response_type = "text/plain", .summary = "Instances" },
-	{ .method = "GET", .pattern = "/inspect/checks", .cls = CH_OPS, .fn = get_checks, .response_type = "text/plain", .summary = "Checks" },
-	{ .method = "GET", .pattern = "/inspect/metrics", .cls = CH_OPS, .fn = get_metrics, .response_type = "text/plain", .summary = "A metric" },
+	{ .method = "GET", .pattern = "/degraded", .fn = get_degraded, TEXT, .summary = "Tells" },
+	{ .method = "GET", .pattern = "/degraded/list", .fn = get_list, TEXT, .summary = "What was told" },
+	{ .method = "GET", .pattern = "/degraded/health", .fn = get_health, TEXT, .summary = "What the check says" },
+	{ .method = "GET", .pattern = "/inspect/server", .cls = CH_OPS, .fn = get_server, TEXT, .summary = "The server" },
+	{ .method = "GET", .pattern = "/inspect/instances", .cls = CH_OPS, .fn = get_instances, TEXT, .summary = "Instances" },
+	{ .method = "GET", .pattern = "/inspect/checks", .cls = CH_OPS, .fn = get_checks, TEXT, .summary = "Checks" },
+	{ .method = "GET", .pattern = "/inspect/metrics", .cls = CH_OPS, .fn = get_metrics, TEXT, .summary = "A metric" },
 };
 
 static const struct ch_plugin plugin = {

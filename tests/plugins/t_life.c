@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * t_life.c - a test plugin: an instance's life, and state that outlives it. A counter and an open file go from each instance to its successor;
- * each event of its life is a line in `events`.
+ * t_life.c - a test plugin: an instance's life, and state that outlives it. A counter and an open file go from each instance to its
+ * successor; each event of its life is a line in `events`.
  *
  *   GET /life          counts, writes the new count as a line into the open file, answers with it
  *   GET /life/info     {"serial":…,"count":…,"fixed":…,"live":…,"loops":…,"rows":[…]}: of the instance that answers
  *   GET /life/hold     answers when it is released, by GET /life/release
  *
- * Threads and ownership: `shared` belongs to all instances of a chain of successors and goes with the last. A per-loop counter is handed on by
- * loop_adopt and adds to the shared total in loop_stop. `live` is atomic: reload writes it while the loops read.
+ * Threads and ownership: `shared` belongs to all instances of a chain of successors and goes with the last. A per-loop counter is handed on
+ * by loop_adopt and adds to the shared total in loop_stop. `live` is atomic: reload writes it while the loops read.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -289,8 +289,14 @@ static int get_facts(struct ch_self *self, struct ch_ctx *c)
 	const struct ch_facts *f = ch_facts(c);
 
 	*ch_slot(self, c) = self;
-	return tell(c, ch_print(c, "%s %s %s %d %d %d %llu %llu", f->method, f->endpoint, f->client, f->started > 0 && f->started <= ch_now(),
-			f->status, ch_peer_trusted(c), (unsigned long long)f->bytes_in, (unsigned long long)f->bytes_out));
+	return tell(c, ch_print(c, "%s %s %s %d %d %d %llu %llu", f->method, f->endpoint, f->client,
+			f->started > 0 && f->started <= ch_now(), f->status, ch_peer_trusted(c), (unsigned long long)f->bytes_in,
+			(unsigned long long)f->bytes_out));
+}
+
+static const char *dash(const char *text)
+{
+	return text ? text : "-";
 }
 
 /* What is known when the answer is on its way. */
@@ -298,12 +304,14 @@ static int on_end(struct ch_self *self, struct ch_ctx *c)
 {
 	const struct ch_facts *f = ch_facts(c);
 
-	if (*ch_slot(self, c) == self)
-		ch_log(self, c, CH_INFO, "facts: status %d code %s bytes %llu aborted %d first_byte %d req_id %s role %d owner %s tier %s "
-			"backend %s model %s tokens %llu+%llu trace %s/%s/%s %d %s", f->status, f->code ? f->code : "-", (unsigned long long)f->bytes_out,
-			f->aborted, f->first_byte >= f->started, f->req_id ? f->req_id : "-", f->role, f->owner ? f->owner : "-", f->tier ? f->tier : "-",
-			f->backend ? f->backend : "-", f->model ? f->model : "-", (unsigned long long)f->tokens_in, (unsigned long long)f->tokens_out,
-			f->trace_id, f->span_id, f->parent_id, f->sampled, f->tracestate ? f->tracestate : "-");
+	if (*ch_slot(self, c) != self)
+		return CH_OK;
+	ch_log(self, c, CH_INFO,
+		"facts: status %d code %s bytes %llu aborted %d first_byte %d req_id %s role %d owner %s tier %s backend %s model %s "
+		"tokens %llu+%llu trace %s/%s/%s %d %s",
+		f->status, dash(f->code), (unsigned long long)f->bytes_out, f->aborted, f->first_byte >= f->started, dash(f->req_id),
+		f->role, dash(f->owner), dash(f->tier), dash(f->backend), dash(f->model), (unsigned long long)f->tokens_in,
+		(unsigned long long)f->tokens_out, f->trace_id, f->span_id, f->parent_id, f->sampled, dash(f->tracestate));
 	return CH_OK;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * t_misuse.c - a test plugin: what no plugin may do, and what looks like it and is allowed. GET /misuse?how=WORD; the words are the rows of the
- * table at the end, with what is wrong about each. The field X-Hook: WORD does the same in the LIMIT hook.
+ * t_misuse.c - a test plugin: what no plugin may do, and what looks like it and is allowed. GET /misuse?how=WORD; the words are the rows of
+ * the table at the end, with what is wrong about each. The field X-Hook: WORD does the same in the LIMIT hook.
  *
  * Threads and ownership: everything on the request's loop, but for timer_off_loop, which is the mistake.
  */
@@ -462,7 +462,8 @@ static int full_sink(struct misuse *m)
 
 	if (!conf->backend)
 		return ch_refuse(m->c, CH_E_UNAVAILABLE, 0, "no inference/1 is enabled: add [dryrun]");
-	m->args = (struct ch_inference_args){ .size = sizeof(m->args), .messages = &message, .nmessages = 1, .max_tokens = 5, .temperature = -1 };
+	m->args = (struct ch_inference_args){ .size = sizeof(m->args), .messages = &message, .nmessages = 1, .max_tokens = 5,
+		.temperature = -1 };
 	m->answer.size = sizeof(m->answer);
 	m->ticket = ch_suspend(m->c, 0, on_answer, m);
 	rc = ((const struct ch_inference_v1 *)conf->backend->vt)->stream(conf->backend, m->c, &m->args, &sink, &m->answer, m->ticket);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * t_seam.c - a test plugin: fills every seam, and asks them as a provider would. A fault strikes where the request's field X-Fault names the
- * seam ("vendor", "kv", …): after X-Delay milliseconds, with a failure of the kind X-Kind if that is there.
+ * t_seam.c - a test plugin: fills every seam, and asks them as a provider would. A fault strikes where the request's field X-Fault names
+ * the seam ("vendor", "kv", …): after X-Delay milliseconds, with a failure of the kind X-Kind if that is there.
  *
  *   GET /seam/{name}   asks the seam of that name: "nothing", or "waited", or 503 with the kind
  *
@@ -58,7 +58,8 @@ struct work {
 static int outcome(struct ch_ctx *c, const struct ch_fault *f)
 {
 	if (f->fail)
-		return ch_refuse(c, CH_E_UPSTREAM_UNAVAILABLE, 1000, "The dependency failed as if by %s; try again.", f->kind ? f->kind : "chance");
+		return ch_refuse(c, CH_E_UPSTREAM_UNAVAILABLE, 1000, "The dependency failed as if by %s; try again.",
+			f->kind ? f->kind : "chance");
 	return ch_respond(c, 200, "text/plain", "waited", 6);
 }
 

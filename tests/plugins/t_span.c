@@ -2,8 +2,8 @@
 /*
  * t_span.c - a test plugin: spans.
  *
- *   GET /span            a span with a note, inside of it one that fails, and one that is left open; the answer lists what ch_spans_walk tells,
- *                        a line each: id parent plugin name "open" or microseconds, "failed" if so, notes
+ *   GET /span            a span with a note, inside of it one that fails, and one that is left open; the answer lists what ch_spans_walk
+ *                        tells, a line each: id parent plugin name "open" or microseconds, "failed" if so, notes
  *   GET /span/wait?ms=MS the same, and the outer one lasts so long, over a suspension
  *   GET /span/many?n=N   begins N and tells how many were had
  *
@@ -131,7 +131,8 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	return CH_OK;
 }
 
-static const struct ch_metric metrics[] = { [M_SPANS] = { .name = "t_span_spans_total", .kind = CH_COUNTER, .help = "Spans seen at the end." } };
+static const struct ch_metric metrics[] = { [M_SPANS] = { .name = "t_span_spans_total", .kind = CH_COUNTER,
+	.help = "Spans seen at the end." } };
 static const struct ch_hook hooks[] = { { .phase = CH_P_END, .fn = on_end } };
 static const struct ch_route routes[] = {
 	{ .method = "GET", .pattern = "/span", .fn = get_span, .response_type = "text/plain", .summary = "Spans" },

@@ -7,8 +7,8 @@
  *   GET /resolve?host=X   the addresses, a line each, or "error: …"; &full=1 never waits
  *   GET /secret           "kept" if the secret of the config is where it was put at start
  *
- * Threads and ownership: one thread from start to stop; its queue is under a lock. It ends when retire or stop says so, and answers what waits
- * before; what comes after retire is answered by the loop. The secret belongs to the instance.
+ * Threads and ownership: one thread from start to stop; its queue is under a lock. It ends when retire or stop says so, and answers what
+ * waits before; what comes after retire is answered by the loop. The secret belongs to the instance.
  */
 #include <pthread.h>
 #include <stdlib.h>

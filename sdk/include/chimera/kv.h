@@ -67,9 +67,10 @@ struct ch_kv_args {
 /*
  * One limit that take decides about.
  *
- * TOKENS: a bucket of `burst` tokens, full when it is made, into which `count` tokens flow each period_ms, evenly. It admits at most burst
- * + count * t / period_ms in any stretch t, exactly. What take takes and settle gives back are `cost` tokens. count or burst 0: a limit of
- * 0, which never passes. From an option of type CH_T_RATE: ch_bucket_rate_from (kit/bucket.h), count = refill * 1000, period_ms = token.
+ * TOKENS: a bucket of `burst` tokens, full when it is made, into which `count` tokens flow each period_ms, evenly. In any stretch t it
+ * admits burst + count * t / period_ms tokens at most, exactly. What take takes and settle gives back are `cost` tokens. count or burst 0:
+ * a limit of 0, which never passes. From an option of type CH_T_RATE: ch_bucket_rate_from (kit/bucket.h), count = refill * 1000,
+ * period_ms = token.
  *
  * HOLDERS: at most `burst` at once, each known by a name of its own, each gone by itself after hold_ms: how many may be inside at a time,
  * also when a server dies that would have let them out. Who takes again before that holds on, and takes no second place.
@@ -96,7 +97,7 @@ struct ch_kv_take_args {                  /* needed during the call only, with a
 
 /* How a bucket stands: behind the take if all was taken, else as it was found. */
 struct ch_kv_level {
-	bool passes;                      /* this one has what was asked of it */
+	bool passes;                      /* this one has what was asked of it; settle: true */
 	int64_t left;                     /* whole tokens, or free places */
 	int64_t wait_ms;                  /* until it passes, rounded up, if nobody else takes any; HOLDERS: at the latest. 0: it does */
 	int64_t full_ms;                  /* the same until it is full; HOLDERS: until nobody is inside. A limit of 0: 0 */

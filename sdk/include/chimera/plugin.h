@@ -124,8 +124,8 @@ struct ch_metric {
 
 enum ch_phase {                           /* in this order; each runs once a request, END once whatever happened */
 	CH_P_HEADERS = 1,                 /* the head is parsed, no route yet */
-	CH_P_AUTH,                        /* who is it; the route is known */
-	CH_P_LIMIT,                       /* may they now */
+	CH_P_AUTH,                        /* who is it; the route is known. Not on the control socket, as is … */
+	CH_P_LIMIT,                       /* … may they now */
 	CH_P_BODY,                        /* the buffered body is there */
 	CH_P_CONTENT,                     /* before the route's own handler; DONE answers in its place */
 	CH_P_RESPONSE,                    /* the answer's head is about to leave: ch_status, ch_header_set; OK only */
@@ -199,7 +199,7 @@ struct ch_check {
 
 struct ch_cron {
 	const char *name;                 /* of the task: a label in metrics */
-	const char *when;                 /* "5m": so long after its last end; "30 3 * * 1-5": minute hour day month weekday, UTC */
+	const char *when;                 /* "5m": so long after its last end, or the start of the instance; "30 3 * * 1-5": minute hour day month weekday, UTC */
 	const char *when_option;          /* instead: the STR option that holds it; an empty value: never */
 	int64_t timeout_ms;               /* 0: none */
 	int (*fn)(struct ch_self *, struct ch_ctx *); /* a task on the house loop, never twice at once */
@@ -518,10 +518,9 @@ CH_PRINTF_(4, 5) static inline int ch_refuse_param(struct ch_ctx *c, enum ch_cod
 /*
  * A streamed answer: ch_begin once, ch_write any number of times, ch_end or ch_abort once; from the handler or, while it is suspended, from
  * any callback on its loop. A length known before may be set by ch_length before ch_begin; otherwise the body is chunked.
- * ch_write takes the bytes in every case but GONE: copied if `release` is NULL, else used in place until release(arg), which is called
- * exactly once,
- * also after GONE. CH_AGAIN: taken, but more than stream_high bytes wait: go on when on_writable calls. CH_ERROR: not begun, or ended.
- * CH_DONE: the client is gone, nothing was taken. ch_abort cuts the connection so that the client sees an incomplete answer.
+ * ch_write takes the bytes unless it returns CH_DONE or CH_ERROR: copied if `release` is NULL, else used in place until release(arg), which
+ * is called exactly once, in those cases too. CH_AGAIN: taken, but more than stream_high bytes wait: go on when on_writable calls.
+ * CH_DONE: the client is gone. CH_ERROR: not begun, or ended. ch_abort cuts the connection so that the client sees an incomplete answer.
  */
 static inline int ch_length(struct ch_ctx *c, uint64_t n) { return ch_host_->length(c, n); }
 static inline int ch_begin(struct ch_ctx *c, int status) { return ch_host_->begin(c, status); }
@@ -575,10 +574,9 @@ static inline bool ch_offload(struct ch_self *s, void *(*work)(void *), void *da
 }
 /*
  * [any] Starts a task: a ctx without HTTP on the loop (NULL: the house loop), with a deadline (timeout_ms, 0: none). fn returns like a
- * hook; a task
- * that waits hears GONE when the server stops. If the config is replaced or memory runs out before fn was called, drop(data) is called
- * instead
- * (drop may be NULL). False: neither will be called.
+ * hook; a task that waits hears GONE when the server stops. If the config is replaced or memory runs out before fn was called, drop(data)
+ * is called instead (drop may be NULL), on any thread. False: neither will be called. A task must end: while it runs its config stays
+ * alive, and 8 configs are the most. Work without an end is a timer, a cron or a ch_thread.
  */
 static inline bool ch_task(struct ch_self *s, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data, ch_fn drop)
 {
@@ -587,9 +585,8 @@ static inline bool ch_task(struct ch_self *s, struct ch_loop *l, int64_t timeout
 
 /*
  * [any] A thread for work that blocks for long (a writer, a consumer): fn(data) runs until it returns; end it in retire or stop and join
- * it in
- * stop. Signals are blocked in it; it calls only functions marked [any]. The name (15 bytes) is shown by ps. NULL: none can be had.
- * Since 0.2
+ * it in stop: it is this instance's and cannot be handed to a successor. Signals are blocked in it; it calls only functions marked [any].
+ * The name (15 bytes) is shown by ps. NULL: none can be had. Since 0.2
  */
 static inline struct ch_thread *ch_thread(struct ch_self *s, const char *name, ch_fn fn, void *data)
 {
@@ -597,7 +594,7 @@ static inline struct ch_thread *ch_thread(struct ch_self *s, const char *name, c
 }
 static inline void ch_thread_join(struct ch_thread *t) { ch_host_->thread_join(t); }
 /*
- * The addresses of a host name, found in the pool by the system's resolver. OK: *out is filled now (it was numeric); AGAIN: *out will be
+ * The addresses of a host name, found in the pool by the system's resolver. OK: *out is filled now (numeric, or an error); AGAIN: *out will be
  * filled and the ticket resumed (it must live as long as the ctx); ERROR: the pool is full. Set out->size. Since 0.2
  */
 static inline int ch_resolve(struct ch_self *s, const char *host, struct ch_addrs *out, ch_ticket t)
@@ -637,9 +634,8 @@ CH_PRINTF_(4, 5) static inline void ch_log(struct ch_self *s, struct ch_ctx *c, 
 	va_end(ap);
 }
 /*
- * [start] An error about a key of this instance, or of its row of that name (NULL: none), shown with file and line; key NULL: the section
- * itself. Say
- * what was found and what is allowed.
+ * [start] An error about a key of this instance, or of its row of that name (NULL: none); key NULL: the section itself. Say what was found
+ * and what is allowed. In check it is shown with file and line and refuses the config; in start it is a log line.
  */
 CH_PRINTF_(4, 5) static inline void ch_config_error(struct ch_self *s, const char *row, const char *key, const char *fmt, ...)
 {

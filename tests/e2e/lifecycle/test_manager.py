@@ -107,7 +107,7 @@ def test_a_stalled_worker_starves_the_watchdog_and_is_named(chimera, manager, tm
         s.send(kit.request_bytes("GET", "/stall"))
         line = c.wait_said("has been blocked for", plugin="t_stall")
         assert line["msg"].startswith("worker-")
-        assert c.metric("chimera_loops_stalled") == 1
+        kit.wait_for(lambda: c.metric("chimera_loops_stalled") == 1, "the stall, which counts after a second")
         assert c.get("/health/live", kind="status").status == 503
         manager.sock.setblocking(False)
         with pytest.raises(BlockingIOError):

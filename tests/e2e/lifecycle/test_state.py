@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State over reloads: a counter and an open file that go from an instance to its successor while requests run, and what must not disturb them:
-starts that fail, storms of signals, files that change under the server, plugins that block, clients that send garbage or never read."""
+"""State over reloads: a counter and an open file that go from an instance to its successor while requests run, and what must not disturb
+them: starts that fail, storms of signals, files that change under the server, plugins that block, clients that send garbage or never
+read."""
 import os
 import re
 import shutil
@@ -150,7 +151,7 @@ def test_a_start_that_fails_on_reload_leaves_the_old_one_with_all_it_has(life):
     assert numbers == list(range(1, 11))
     assert (one.info()["serial"], one.info()["fixed"]) == (1, 0)
     assert one.serials("adopt") == one.serials("retire") == one.serials("stop") == [], "a config that fails changes nothing"
-    assert len(one.c.said("no_start = yes: it does not start", plugin="t_life")) == 20
+    kit.wait_for(lambda: len(one.c.said("no_start = yes: it does not start", plugin="t_life")) == 20, "20 lines of the log")
     assert one.reload({"t_echo": {}}, fixed=1)["result"] == "ok"
     assert one.info()["count"] == 10 and one.serials("adopt") == [one.info()["serial"]]
 
@@ -251,6 +252,7 @@ def test_a_so_that_is_replaced_under_the_running_server_is_not_taken_before_a_re
         with kit.Connection(c.address("control")) as s:
             assert s.ask("POST", "/control/reload").json()["result"] == "ok"
         assert c.get("/version").body == b"one", "the code that was loaded goes on"
+    c.wait_said("config reloaded: generation 3")
     (line,) = c.said("t_version.so was replaced since it was loaded", plugin="t_version", lvl="warn")
     assert "a restart takes the new one" in line["msg"], "said once, not at each reload"
     c.stop()
@@ -283,7 +285,8 @@ def test_a_plugin_that_blocks_a_loop_for_5_s_is_named_within_a_second_everywhere
         assert c.metric("chimera_loop_blocked_total", plugin="t_block") == 1
         assert time.time() - began < patience, "the metric"
         if shutil.which(kit.CHIMERACTL):
-            shown = subprocess.run([kit.CHIMERACTL, "-c", c.path, "plugins", "--live"], capture_output=True, text=True, timeout=kit.DEADLINE,
+            shown = subprocess.run([kit.CHIMERACTL, "-c", c.path, "plugins", "--live"], capture_output=True, text=True,
+                    timeout=kit.DEADLINE,
                                    check=True).stdout
             assert time.time() - began < patience + 0.2, "chimeractl"
             assert any("t_block" in x and "worker-0" in x for x in shown.splitlines()), shown
@@ -370,7 +373,7 @@ def test_a_client_that_leaves_before_its_reload_is_done_takes_nothing_with_it(li
     assert one.reload(live=10)["result"] == "ok"
 
 
-# ---- a start that hangs, a folder that others may write -------------------------------------------------------------------------------------
+# ---- a start that hangs, a folder that others may write ----------------------------------------------------------------------------------
 
 @tiny.needs_cc
 def test_a_start_that_crashes_in_check_mode_is_no_success(tmp_path):
@@ -378,7 +381,8 @@ def test_a_start_that_crashes_in_check_mode_is_no_success(tmp_path):
     tiny.build(folder, "t_crash", tiny.source("t_crash", "static int check(struct ch_self *s) { (void)s; abort(); }", ".check = check"))
     path = tmp_path / "c.ini"
     path.write_text(kit.config_text({"server": {"profile": "dev", "plugin_dir": folder, "state_dir": str(tmp_path)}, "t_crash": {}}))
-    done = subprocess.run([kit.CHIMERAD, "-t", "-c", str(path)], capture_output=True, timeout=kit.DEADLINE, check=False, env=kit.clean_environment())
+    done = subprocess.run([kit.CHIMERAD, "-t", "-c", str(path)], capture_output=True, timeout=kit.DEADLINE, check=False,
+            env=kit.clean_environment())
     assert done.returncode != 0
 
 

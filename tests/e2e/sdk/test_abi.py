@@ -128,7 +128,8 @@ def test_each_header_compiles_alone_as_c11_and_as_cpp17(header, tmp_path):
 
 def can_cpp(compiler):
     """Is its C++ there, with the standard headers that ours include?"""
-    done = subprocess.run([compiler, *LANGUAGES["C++17"], "-fsyntax-only", "-"], input="#include <stddef.h>\n#include <stdint.h>\n", text=True,
+    done = subprocess.run([compiler, *LANGUAGES["C++17"], "-fsyntax-only", "-"], input="#include <stddef.h>\n#include <stdint.h>\n",
+            text=True,
                           capture_output=True, timeout=kit.DEADLINE, check=False)
     return done.returncode == 0
 
@@ -137,7 +138,8 @@ def test_host_h_alone_says_what_to_include(tmp_path):
     source = tmp_path / "alone.c"
     source.write_text("#include <chimera/host.h>\n")
     for compiler in COMPILERS:
-        done = subprocess.run([compiler, "-fsyntax-only", "-I", os.path.dirname(headers.FOLDER), str(source)], capture_output=True, text=True,
+        done = subprocess.run([compiler, "-fsyntax-only", "-I", os.path.dirname(headers.FOLDER), str(source)], capture_output=True,
+                text=True,
                               timeout=kit.DEADLINE, check=False)
         assert done.returncode != 0 and "include <chimera/plugin.h>" in done.stderr
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The areas of the interface in the running server, each by the plugin of tests/plugins/ that uses it: options and tables, loops and ctxs, spans,
-degradation and inspection, threads, names and secrets, tasks by the clock, seams."""
+"""The areas of the interface in the running server, each by the plugin of tests/plugins/ that uses it: options and tables, loops and ctxs,
+spans, degradation and inspection, threads, names and secrets, tasks by the clock, seams."""
 import datetime
 import os
 import re
@@ -9,8 +9,8 @@ import time
 import chimera as kit
 import pytest
 
-CONFIG = {"t_conf": {}, "t_conf.row": {"least": 2, "most": 3}, "t_conf.other": {}, "t_service": {}, "t_loop": {}, "t_span": {}, "t_degraded": {},
-          "t_thread": {"key": "open sesame"}, "t_cron": {}, "t_seam": {}, "trace": {}}
+CONFIG = {"t_conf": {}, "t_conf.row": {"least": 2, "most": 3}, "t_conf.other": {}, "t_service": {}, "t_loop": {}, "t_span": {},
+          "t_degraded": {}, "t_thread": {"key": "open sesame"}, "t_cron": {}, "t_seam": {}, "trace": {}}
 
 
 def lines(r):
@@ -35,14 +35,15 @@ def test_an_option_of_each_type_takes_its_value(chimera):
     got = c.get("/conf").json()
     assert got["path"] == os.path.join(c.folder, "beside.txt") and got["data"] == os.path.join(c.state, "y.db")
     del got["path"], got["data"]
-    assert got == {"id": "t_conf", "plugin": "t_conf", "str": "x", "secret_bytes": 5, "integer": 10, "duration": 250, "size": 1048576, "off": 2000,
-                   "boolean": False, "rate": 3 / 3600, "share": 0.25, "number": -1.5, "color": 0, "list": ["one"], "service": None, "services": [],
-                   "old": "used", "kept": "ever", "rows": {}}
+    assert got == {"id": "t_conf", "plugin": "t_conf", "str": "x", "secret_bytes": 5, "integer": 10, "duration": 250, "size": 1048576,
+                   "off": 2000, "boolean": False, "rate": 3 / 3600, "share": 0.25, "number": -1.5, "color": 0, "list": ["one"],
+                   "service": None, "services": [], "old": "used", "kept": "ever", "rows": {}}
     assert c.said("deprecated") and "12345" not in c.stderr()
 
 
-@pytest.mark.parametrize("keys,rows,words", [({"integer": 11}, {}, ["integer = 11", "10"]), ({"color": "blue"}, {}, ["color = blue", "red, green"]),
-                                             ({"list": ""}, {}, ["list"]), ({}, {"least": 5, "most": 4}, ["t_conf.row", "least", "must not be over"])])
+@pytest.mark.parametrize("keys,rows,words", [
+    ({"integer": 11}, {}, ["integer = 11", "10"]), ({"color": "blue"}, {}, ["color = blue", "red, green"]), ({"list": ""}, {}, ["list"]),
+    ({}, {"least": 5, "most": 4}, ["t_conf.row", "least", "must not be over"])])
 def test_what_is_wrong_is_said_with_file_and_line(plugins, tmp_path, keys, rows, words):
     path = tmp_path / "c.ini"
     path.write_text(kit.config_text({"server": {"profile": "dev", "plugin_dir": plugins, "state_dir": str(tmp_path)}, "t_conf": keys,
@@ -116,7 +117,8 @@ def test_memory_is_zeroed_or_refused(server, n, says):
 def test_facts_are_there_when_they_are_known(server):
     assert server.get("/ctx/facts").text == "GET /ctx/facts 127.0.0.1 1 0 0 0 0"
     line = server.wait_said("facts: status 200 code - bytes 34 aborted 0 first_byte 1")
-    assert re.search(r"req_id [0-9a-f-]{36} role 0 owner - tier - backend - model - tokens 0\+0 trace [0-9a-f]{32}/[0-9a-f]{16}/ [01] -$", line["msg"])
+    assert re.search(r"req_id [0-9a-f-]{36} role 0 owner - tier - backend - model - tokens 0\+0 trace [0-9a-f]{32}/[0-9a-f]{16}/ [01] -$",
+                     line["msg"])
 
 
 def test_codes_have_status_name_and_type(server):
@@ -291,7 +293,8 @@ def cron(c):
 
 def test_tasks_run_again_and_again_and_never_twice_at_once(server):
     first = cron(server)
-    kit.wait_for(lambda: cron(server)["often"] >= first["often"] + 10 and cron(server)["endless"] >= first["endless"] + 3, "ten and three rounds")
+    kit.wait_for(lambda: cron(server)["often"] >= first["often"] + 10 and cron(server)["endless"] >= first["endless"] + 3,
+                 "ten and three rounds")
     assert cron(server)["overlaps"] == 0 and cron(server)["gone"] == 0
     assert server.metric("background_tasks_completed_total", task="t_cron.often") >= 10
     assert server.metric("background_tasks_duration_seconds_count", task="t_cron.endless") >= 3
@@ -310,7 +313,8 @@ def test_an_empty_time_is_never_and_a_wrong_one_is_refused(chimera, plugins, tmp
     assert cron(c)["line"] == 0
     path = tmp_path / "c.ini"
     for line, words in (("61 * * * *", "'61' as minute"), ("often", "a duration of at least 1ms"), ("* * * *", "4 fields")):
-        path.write_text(kit.config_text({"server": {"profile": "dev", "plugin_dir": plugins, "state_dir": str(tmp_path)}, "t_cron": {"line": line}}))
+        path.write_text(kit.config_text({"server": {"profile": "dev", "plugin_dir": plugins, "state_dir": str(tmp_path)},
+                                         "t_cron": {"line": line}}))
         done = kit.run_chimerad("-t", "-c", path)
         assert done.returncode == 78 and words in done.stderr and "[t_cron] line" in done.stderr, done.stderr
 

@@ -137,7 +137,8 @@ def test_many_questions_at_once_keep_their_hooks_apart(server):
     conns = [server.connect() for _ in range(60)]
     for i, c in enumerate(conns):
         word = words[i % len(words)]
-        c.send(kit.request_bytes("POST", "/v1/ask", json.dumps(QUESTION), {"Content-Type": "application/json", **({"X-Call": word} if word else {})}))
+        c.send(kit.request_bytes("POST", "/v1/ask", json.dumps(QUESTION), {"Content-Type": "application/json", **({"X-Call": word} if word
+                else {})}))
     for i, c in enumerate(conns):
         r, word = c.response(), words[i % len(words)]
         assert r.status == (403 if word == "refuse" else 200), r

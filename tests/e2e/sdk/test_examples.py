@@ -199,8 +199,12 @@ def test_fetcher_hands_on_each_event_as_it_comes(start, events):
             assert text == want
             text = b""
             events.release.release()
-    events.release.release(1000)  # somebody has to write to find out
-    assert events.left.wait(kit.DEADLINE), "the other server did not see that the client has left"
+
+    def left():
+        events.release.release()  # it has to write to find out
+        return events.left.is_set()
+
+    kit.wait_for(left, "the other server to see that the client has left")
 
 
 def test_fetcher_tries_again_before_the_first_event(start, events):

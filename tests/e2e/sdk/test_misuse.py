@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What no plugin may do (t_misuse): the production host answers, counts it, names it in the log and goes on; the debug host (--strict) stops on
-it with the same sentence. And what looks like misuse and is none."""
+"""What no plugin may do (t_misuse): the production host answers, counts it, names it in the log and goes on; the debug host (--strict)
+stops on it with the same sentence. And what looks like misuse and is none."""
 import signal
 
 import chimera as kit

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever the interface offers is used by a plugin of the tests or of the SDK: each host function, table field, callback and operation of a
-service. A new one fails here until somebody has written down how an author would use it."""
+"""Whatever the interface offers is used by a plugin of the tests or of the SDK: each host function, table field, callback and operation of
+a service. A new one fails here until somebody has written down how an author would use it."""
 import glob
 import os
 import re
@@ -12,16 +12,19 @@ import chimera as kit
 
 FOLDERS = ["tests/plugins", "sdk/examples", "sdk/templates", "sdk/conformance"]
 # The tables of struct ch_plugin, whose rows authors fill; the descriptor itself.
-TABLES = ["ch_option", "ch_metric", "ch_label", "ch_hook", "ch_tap", "ch_route", "ch_provide", "ch_check", "ch_cron", "ch_command", "ch_seam",
+TABLES = ["ch_option", "ch_metric", "ch_label", "ch_hook", "ch_tap", "ch_route", "ch_provide", "ch_check", "ch_cron", "ch_command",
+        "ch_seam",
           "ch_plugin"]
 # What macros fill in.
 BY_MACRO = {"CH_OPT(": {"ch_option.name", "ch_option.type", "ch_option.offset"}}
 # What authors read or fill outside of tables.
-READ = ["ch_str", "ch_list", "ch_svcs", "ch_svc", "ch_check_result", "ch_row", "ch_self", "ch_facts", "ch_code_info", "ch_addrs", "ch_fault",
+READ = ["ch_str", "ch_list", "ch_svcs", "ch_svc", "ch_check_result", "ch_row", "ch_self", "ch_facts", "ch_code_info", "ch_addrs",
+        "ch_fault",
         "ch_server", "ch_instance", "ch_check_state", "ch_sample", "ch_span", "ch_degradation", "ch_message", "ch_inference_args",
         "ch_inference_result", "ch_inference_sink", "ch_http_field", "ch_http_args", "ch_http_result", "ch_http_sink"]
 # Filled by the host alone and looked at by none: how long the struct is.
-HOSTS_OWN = {"ch_self.size", "ch_svc.size", "ch_facts.size", "ch_code_info.size", "ch_instance.size", "ch_check_state.size", "ch_sample.size",
+HOSTS_OWN = {"ch_self.size", "ch_svc.size", "ch_facts.size", "ch_code_info.size", "ch_instance.size", "ch_check_state.size",
+        "ch_sample.size",
              "ch_span.size", "ch_degradation.size"}
 VTABLES = re.compile(r"ch_\w+_v\d+")
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything at once: clients that ask all the plugins of the tests, wrong things among them, and leave when they like, while the config changes
-under them. The server must be there at the end, answer in whole HTTP all the time, drain, and (under a sanitizer) have nothing to report."""
+"""Everything at once: clients that ask all the plugins of the tests, wrong things among them, and leave when they like, while the config
+changes under them. The server must be there at the end, answer in whole HTTP all the time, drain, and (under a sanitizer) have nothing to
+report."""
 import json
 import random
 import threading
@@ -11,15 +12,19 @@ from test_misuse import ALLOWED, WRONG
 
 SECONDS = 60 if kit.HEAVY else 8
 CLIENTS = 6
-CONFIG = {"t_misuse": {}, "t_service": {}, "dryrun": {"tokens_per_second": "1000", "answer_tokens": 20}, "trace": {}, "ask": {}, "t_call": {},
+CONFIG = {"t_misuse": {}, "t_service": {}, "dryrun": {"tokens_per_second": "1000", "answer_tokens": 20}, "trace": {}, "ask": {},
+        "t_call": {},
           "t_call:second": {"path": "/second", "infer_path": "/second/infer"}, "t_suspend": {}, "t_stream": {}, "t_hooks": {}, "t_loop": {},
           "t_span": {}, "t_thread": {}, "t_cron": {}, "t_seam": {}, "t_degraded": {}, "log": {"access": "off"}}
 OPTIONAL = ["t_span", "t_seam", "t_hooks", "t_degraded", "t_cron", "t_loop"]
 WORDS = [None, "answer", "wait", "wait-answer", "refuse", "edit", "error", "wait-error", "hang"]
-TARGETS = ["/suspend/thread?ms=3", "/suspend/offload?ms=2", "/suspend/service?ms=2", "/suspend/service?ms=-1&timeout=5", "/suspend?timeout=4",
+TARGETS = ["/suspend/thread?ms=3", "/suspend/offload?ms=2", "/suspend/service?ms=2", "/suspend/service?ms=-1&timeout=5",
+        "/suspend?timeout=4",
            "/suspend/task?ms=3&here=1", "/suspend/task?ms=-1&timeout=3", "/stream?bytes=200000&chunk=5000",
-           "/stream?bytes=100000&chunk=1000&release=1&length=1", "/stream?bytes=1000&after=cut", "/loop/post", "/loop/turn?n=20", "/loop/watch?n=50000",
-           "/loop/timer?ms=2", "/ctx/deadline?ms=3", "/span/wait?ms=3", "/thread", "/thread/post", "/resolve?host=localhost", "/secret", "/seam/kv",
+           "/stream?bytes=100000&chunk=1000&release=1&length=1", "/stream?bytes=1000&after=cut", "/loop/post", "/loop/turn?n=20",
+                   "/loop/watch?n=50000",
+           "/loop/timer?ms=2", "/ctx/deadline?ms=3", "/span/wait?ms=3", "/thread", "/thread/post", "/resolve?host=localhost", "/secret",
+                   "/seam/kv",
            "/degraded?what=a&thread=1&times=3", "/degraded/list", "/call", "/call/infer", "/life", "/life/info", "/cron"]
 
 
@@ -80,7 +85,8 @@ class Soak:
 
     def config(self, rnd):
         conf = {name: dict(keys) for name, keys in CONFIG.items()}
-        conf["t_life"] = {**self.life, "fixed": rnd.randrange(3), "live": rnd.randrange(3), "no_start": "yes" if rnd.random() < 0.1 else "no"}
+        conf["t_life"] = {**self.life, "fixed": rnd.randrange(3), "live": rnd.randrange(3), "no_start": "yes" if rnd.random() < 0.1
+                else "no"}
         if rnd.random() < 0.3:
             conf["dryrun"]["answer_tokens"] = rnd.randrange(10, 30)  # a new provider, and so new users of it
         if rnd.random() < 0.3:
