@@ -22,6 +22,7 @@
 #endif
 #define STEP_DEFAULT_MS 10000
 #define REAP_MS 20
+#define WAIT_US 5000000 /* that a reload waits for older configs to end before it says so */
 
 static const char *overrides[256];
 
@@ -164,7 +165,7 @@ static void begin_job(enum job job)
 
 struct pending {
 	bool stop, reload;
-	bool told; /* that the reload waits */
+	int64_t waits_since; /* the reload, for older configs to end; 0: it does not */
 };
 
 /* A step that hangs cannot be ended, so the process is: during the start at once, during a reload when it is to stop anyway. */
@@ -244,6 +245,20 @@ static bool watch_due(void)
 	return true;
 }
 
+/* Mostly it is a matter of milliseconds. */
+static void wait_for_generations(struct pending *p)
+{
+	int64_t now = chi_clock();
+	if (!p->waits_since)
+		p->waits_since = now;
+	if (p->waits_since < 0 || now - p->waits_since < WAIT_US)
+		return;
+	p->waits_since = -1; /* said once */
+	chi_log(CH_WARN, NULL, "the reload waits: %u older configs are still alive, because streams or tasks that began under them have not ended",
+	        chi_generations() - 1);
+	chi_reload_later();
+}
+
 /* Returns the exit code when there is one, else -1. */
 static int after_job(struct pending *p)
 {
@@ -266,14 +281,9 @@ static int after_job(struct pending *p)
 	}
 	if (p->stop) {
 		begin_drain();
-	} else if (p->reload && chi_generations() >= CHI_GENERATIONS) {
-		if (!p->told)
-			chi_log(CH_WARN, NULL, "the reload waits: %u older configs are still alive, because streams or tasks that began under them have "
-			        "not ended", chi_generations() - 1);
-		p->told = true;
-		chi_reload_later();
-	} else if (p->reload) {
-		p->reload = p->told = false; /* however many SIGHUPs came meanwhile, they are one reload */
+	} else if (p->reload && chi_generations() < CHI_GENERATIONS) {
+		p->reload = false; /* however many SIGHUPs came meanwhile, they are one reload */
+		p->waits_since = 0;
 		char text[64];
 		snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)chi_clock());
 		chi_notify(text);
@@ -281,6 +291,8 @@ static int after_job(struct pending *p)
 	} else if (chi_reap_due() && chi_clock() >= reap_at) {
 		reap_at = chi_clock() + REAP_MS * 1000; /* one that cannot be stopped yet is looked at again */
 		begin_job(JOB_REAP);
+	} else if (p->reload) {
+		wait_for_generations(p);
 	} else if (watch_due()) {
 		begin_job(JOB_LOOK);
 	}
@@ -289,7 +301,7 @@ static int after_job(struct pending *p)
 
 static int serve(int signals)
 {
-	struct pending p = { false, false, false };
+	struct pending p = { false, false, 0 };
 	begin_job(JOB_BOOT);
 	for (;;) {
 		struct pollfd v[2] = { { signals, POLLIN, 0 }, { chi_daemon.wake, POLLIN, 0 } };

@@ -163,6 +163,15 @@ void chi_degraded_forget(const struct chi_inst *i)
 	pthread_mutex_unlock(&lock);
 }
 
+void chi_degraded_clear(void)
+{
+	while (entries) {
+		struct entry *e = entries;
+		entries = e->next;
+		free(e);
+	}
+}
+
 void chi_degraded_retire(const struct chi_inst *i)
 {
 	pthread_mutex_lock(&lock);

@@ -18,6 +18,8 @@ void chi_degraded_walk(void (*fn)(void *, const struct ch_degradation *), void *
 void chi_degraded_tick(void);
 /* The instance is retired: what it told holds until its successor says otherwise, or it is stopped. Boot thread. */
 void chi_degraded_retire(const struct chi_inst *i);
+/* Everything is forgotten: for the harness, after a test that failed. */
+void chi_degraded_clear(void);
 /* It is stopped: what it told is forgotten. */
 void chi_degraded_forget(const struct chi_inst *i);
 

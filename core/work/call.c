@@ -6,13 +6,6 @@
 #include "core/plugin/gen.h"
 #include "core/plugin/misuse.h"
 
-struct chi_frame {
-	const struct chi_hook *hook, *end; /* running or suspended; behind the last */
-	uint32_t wait;                     /* c->wait while it is called */
-	bool waiting;
-	ch_ticket ticket;                  /* of the hook that asked */
-};
-
 struct outside { /* of the inner chain: what a call of a hook changes */
 	const struct chi_hook *hook, *running;
 	uint32_t wait;
@@ -67,11 +60,8 @@ int chi_call_hooks(struct ch_ctx *c, void *call, ch_resumed fn, void *data)
 	c->call = call;
 	if (!chain->n)
 		return CH_OK;
-	struct chi_frame *f = chi_arena_alloc(&c->arena, sizeof *f);
-	if (!f)
-		return CH_ERROR;
-	f->hook = chain->hooks;
-	f->end = chain->hooks + chain->n;
+	struct chi_frame *f = &c->frame_room;
+	*f = (struct chi_frame){ .hook = chain->hooks, .end = chain->hooks + chain->n };
 	c->frame = f;
 	int rc = run(c, f);
 	if (rc == CH_AGAIN && !(f->ticket = chi_ticket_timeless(c, fn, data)))

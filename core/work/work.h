@@ -16,7 +16,6 @@
 struct chi_inst;
 struct chi_gen;
 struct chi_slot;
-struct chi_frame;
 struct chi_spans;
 struct chi_command;
 
@@ -37,6 +36,14 @@ struct chi_chain {
 struct chi_owner {
 	void (*came)(struct ch_ctx *, int rc);      /* the asked phase or function has ended */
 	void (*freed)(struct ch_ctx *);             /* the ctx's memory is about to go; may be NULL */
+};
+
+/* An inner chain, see call.c. */
+struct chi_frame {
+	const struct chi_hook *hook, *end; /* running or suspended; behind the last */
+	uint32_t wait;                     /* c->wait while it is called */
+	bool waiting;
+	ch_ticket ticket;                  /* of the hook that asked */
 };
 
 struct ch_ctx {
@@ -60,7 +67,7 @@ struct ch_ctx {
 	bool ended;
 	const struct chi_hook *running; /* whose code is on the stack; NULL: nobody's, or not known */
 	uint32_t wait, waits;   /* which call of a hook this is: a ticket of another one does not count; the last number given */
-	struct chi_frame *frame; /* an inner chain runs, see call.c; … */
+	struct chi_frame *frame, frame_room; /* an inner chain runs (NULL: none); … */
 	bool frame_runs;         /* … one of its hooks does */
 	void *call;             /* the question that hooks look at */
 	bool call_ending;       /* CALL_END runs */

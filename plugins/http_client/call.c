@@ -2,16 +2,16 @@
 /*
  * call.c - a call's way from its beginning to its one end.
  *
- * finish() is the only end: it lets go of whatever the call holds, fills *out and resumes the ticket. While the sink runs nothing ends a call
- * under it: a cancel in there is noted, and done when the sink has returned.
+ * finish() is the only end: it lets go of whatever the call holds, fills *out and resumes the ticket. While the sink runs nothing ends a
+ * call under it: a cancel in there is noted, and done when the sink has returned.
  */
 #include <stdlib.h>
 
 #include "address.h"
 #include "http_client.h"
 
-const char *const hc_error_names[HC_ERRORS + 1] = { "none", "bad_request", "blocked", "busy", "resolve", "connect", "tls", "timeout_connect",
-	"timeout_first_byte", "timeout_idle", "timeout_total", "closed", "invalid", "too_large", "cancelled", NULL };
+const char *const hc_error_names[HC_ERRORS + 1] = { "none", "bad_request", "blocked", "busy", "resolve", "connect", "tls",
+	"timeout_connect", "timeout_first_byte", "timeout_idle", "timeout_total", "closed", "invalid", "too_large", "cancelled", NULL };
 
 static const char no_memory[] = "No memory is left for this call; ask for less at once, or raise what the request may use.";
 
@@ -92,7 +92,8 @@ void hc_call_timeout(struct hc_call *call)
 		if (call->dialed)
 			hc_dial_count(call, HC_DIALED_TIMEOUT);
 		hc_lookup_forget(call->host);
-		hc_call_fail(call, CH_HTTP_TIMEOUT_CONNECT, "%s did not let us connect in time (%lld ms): is it up, and is the way to it open?", name,
+		hc_call_fail(call, CH_HTTP_TIMEOUT_CONNECT,
+			"%s did not let us connect in time (%lld ms): is it up, and is the way to it open?", name,
 			(long long)call->connect_ms);
 		break;
 	case HC_SENDING:
@@ -114,8 +115,8 @@ void hc_call_bad(struct hc_call *call)
 
 	if (r->too_large)
 		hc_call_fail(call, CH_HTTP_TOO_LARGE,
-			"The answer of %s is larger than allowed: %s (max_header_bytes, max_header_line, max_header_fields).", call->host->name,
-			r->error);
+			"The answer of %s is larger than allowed: %s (max_header_bytes, max_header_line, max_header_fields).",
+			call->host->name, r->error);
 	else
 		hc_call_fail(call, CH_HTTP_INVALID, "What %s sent is no valid HTTP answer: %s.", call->host->name, r->error);
 }
@@ -193,7 +194,8 @@ bool hc_call_head(struct hc_call *call)
 		return false;
 	}
 	if (is_encoded(h, call->reply.head_p)) {
-		hc_call_fail(call, CH_HTTP_INVALID, "The answer of %s has a Content-Encoding, though none was asked for.", call->host->name);
+		hc_call_fail(call, CH_HTTP_INVALID, "The answer of %s has a Content-Encoding, though none was asked for.",
+			call->host->name);
 		return false;
 	}
 	if (length > call->max_body) {
@@ -382,8 +384,7 @@ int hc_call_begin(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_ht
 	if (why)
 		return refuse(p, c, out, CH_HTTP_BAD_REQUEST, "%s", why);
 	if (url.numeric && !hc_conf(p)->allow_link_local && hc_link_local_text(url.host))
-		return refuse(p, c, out, CH_HTTP_BLOCKED, "%s is a link-local address, which must not be reached; allow_link_local = yes lets it be.",
-			url.host);
+		return refuse(p, c, out, CH_HTTP_BLOCKED, HC_BLOCKED, url.host);
 	call = ch_alloc(c, sizeof(*call));
 	if (!call || !hc_request_write(&request, c, a, &url))
 		return refuse(p, c, out, CH_HTTP_BUSY, "%s", no_memory);

@@ -3,8 +3,8 @@
  * conn.c - HTTP/1.1 over a connection: one send, one recv a message where the network lets it.
  *
  * EV_READ is armed as long as the connection lives, but for the time that a sink has no room, so that a server that closes shows, on idle
- * connections too; EV_WRITE only after EAGAIN. A plain socket is read once each time it is readable. TLS is read until it has no more or the
- * answer is whole: what libcurl has taken from the socket does not show there any more.
+ * connections too; EV_WRITE only after EAGAIN. A plain socket is read once each time it is readable. TLS is read until it has no more or
+ * the answer is whole: what libcurl has taken from the socket does not show there any more.
  */
 #include <errno.h>
 #include <strings.h>
@@ -54,7 +54,8 @@ static ssize_t transmit(struct hc_conn *conn, const struct hc_request *r, size_t
 		return code == CURLE_OK ? (ssize_t)sent : code == CURLE_AGAIN ? 0 : -1;
 	}
 	do
-		n = m.msg_iovlen == 1 ? send(conn->fd, m.msg_iov->iov_base, m.msg_iov->iov_len, MSG_NOSIGNAL) : sendmsg(conn->fd, &m, MSG_NOSIGNAL);
+		n = m.msg_iovlen == 2 ? sendmsg(conn->fd, &m, MSG_NOSIGNAL)
+		                      : send(conn->fd, m.msg_iov->iov_base, m.msg_iov->iov_len, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : n;
 }
@@ -122,10 +123,11 @@ static void closed(struct hc_conn *conn, bool clean)
 	} else if (clean && hc_reply_ends_by_close(&call->reply)) {
 		whole(conn, false);
 	} else if (hc_reply_has_head(&call->reply)) {
-		hc_call_fail(call, CH_HTTP_CLOSED, "%s closed the connection %sin the middle of its answer, behind %llu bytes of the body.", name,
-			clean ? "" : "hard ", (unsigned long long)call->out->body_bytes);
+		hc_call_fail(call, CH_HTTP_CLOSED, "%s %s the connection in the middle of its answer, behind %llu bytes of the body.", name,
+			clean ? "closed" : "cut", (unsigned long long)call->out->body_bytes);
 	} else {
-		hc_call_fail(call, CH_HTTP_CLOSED, "%s closed the connection%s before it answered.", name, call->out->reused ? ", which was an idle one," : "");
+		hc_call_fail(call, CH_HTTP_CLOSED, "%s closed the connection%s before it answered.", name,
+			call->out->reused ? ", which was an idle one," : "");
 	}
 }
 

@@ -2,9 +2,10 @@
 /*
  * dial.c - connections made by libcurl (CURLOPT_CONNECT_ONLY): addresses tried in turn, the proxy's tunnel, TLS and its checks.
  *
- * A plain connection is then taken from libcurl: its easy handle goes, and close_socket keeps the descriptor open. With TLS the easy handle
- * stays in its hub as long as the connection lives, because removing it closes the socket, and curl_easy_send and _recv look the connection up
- * among all of the hub's: hence few to a hub. Each socket that libcurl opens goes through open_socket, which no address that is blocked passes.
+ * A plain connection is then taken from libcurl: its easy handle goes, and close_socket keeps the descriptor open. With TLS the easy
+ * handle stays in its hub as long as the connection lives, because removing it closes the socket, and curl_easy_send and _recv look the
+ * connection up among all of the hub's: hence few to a hub. Each socket that libcurl opens goes through open_socket, which no address that
+ * is blocked passes.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -135,33 +136,34 @@ void hc_dial_failed(struct hc_call *call, CURL *easy, CURLcode code, const char 
 	hc_lookup_forget(call->host);
 	if (blocked && code == CURLE_COULDNT_CONNECT) {
 		hc_dial_count(call, HC_DIALED_BLOCKED);
-		hc_call_fail(call, CH_HTTP_BLOCKED, "%s is a link-local address, which must not be reached; allow_link_local = yes lets it be.", name);
+		hc_call_fail(call, CH_HTTP_BLOCKED, HC_BLOCKED, name);
 	} else if (is_tls(code)) {
 		hc_dial_count(call, HC_DIALED_TLS);
-		hc_call_fail(call, CH_HTTP_TLS, "TLS with %s failed: %s; if its certificate is of an authority of your own, name that in ca_file.",
-			name, text);
+		hc_call_fail(call, CH_HTTP_TLS,
+			"TLS with %s failed: %s; if its certificate is of an authority of your own, name that in ca_file.", name, text);
 	} else if (code == CURLE_OPERATION_TIMEDOUT) {
-		hc_dial_count(call, HC_DIALED_TIMEOUT);
-		hc_call_fail(call, CH_HTTP_TIMEOUT_CONNECT, "%s did not let us connect in time (%lld ms): is it up, and is the way to it open?",
-			name, (long long)call->connect_ms);
+		hc_call_timeout(call); /* libcurl has looked at the clock a moment before us */
 	} else if (code == CURLE_OUT_OF_MEMORY) {
 		hc_dial_count(call, HC_DIALED_GIVEN_UP);
 		hc_call_no_memory(call);
 	} else {
 		hc_dial_count(call, HC_DIALED_CONNECT);
-		hc_call_fail(call, CH_HTTP_CONNECT, proxy->host_n ? "%s cannot be connected to through the proxy: %s." : "%s cannot be connected to: %s.",
-			name, os && code == CURLE_COULDNT_CONNECT ? strerror((int)os) : text);
+		hc_call_fail(call, CH_HTTP_CONNECT, "%s cannot be connected to%s: %s.", name, proxy->host_n ? " through the proxy" : "",
+			os && code == CURLE_COULDNT_CONNECT ? strerror((int)os) : text);
 	}
 }
 
 /* ---- one dial ---- */
 
-/* libcurl counts a connection as used, and leaves it alone when it cleans up, only once it was read from. False: the server spoke or left. */
+/*
+ * With TLS: only once it was read from libcurl counts a connection as used, leaves it alone when it cleans up, and tells of its TLS. False:
+ * the server has spoken, or left.
+ */
 static bool claim(struct hc_conn *conn)
 {
 	size_t n = 0;
 
-	return curl_easy_recv(conn->job.easy, conn->pool->scratch, 1, &n) == CURLE_AGAIN;
+	return !conn->tls || curl_easy_recv(conn->job.easy, conn->pool->scratch, 1, &n) == CURLE_AGAIN;
 }
 
 /* From libcurl's hands into ours. */
@@ -173,8 +175,6 @@ static bool take_over(struct hc_conn *conn)
 	if (fd == CURL_SOCKET_BAD)
 		return false;
 	conn->fd = fd;
-	if (conn->tls && !claim(conn))
-		return false;
 	if (!conn->tls) {
 		hc_hub_remove(&conn->job);
 		curl_easy_cleanup(conn->job.easy);
@@ -200,26 +200,27 @@ static void dialed(struct hc_job *job, CURLcode code)
 {
 	struct hc_conn *conn = HC_OF(job, struct hc_conn, job);
 	struct hc_call *call = conn->call;
+	bool quiet;
 
 	if (code != CURLE_OK) {
 		hc_dial_failed(call, job->easy, code, conn->errors, conn->blocked);
 		return;
 	}
-	if (!take_over(conn)) {
-		hc_dial_count(call, HC_DIALED_CONNECT);
-		hc_call_fail(call, CH_HTTP_CONNECT, "%s closed the connection at once.", conn->host->name);
-		return;
-	}
-	hc_dial_count(call, HC_DIALED_OK);
+	quiet = claim(conn);
 	if (conn->probe && found_h2(conn)) {
+		hc_dial_count(call, HC_DIALED_OK);
 		call->conn = NULL;
 		conn->call = NULL;
 		hc_conn_free(conn);
 		hc_pool_place(call, true);
-		return;
+	} else if (!quiet || !take_over(conn)) {
+		hc_dial_count(call, HC_DIALED_CONNECT);
+		hc_call_fail(call, CH_HTTP_CONNECT, "%s closed the connection, or spoke, before it was asked anything.", conn->host->name);
+	} else {
+		hc_dial_count(call, HC_DIALED_OK);
+		call->out->connected = call->pool->now;
+		hc_conn_use(conn, call);
 	}
-	call->out->connected = call->pool->now;
-	hc_conn_use(conn, call);
 }
 
 /* A hub with room for one more. */
@@ -241,14 +242,16 @@ static bool start(struct hc_conn *conn)
 	struct hc_hub *hub = hub_for(conn->pool);
 	CURL *easy = conn->job.easy = curl_easy_init();
 	char url[HC_HOST_MAX + 32];
+	long version;
 
 	conn->errors = calloc(1, CURL_ERROR_SIZE);
 	conn->job.done = dialed;
 	snprintf(url, sizeof(url), "http%s://%s/", h->tls ? "s" : "", h->name);
+	version = conn->probe ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
 	return hub && easy && conn->errors && hc_dial_options(easy, h, &conn->resolve, conn->errors, conn->call->connect_ms) &&
 	       curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)(conn->probe ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1)) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, conn) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket) == CURLE_OK &&

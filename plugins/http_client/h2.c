@@ -2,9 +2,9 @@
 /*
  * h2.c - HTTP/2: a call as a transfer of libcurl's, which keeps the connections. Each host has a hub of its own for them.
  *
- * Whether a host speaks HTTP/2 is found out by the first connection to it (ALPN, see dial.c). What libcurl hands over is put into memory of
- * the transfer and read from there when libcurl has returned, by the same reader as HTTP/1.1: a head is written as one of HTTP/1.1 first. If
- * the sink has no room, and HOLD bytes wait, libcurl is told to pause.
+ * Whether a host speaks HTTP/2 is found out by the first connection to it (ALPN, see dial.c). What libcurl hands over is put into memory
+ * of the transfer and read from there when libcurl has returned, by the same reader as HTTP/1.1: a head is written as one of HTTP/1.1
+ * first. If the sink has no room, and HOLD bytes wait, libcurl is told to pause.
  *
  * libcurl before 8.2 does not take bytes of other streams from a connection while a paused one's lie in front of them, and spins. So with
  * http2 = auto a call with a sink goes over HTTP/1.1 there, where each has its own connection.
@@ -12,28 +12,11 @@
 #include <stdlib.h>
 
 #include "address.h"
-#include "http_client.h"
+#include "h2.h"
 
 #define HOLD (256u << 10)      /* bytes that wait for a sink before libcurl pauses */
 #define KNOWN 600000000        /* microseconds that a host is believed to speak what it spoke */
 #define SINKS_FROM 0x080200    /* libcurl that pauses a stream without harm to others */
-
-enum stage { HEAD, BODY };     /* of what libcurl hands over */
-
-struct hc_transfer {
-	struct hc_job job;
-	struct hc_call *call;
-	struct curl_slist *fields, *resolve;
-	char *in;                    /* bytes that wait */
-	size_t in_n, in_cap;
-	size_t uploaded;
-	unsigned attempts;           /* times that libcurl began to send the request */
-	enum stage stage;
-	int line_status;             /* of the head that is coming */
-	bool blocked, stopped, ended, too_large, begun, discard;
-	CURLcode code;
-	char errors[CURL_ERROR_SIZE];
-};
 
 /* ---- what is known of a host ---- */
 
@@ -101,7 +84,7 @@ static size_t on_line(char *p, size_t size, size_t n, void *arg)
 	bool ok = true;
 
 	n *= size;
-	if (t->stage == BODY)
+	if (t->stage == HC_STAGE_BODY)
 		return n;
 	if (n > 9 && !memcmp(p, "HTTP/2 ", 7)) {
 		t->line_status = atoi(p + 7);
@@ -112,7 +95,7 @@ static size_t on_line(char *p, size_t size, size_t n, void *arg)
 		ok = keep(t, p, n);
 	}
 	if (n == 2 && t->line_status >= 200)
-		t->stage = BODY;
+		t->stage = HC_STAGE_BODY;
 	/* What waits is looked at only when libcurl has returned, which may read many lines before it does. */
 	t->too_large = t->in_n > t->call->reply.limits.max_head + (256u << 10);
 	return ok && !t->too_large ? n : 0;
@@ -130,32 +113,6 @@ static size_t on_bytes(char *p, size_t size, size_t n, void *arg)
 		return CURL_WRITEFUNC_PAUSE;
 	}
 	return keep(t, p, n) ? n : 0;
-}
-
-static size_t on_upload(char *p, size_t size, size_t n, void *arg)
-{
-	struct hc_transfer *t = arg;
-	struct ch_str body = t->call->args->body;
-	size_t left = body.n - t->uploaded;
-
-	n *= size;
-	if (n > left)
-		n = left;
-	if (n)
-		memcpy(p, body.p + t->uploaded, n);
-	t->uploaded += n;
-	hc_hub_moved(&t->job);
-	return n;
-}
-
-static int on_rewind(void *arg, curl_off_t offset, int origin)
-{
-	struct hc_transfer *t = arg;
-
-	if (origin != SEEK_SET || offset < 0 || (size_t)offset > t->call->args->body.n)
-		return CURL_SEEKFUNC_FAIL;
-	t->uploaded = (size_t)offset;
-	return CURL_SEEKFUNC_OK;
 }
 
 /* The request is about to be sent: the first time, or again over another connection, which libcurl would do more often than it may. */
@@ -327,78 +284,13 @@ static void on_done(struct hc_job *job, CURLcode code)
 	advance(t);
 }
 
-/* ---- the request ---- */
+/* ---- beginning and end ---- */
 
-static bool add_field(struct hc_transfer *t, const char *line)
+static bool set_callbacks(struct hc_transfer *t)
 {
-	struct curl_slist *more = curl_slist_append(t->fields, line);
-
-	if (more)
-		t->fields = more;
-	return more != NULL;
-}
-
-/* The caller's, then those that libcurl would add by itself: "Name:" takes one away, "Name;" sends an empty one. */
-static bool add_fields(struct hc_transfer *t)
-{
-	static const char *const unwanted[] = { "Accept", "Content-Type", "Expect", "User-Agent" };
-	const struct ch_http_args *a = t->call->args;
-	bool ok = add_field(t, "Accept-Encoding: identity"), given[4] = { false };
-
-	for (size_t i = 0; ok && i < a->nfields; i++) {
-		const struct ch_http_field *f = &a->fields[i];
-		const char *line = f->value.n ? ch_print(t->call->c, "%.*s: %.*s", (int)f->name.n, f->name.p, (int)f->value.n, f->value.p)
-		                              : ch_print(t->call->c, "%.*s;", (int)f->name.n, f->name.p);
-
-		ok = line && add_field(t, line);
-		for (int k = 0; k < 4; k++)
-			given[k] |= f->name.n == strlen(unwanted[k]) && ch_h1_list_has(f->name.p, f->name.n, unwanted[k]);
-	}
-	for (int k = 0; ok && k < 4; k++) {
-		char line[32];
-
-		snprintf(line, sizeof(line), "%s:", unwanted[k]);
-		ok = given[k] || add_field(t, line);
-	}
-	return ok;
-}
-
-static bool set_body(struct hc_transfer *t)
-{
-	const struct hc_call *call = t->call;
-	CURL *easy = t->job.easy;
-	bool ok;
-
-	if (!call->args->body.n && call->request.kind == CH_H1_HEAD)
-		return curl_easy_setopt(easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
-	if (!call->args->body.n && !hc_request_says_empty(&call->request))
-		ok = curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK;
-	else
-		ok = curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
-		     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->args->body.n) == CURLE_OK &&
-		     curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload) == CURLE_OK &&
-		     curl_easy_setopt(easy, CURLOPT_READDATA, t) == CURLE_OK &&
-		     curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_rewind) == CURLE_OK &&
-		     curl_easy_setopt(easy, CURLOPT_SEEKDATA, t) == CURLE_OK;
-	return ok && curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->request.method) == CURLE_OK;
-}
-
-static bool set_options(struct hc_transfer *t)
-{
-	struct hc_call *call = t->call;
-	struct hc_pool *p = call->pool;
-	struct ch_str url = call->args->url;
-	const char *text = ch_dup(call->c, url.p, url.n);
 	CURL *easy = t->job.easy;
 
-	return text && hc_dial_options(easy, call->host, &t->resolve, t->errors, call->connect_ms) && add_fields(t) && set_body(t) &&
-	       curl_easy_setopt(easy, CURLOPT_URL, text) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)(hc_set(p, HC_KEEPALIVE_TIMEOUT) / 1000 + 1)) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->fields) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_line) == CURLE_OK &&
+	return curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_line) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_HEADERDATA, t) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_WRITEDATA, t) == CURLE_OK &&
@@ -410,11 +302,13 @@ static bool set_options(struct hc_transfer *t)
 
 static struct hc_hub *hub_of(struct hc_host *h)
 {
-	if (!h->h2) {
-		h->h2 = hc_hub_new(h->pool, h);
-		if (h->h2)
-			curl_multi_setopt(h->h2->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)hc_share(h->pool, HC_MAX_CONNECTIONS_PER_HOST));
-	}
+	long most = (long)hc_share(h->pool, HC_MAX_CONNECTIONS_PER_HOST);
+
+	if (h->h2)
+		return h->h2;
+	h->h2 = hc_hub_new(h->pool, h);
+	if (h->h2)
+		curl_multi_setopt(h->h2->multi, CURLMOPT_MAX_HOST_CONNECTIONS, most);
 	return h->h2;
 }
 
@@ -425,7 +319,7 @@ void hc_h2_resolved(struct hc_call *call, int error, const char *why)
 
 	if (error)
 		hc_dial_no_address(call, error, why);
-	else if (!hub || !set_options(t) || !hc_hub_add(hub, &t->job))
+	else if (!hub || !hc_h2_request(t) || !set_callbacks(t) || !hc_hub_add(hub, &t->job))
 		hc_call_no_memory(call);
 }
 

@@ -222,15 +222,17 @@ static const char *const tls_values[] = { "1.2", "1.3", NULL };
 #define TIME .flags = CH_O_RELOAD, .min = "1ms", .max = "1d"
 
 static const struct ch_option options[] = {
-	OPT(ca_file, PATH, .flags = CH_O_WATCH, .help = "PEM file of the authorities that servers' certificates are checked against; empty: the system's"),
+	OPT(ca_file, PATH, .flags = CH_O_WATCH,
+		.help = "PEM file of the authorities that servers' certificates are checked against; empty: the system's"),
 	OPT(client_cert_file, PATH, .flags = CH_O_WATCH, .help = "PEM file of the certificate shown to servers that ask for one"),
 	OPT(client_key_file, PATH, .flags = CH_O_WATCH, .help = "PEM file of its key; empty: it stands in client_cert_file"),
 	OPT(tls_min, ENUM, .def = "1.2", .values = tls_values, .help = "The least version of TLS"),
 	OPT(proxy, STR, .help = "http://HOST:PORT of a proxy that all requests go through, by CONNECT; the environment's is never used"),
 	OPT(http2, ENUM, .def = "auto", .values = http2_values,
-		.help = "HTTP/2 with servers that offer it over TLS; auto: not for streamed answers if libcurl is older than 8.2; off: HTTP/1.1 only"),
+		.help = "HTTP/2 with servers that offer it over TLS; auto: not for streamed answers if libcurl is older than 8.2"),
 	OPT(allow_link_local, BOOL, .def = "no", .help = "Whether link-local addresses (169.254.0.0/16, fe80::/10) may be reached"),
-	OPT(connect_timeout, DURATION, TIME, .def = "5s", .help = "Name, connection and TLS together, and waiting for a place; a call may set its own, as with the next three"),
+	OPT(connect_timeout, DURATION, TIME, .def = "5s",
+		.help = "Name, connection and TLS together, and waiting for a place; a call may set its own, as with the next three"),
 	OPT(first_byte_timeout, DURATION, TIME, .def = "60s", .help = "From the last byte sent to the head of the answer"),
 	OPT(idle_timeout, DURATION, TIME, .def = "60s", .help = "Between two bytes of an answer's body"),
 	OPT(total_timeout, DURATION, TIME, .def = "10m", .help = "The whole of a request"),
@@ -260,12 +262,14 @@ static const struct ch_metric metrics[] = {
 	[M_REUSED] = { NAME("reused_total"), .kind = CH_COUNTER, .help = "Requests sent over a connection that was there" },
 	[M_REPEATED] = { NAME("repeated_total"), .kind = CH_COUNTER,
 		.help = "Requests sent again because the connection that was there turned out to be closed" },
-	[M_OPEN] = { NAME("connections"), .kind = CH_GAUGE, .help = "Connections to other servers, those being made included; HTTP/1.1 only" },
+	[M_OPEN] = { NAME("connections"), .kind = CH_GAUGE,
+		.help = "Connections to other servers, those being made included; HTTP/1.1 only" },
 	[M_IDLE] = { NAME("idle_connections"), .kind = CH_GAUGE, .help = "Those of them that no request uses" },
 	[M_WAITING] = { NAME("waiting"), .kind = CH_GAUGE, .help = "Requests that wait for a connection to become free" },
 	[M_RUNNING] = { NAME("running"), .kind = CH_GAUGE, .help = "Requests under way" },
 	[M_CONNECT_SECONDS] = { NAME("connect_seconds"), SECONDS, .help = "Time to make a connection: name, connection and TLS" },
-	[M_FIRST_BYTE_SECONDS] = { NAME("first_byte_seconds"), SECONDS, .help = "Time from a request's beginning to the first byte of its answer" },
+	[M_FIRST_BYTE_SECONDS] = { NAME("first_byte_seconds"), SECONDS,
+		.help = "Time from a request's beginning to the first byte of its answer" },
 };
 
 static const struct ch_http_v1 http = { .size = sizeof(http), .request = request, .go_on = go_on, .cancel = cancel };

@@ -4,16 +4,18 @@
  *
  *   http_client.c  options, metrics, life; http/1's functions
  *   call.c         a call's way from its beginning to its one end: timeouts, sink, pause, cancel
- *   pool.c         hosts, idle connections, places and the calls that wait for one, the one timer
+ *   pool.c         idle connections, places and the calls that wait for one, the one timer
+ *   host.c         what is known of a scheme, host and port
  *   lookup.c       names to addresses, once for all dials of a host
  *   dial.c         a connection made by libcurl        (address.c: which it must not make)
  *   conn.c         HTTP/1.1 over a connection          (request.c: bytes to send; reply.c: bytes that came)
- *   h2.c           HTTP/2: a call as a transfer of libcurl's
- *   hub.c          libcurl's multi handle on a loop
+ *   h2.c           HTTP/2: a call as a transfer of libcurl's (h2_request.c: what it is told)
+ *   hub.c          libcurl's multi handle on a loop    (memory.c, tls.c: what libcurl needs, and does not tell)
  *
- * Threads and ownership: all of it lives on one loop, but for struct hc_state, whose numbers the boot thread may change. A pool belongs to the
- * instances that use it (a successor takes it over, see loop_adopt) and is freed with the last. A call lies in its ctx's arena and is never
- * touched after its ticket was resumed. No function of a caller's (sink) is called from inside libcurl or from inside http/1's functions.
+ * Threads and ownership: all of it lives on one loop, but for struct hc_state, whose numbers the boot thread may change. A pool belongs to
+ * the instances that use it (a successor takes it over, see loop_adopt) and is freed with the last. A call lies in its ctx's arena and is
+ * never touched after its ticket was resumed. No function of a caller's (sink) is called from inside libcurl or from inside http/1's
+ * functions.
  */
 #ifndef HC_HTTP_CLIENT_H
 #define HC_HTTP_CLIENT_H
@@ -31,6 +33,7 @@
 #define HC_SCRATCH 65536         /* bytes that one recv takes at most */
 #define HC_GATHER_MAX (4u << 20) /* a gathered body lies in the ctx's arena, which holds no more */
 #define HC_FIELDS_MAX 1000       /* the most that max_header_fields may be */
+#define HC_BLOCKED "%s is a link-local address, which must not be reached; allow_link_local = yes lets it be."
 
 /* ---- of an instance ---- */
 
@@ -53,7 +56,10 @@ enum hc_setting {
 };
 
 #define HC_ERRORS (CH_HTTP_CANCELLED + 1)
-enum { HC_DIALED_OK, HC_DIALED_RESOLVE, HC_DIALED_CONNECT, HC_DIALED_TLS, HC_DIALED_TIMEOUT, HC_DIALED_BLOCKED, HC_DIALED_GIVEN_UP, HC_DIALS };
+enum {
+	HC_DIALED_OK, HC_DIALED_RESOLVE, HC_DIALED_CONNECT, HC_DIALED_TLS, HC_DIALED_TIMEOUT, HC_DIALED_BLOCKED, HC_DIALED_GIVEN_UP,
+	HC_DIALS
+};
 
 struct hc_series {
 	unsigned requests[HC_ERRORS], dials[HC_DIALS];
@@ -221,7 +227,10 @@ static inline struct ch_self *hc_self(const struct hc_pool *p) { return p->users
 static inline struct hc_state *hc_state(const struct hc_pool *p) { return p->users->self->state; }
 static inline const struct hc_conf *hc_conf(const struct hc_pool *p) { return p->users->self->conf; }
 static inline struct hc_series *hc_m(const struct hc_pool *p) { return &hc_state(p)->m; }
-static inline int64_t hc_set(const struct hc_pool *p, enum hc_setting s) { return atomic_load_explicit(&hc_state(p)->set[s], memory_order_relaxed); }
+static inline int64_t hc_set(const struct hc_pool *p, enum hc_setting s)
+{
+	return atomic_load_explicit(&hc_state(p)->set[s], memory_order_relaxed);
+}
 /* This loop's share of a number that holds for the process; at least 1. */
 size_t hc_share(const struct hc_pool *p, enum hc_setting s);
 
@@ -242,9 +251,6 @@ void hc_pool_due(struct hc_pool *p, int64_t due);
 void hc_pool_later(struct hc_pool *p);
 /* The call goes on at the end of this turn. */
 void hc_pool_again(struct hc_call *call);
-/* Finds or makes it; one more reference. NULL: no memory. */
-struct hc_host *hc_host_get(struct hc_pool *p, const struct hc_url *u);
-void hc_host_put(struct hc_host *h);
 /* A place has become free. */
 void hc_host_serve(struct hc_host *h);
 /* Finds a way for the call: a connection that is there, a new one, or a place in the queue. May fail the call. */
@@ -260,11 +266,19 @@ void hc_conn_park(struct hc_conn *conn, int64_t ms);
 /* Closes and frees it, whatever it is doing; its call (if any) is left alone. */
 void hc_conn_free(struct hc_conn *conn);
 
+/* ---- host.c ---- */
+
+/* Finds or makes it; one more reference. NULL: no memory. */
+struct hc_host *hc_host_get(struct hc_pool *p, const struct hc_url *u);
+void hc_host_put(struct hc_host *h);
+/* Frees those that have nothing to remember any more. Returns when to look again. */
+int64_t hc_hosts_forget(struct hc_pool *p, int64_t now);
+
 /* ---- lookup.c ---- */
 
 /*
- * The addresses of the call's host, or of the proxy's. OK: host->resolve is filled, or not needed. AGAIN: hc_dial_resolved or hc_h2_resolved will
- * be called, unless the call is over. ERROR: none can be asked for, the pool is full.
+ * The addresses of the call's host, or of the proxy's. OK: host->resolve is filled, or not needed. AGAIN: hc_dial_resolved or
+ * hc_h2_resolved will be called, unless the call is over. ERROR: none can be asked for, the pool is full.
  */
 int hc_lookup(struct hc_call *call);
 /* Until when the addresses count; 0: there are none. */

@@ -2,11 +2,11 @@
 /*
  * hub.c - libcurl's multi handle on a loop: its sockets are watches, its time-outs one timer.
  *
- * libcurl calls nothing of ours but what it calls from curl_multi_socket_action and curl_easy_pause, and from there nobody else is called: a
- * job that has something to tell is noted (hc_hub_moved) and told when libcurl has returned.
+ * libcurl calls nothing of ours but what it calls from curl_multi_socket_action and curl_easy_pause, and from there nobody else is called:
+ * a job that has something to tell is noted (hc_hub_moved) and told when libcurl has returned.
  *
- * libcurl 7.88 goes on to a host's next address by closing the socket of the one before, and then forgets to open the next one until something
- * else wakes it. So after it gave a socket up it is made to look at all of its handles.
+ * libcurl 7.88 goes on to a host's next address by closing the socket of the one before, and then forgets to open the next one until
+ * something else wakes it. So after it gave a socket up it is made to look at all of its handles.
  */
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lookup.c - a host's addresses, asked for off the loop (ch_resolve) so that libcurl never resolves by itself. One question at a time serves all
- * calls that dial the host; its answer is used for a few seconds, or until a connection fails.
+ * lookup.c - a host's addresses, asked for off the loop (ch_resolve) so that libcurl never resolves by itself. One question at a time
+ * serves all calls that dial the host; its answer is used for a few seconds, or until a connection fails.
  *
  * The question runs in a task of its own: a resolver that hangs must not hold the ctx of a call that has given up.
  */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memory.c - see memory.h. libcurl 7.88 divides by zero in its tables of sockets after an allocation that failed; the core does this for libev. */
+/*
+ * memory.c - see memory.h. After an allocation that failed libcurl 7.88 divides by zero in its tables of sockets. The core does this for
+ * libev.
+ */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -16,13 +19,13 @@ static void *_Atomic reserve;
 
 static void *resize(void *old, size_t n)
 {
-	void *p = realloc(old, n);
+	for (int i = 0;; i++) {
+		void *p = realloc(old, n);
 
-	for (int i = 0; !p && n && i < TRIES; i++) {
+		if (p || !n || i == TRIES)
+			return p;
 		free(atomic_exchange(&reserve, NULL));
-		p = realloc(old, n);
 	}
-	return p;
 }
 
 static void *get(size_t n)

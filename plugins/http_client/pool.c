@@ -2,11 +2,11 @@
 /*
  * pool.c - a loop's hosts and connections: who gets which, who waits, what is closed when.
  *
- * A host's connections that are being made, busy or idle count against its share. The youngest idle one is taken first, so that in quiet times
- * the oldest run out. A call that finds no place waits, first come first served; its connect timeout runs on.
+ * A host's connections that are being made, busy or idle count against its share. The youngest idle one is taken first, so that in quiet
+ * times the oldest run out. A call that finds no place waits, first come first served; its connect timeout runs on.
  *
- * One timer serves all calls and idle connections: each knows its own time, `next_due` is never later than the nearest of them, and the tick
- * looks at all. So what makes an answer move costs a clock and a store, no timer.
+ * One timer serves all calls and idle connections: each knows its own time, `next_due` is never later than the nearest of them, and the
+ * tick looks at all. So what makes an answer move costs a clock and a store, no timer.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,8 +29,6 @@ static int64_t call_due(const struct hc_call *call)
 {
 	return call->phase_due < call->total_due ? call->phase_due : call->total_due;
 }
-
-static int64_t forget(struct hc_pool *p, int64_t now);
 
 static int64_t nearer(int64_t a, int64_t b)
 {
@@ -76,7 +74,7 @@ static void on_time(void *data)
 		else if (!hub->jobs)
 			first = nearer(first, hub->until);
 	}
-	hc_pool_due(p, nearer(first, forget(p, now)));
+	hc_pool_due(p, nearer(first, hc_hosts_forget(p, now)));
 }
 
 void hc_pool_due(struct hc_pool *p, int64_t due)
@@ -88,114 +86,6 @@ void hc_pool_due(struct hc_pool *p, int64_t due)
 	p->next_due = due;
 	us = due - p->now;
 	ch_timer_set(p->timer, us > 0 ? (us + 999) / 1000 : 0);
-}
-
-/* ---- hosts ---- */
-
-static struct hc_link *bucket(struct hc_pool *p, const char *host, size_t n, unsigned port)
-{
-	uint64_t h = 0xcbf29ce484222325u ^ port;
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)host[i]) * 0x100000001b3u;
-	return &p->hosts[(h ^ h >> 32) % (sizeof(p->hosts) / sizeof(p->hosts[0]))];
-}
-
-static struct hc_host *host_new(struct hc_pool *p, const struct hc_url *u)
-{
-	size_t room = HC_HOST_MAX + 9;
-	struct hc_host *h = calloc(1, sizeof(*h) + room + u->host_n + 1);
-	char *name;
-
-	if (!h)
-		return NULL;
-	name = (char *)(h + 1);
-	hc_request_authority(name, u, true);
-	h->name = name;
-	h->host = memcpy(name + room, u->host, u->host_n);
-	h->pool = p;
-	h->tls = u->tls;
-	h->numeric = u->numeric;
-	h->port = u->port;
-	hc_link_init(&h->idle);
-	hc_link_init(&h->waiting);
-	hc_link_init(&h->serve);
-	hc_link_init(&h->lookers);
-	hc_link_init(&h->kept);
-	return h;
-}
-
-struct hc_host *hc_host_get(struct hc_pool *p, const struct hc_url *u)
-{
-	struct hc_link *b = bucket(p, u->host, u->host_n, u->port);
-	struct hc_host *h;
-
-	for (struct hc_link *l = b->next; l != b; l = l->next) {
-		h = HC_OF(l, struct hc_host, link);
-		if (h->tls == u->tls && h->port == u->port && !strcmp(h->host, u->host)) {
-			hc_unlink(&h->kept);
-			h->refs++;
-			return h;
-		}
-	}
-	h = host_new(p, u);
-	if (!h)
-		return NULL;
-	h->refs = 1;
-	hc_link_after(b, &h->link);
-	return h;
-}
-
-static int64_t later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
-/* Until when there is something to remember: its addresses, which HTTP it speaks, its HTTP/2 connections. */
-static int64_t memory(const struct hc_host *h)
-{
-	int64_t until = later(hc_lookup_until(h), h->known_until);
-
-	return h->h2 ? later(until, h->h2->until) : until;
-}
-
-static void host_free(struct hc_host *h)
-{
-	hc_unlink(&h->link);
-	hc_unlink(&h->kept);
-	hc_unlink(&h->serve);
-	hc_hub_free(h->h2);
-	hc_lookup_forget(h);
-	free(h);
-}
-
-void hc_host_put(struct hc_host *h)
-{
-	if (--h->refs)
-		return;
-	if (h->pool->retired || memory(h) <= h->pool->now) {
-		host_free(h);
-		return;
-	}
-	hc_link_last(&h->pool->kept, &h->kept);
-	hc_pool_due(h->pool, memory(h));
-}
-
-/* Frees the hosts that have nothing to remember any more. Returns when to look again. */
-static int64_t forget(struct hc_pool *p, int64_t now)
-{
-	int64_t first = INT64_MAX;
-
-	for (struct hc_link *l = p->kept.next, *next; l != &p->kept; l = next) {
-		struct hc_host *h = HC_OF(l, struct hc_host, kept);
-
-		next = l->next;
-		if (memory(h) <= now)
-			host_free(h);
-		else
-			first = nearer(first, memory(h));
-	}
-	return first;
 }
 
 /* ---- places ---- */
@@ -234,8 +124,8 @@ static void wait_for_place(struct hc_call *call)
 
 	if (p->nwaiting >= hc_share(p, HC_MAX_WAITING)) {
 		hc_call_fail(call, CH_HTTP_BUSY,
-			"All connections to %s are in use, and as many calls as max_waiting allows wait for one; raise max_connections_per_host, or "
-			"ask less.", h->name);
+			"All connections to %s are in use, and as many calls as max_waiting allows wait for one; "
+			"raise max_connections_per_host, or ask less.", h->name);
 		return;
 	}
 	call->phase = HC_WAITING;
@@ -479,7 +369,7 @@ void hc_pool_retire(struct hc_pool *p)
 	hc_clock(p);
 	while (hc_linked(&p->idle))
 		hc_conn_free(HC_OF(p->idle.next, struct hc_conn, link));
-	forget(p, INT64_MAX);
+	hc_hosts_forget(p, INT64_MAX);
 }
 
 void hc_pool_leave(struct hc_pool *p, struct ch_self *self)

@@ -158,7 +158,7 @@ static enum hc_reply_rc next_chunks(struct hc_reply *r, char **p, size_t *n)
 		if (len && to != data)
 			memmove(to, data, len);
 		to += len;
-		/* The kit's bound, framing of 16 KiB and as much as the body, is for clients. A server may send a byte a chunk: 16 KiB and 8 times. */
+		/* The kit bounds framing by 16 KiB and the body. A server may send a byte a chunk: 16 KiB and 8 times the body. */
 		r->chunked.overhead -= r->chunked.overhead < 7 * len ? r->chunked.overhead : 7 * len;
 		*p += used;
 		*n -= used;

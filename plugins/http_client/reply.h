@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reply.h - an HTTP/1.x answer out of the bytes of a connection: interim heads are skipped, the body is unframed in place. No socket, no clock.
+ * reply.h - an HTTP/1.x answer out of the bytes of a connection: interim heads are skipped, the body is unframed in place. No socket, no
+ * clock.
  *
  *   while (p, n) switch (hc_reply_next(&r, &p, &n)) {
  *   case HC_R_HEAD:  r.head over r.head_p is the final head; both are valid until the next call

@@ -108,7 +108,8 @@ static void bodies_end_as_their_heads_say(void **state)
 	(void)state;
 	reads_as(CH_H1_GET, HEAD "Content-Length: 3\r\n\r\nabc", "head 200 1; data abc; end +0");
 	reads_as(CH_H1_GET, HEAD "Content-Length: 0\r\n\r\n", "head 200 1; end +0");
-	reads_as(CH_H1_GET, HEAD "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX: y\r\n\r\n", "head 200 1; data abcde; end +0");
+	reads_as(CH_H1_GET, HEAD "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX: y\r\n\r\n",
+		"head 200 1; data abcde; end +0");
 	reads_as(CH_H1_GET, HEAD "\r\nabc", "head 200 0; data abc; till close");
 	reads_as(CH_H1_GET, HEAD "\r\n", "head 200 0; till close");
 	reads_as(CH_H1_HEAD, HEAD "Content-Length: 3\r\n\r\n", "head 200 1; end +0");

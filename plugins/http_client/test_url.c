@@ -40,7 +40,8 @@ static void ports_are_the_schemes_own_if_none_is_named(void **state)
 {
 	static const struct { const char *text; unsigned port; bool usual; } rows[] = {
 		{ "http://h", 80, true }, { "HTTPS://h", 443, true }, { "http://h:80/", 80, true }, { "http://h:443/", 443, false },
-		{ "https://h:443", 443, true }, { "http://h:1", 1, false }, { "http://h:65535", 65535, false }, { "http://h:00080", 80, true },
+		{ "https://h:443", 443, true }, { "http://h:1", 1, false }, { "http://h:65535", 65535, false },
+		{ "http://h:00080", 80, true },
 	};
 	struct hc_url u;
 
@@ -87,13 +88,15 @@ static void what_is_no_such_url_is_refused_with_a_reason(void **state)
 	static const struct { const char *text, *why; } rows[] = {
 		{ "", "does not begin" }, { "h/x", "does not begin" }, { "//h/x", "does not begin" }, { "http:/h", "does not begin" },
 		{ "http://", "names no host" }, { "http:///x", "names no host" }, { "http://:80/", "names no host" },
-		{ "http://u@h/", "user:password@" }, { "http://u:p@h/", "user:password@" }, { "http://h/#x", "fragment" }, { "http://h#x", "fragment" },
+		{ "http://u@h/", "user:password@" }, { "http://u:p@h/", "user:password@" }, { "http://h/#x", "fragment" },
+		{ "http://h#x", "fragment" },
 		{ "http://h:/", "port" }, { "http://h:0/", "port" }, { "http://h:65536/", "port" }, { "http://h:123456/", "port" },
 		{ "http://h:8x/", "port" }, { "http://h:-1/", "port" }, { "http://h h/", "byte that host names have not" },
 		{ "http://h\xc3\xa4/", "xn--" }, { "http://h%41/", "byte that host names have not" }, { "http://h/a b", "percent-encode" },
 		{ "http://h/a\tb", "percent-encode" }, { "http://h/a\rb", "percent-encode" }, { "http://h/\xc3\xa4", "percent-encode" },
 		{ "http://h/a\\b", "percent-encode" }, { "http://h/\x7f", "percent-encode" }, { "http://[::1/", "no IPv6 address" },
-		{ "http://[::1]x/", "no IPv6 address" }, { "http://[1.2.3.4]/", "no IPv6 address" }, { "http://[fe80::1%25eth0]/", "no IPv6 address" },
+		{ "http://[::1]x/", "no IPv6 address" }, { "http://[1.2.3.4]/", "no IPv6 address" },
+		{ "http://[fe80::1%25eth0]/", "no IPv6 address" },
 		{ "http://[]/", "no IPv6 address" }, { "http://::1/", "names no host" },
 	};
 	struct hc_url u;

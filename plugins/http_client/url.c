@@ -125,7 +125,7 @@ const char *hc_url_parse(struct hc_url *u, const char *p, size_t n, bool *foreig
 		if (p[end] == '#')
 			return "it has a fragment (#)";
 		if (p[end] <= ' ' || p[end] >= 0x7f || p[end] == '\\')
-			return "its path or query holds a blank, a backslash, a control character or a byte that is not ASCII; percent-encode it";
+			return "its path or query holds a blank, a backslash, a control character or a non-ASCII byte; percent-encode it";
 	}
 	return NULL;
 }

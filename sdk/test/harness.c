@@ -159,6 +159,7 @@ struct ch_test *ch_test_new(void)
 	chi_test = t;
 	chi_world_new();
 	chi_vlog_clear();
+	chi_degraded_clear();
 	if (!chi_stats_init(why, sizeof why))
 		abort();
 	chi_around = (struct chi_surroundings){ 0 };

@@ -264,8 +264,8 @@ struct ch_plugin {
 	 */
 	int (*check)(struct ch_self *);   /* pure; report with ch_config_error and return CH_ERROR */
 	/*
-	 * CH_OK, or CH_ERROR after ch_log. Takes nothing from prev: it goes on if the reload fails. A dependency that is down is
-	 * degraded, not an error.
+	 * CH_OK, or CH_ERROR after ch_log, and then `stop` is not called. Takes nothing from prev: it goes on if the reload fails. A
+	 * dependency that is down is degraded, not an error.
 	 */
 	int (*start)(struct ch_self *, const struct ch_self *prev);
 	/*
