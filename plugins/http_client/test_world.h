@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_world.h - the harness around http_client, with what it has not: real sockets, whose other end is the test. turn() does what libev does:
- * looks which descriptors are ready, and fires their watches. The clock is the harness's, so time limits are judged to the millisecond.
+ * test_world.h - the harness around http_client, with what it has not: real sockets, whose other end is the test. turn() does what libev
+ * does: looks which descriptors are ready, and fires their watches. The clock is the harness's, so limits are judged to the millisecond.
  */
 #ifndef HC_TEST_WORLD_H
 #define HC_TEST_WORLD_H

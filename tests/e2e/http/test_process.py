@@ -127,8 +127,7 @@ def test_p8_a_plugin_that_blocks_is_named_and_liveness_fails(chimera):
         line = c.wait_said("has been blocked")
         assert line["plugin"] == "t_block" and line["lvl"] == "error"
         assert "t_block" in line["msg"] and "content" in line["msg"] and "worker-" in line["msg"]
-        r = c.get("/health/live", kind="status")
-        assert r.status == 503, r
+        kit.wait_for(lambda: c.get("/health/live", kind="status").status == 503, "liveness to fail, after a second")
         assert c.metric("chimera_loops_stalled") == 1
         assert s.response().body == b"blocked"
     kit.wait_for(lambda: c.get("/health/live", kind="status").status == 200, "liveness to come back")

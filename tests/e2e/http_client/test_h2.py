@@ -108,9 +108,9 @@ def test_requests_arrive_as_they_do_by_http_1(start, front, upstream):
     c = start()
     seen = []
     upstream.handler = lambda conn, line, fields, body: (seen.append((line, fields, body)), conn.answer(b"", "X-Empty: "))[1]
-    for method, order, length in (("GET", {}, None), ("HEAD", {}, None), ("POST", {}, "0"), ("PUT", {}, "0"), ("PATCH", {"body": "abc"}, "3"),
-                                  ("POST", {"body_bytes": 2 << 20}, str(2 << 20)), ("DELETE", {}, None), ("PURGE", {}, None),
-                                  ("OPTIONS", {}, None)):
+    for method, order, length in (("GET", {}, None), ("HEAD", {}, None), ("POST", {}, "0"), ("PUT", {}, "0"),
+                                  ("PATCH", {"body": "abc"}, "3"), ("POST", {"body_bytes": 2 << 20}, str(2 << 20)),
+                                  ("DELETE", {}, None), ("PURGE", {}, None), ("OPTIONS", {}, None)):
         seen.clear()
         r = good(c, front.url("/x"), method=method, **order)
         assert r["version"] == 20 and field(r, "X-Empty") == ""
@@ -158,12 +158,14 @@ def test_a_streamed_answer_goes_where_a_pause_harms_nobody(start, front, upstrea
     c = start()
     good(c, front.url())
     r = good(c, front.url(), sink=True)
-    assert r["version"] == (11 if kit.subprocess.run(["dpkg", "--compare-versions", libcurl(), "lt", "8.2"], check=False).returncode == 0 else 20)
+    assert r["version"] == (11 if libcurl() < (8, 2) else 20)
     assert good(c, front.url())["version"] == 20
 
 
 def libcurl():
-    return subprocess.run(["curl", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    """(major, minor) of the library."""
+    said = subprocess.run(["pkg-config", "--modversion", "libcurl"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, said.split(".")[:2]))
 
 
 # ---- with http2 = always: sinks too
@@ -231,7 +233,7 @@ def test_a_call_that_is_given_up_leaves_the_others_alone(start, front, upstream)
         quick = [Fetch(c, front.url("/quick")) for _ in range(5)]
         assert all(q.result()["body"] == "ok" for q in quick)
         r = call.result()
-        assert r["error_name"] == "cancelled" and r["version"] == 20, (order, r)
+        assert r["error_name"] == "cancelled" and r["version"] in (0, 20), (order, r)
         assert left.wait(kit.DEADLINE), "the server hears of it"
     assert len(fronts([good(c, front.url("/quick")) for _ in range(2)])) == 1
     assert gauge(c, "running") == 0

@@ -53,7 +53,8 @@ def start(chimera, names, **options):
 def test_the_next_address_is_tried_when_one_refuses(chimera, names, upstream):
     c = start(chimera, names)
     good(c, upstream.url(host="a127-0-0-9.a127-0-0-1.test"))
-    detail_is(fetch(c, upstream.url(host="a127-0-0-9.a127-0-0-8.test")), "connect", r"a127-0-0-8\.test:\d+ cannot be connected to: .*refused")
+    r = fetch(c, upstream.url(host="a127-0-0-9.a127-0-0-8.test"))
+    detail_is(r, "connect", r"a127-0-0-8\.test:\d+ cannot be connected to: .*refused")
 
 
 def test_a_black_hole_costs_a_share_of_the_time(chimera, names, upstream):
@@ -99,7 +100,8 @@ def test_a_resolver_that_hangs_holds_nobody_else_up(chimera, names, upstream):
 
 def test_names_that_fail_say_why(chimera, names, upstream):
     c = start(chimera, names)
-    detail_is(fetch(c, upstream.url(host="none.test")), "resolve", r"^The address of none\.test:\d+ cannot be found: Name or service not known")
+    r = fetch(c, upstream.url(host="none.test"))
+    detail_is(r, "resolve", r"^The address of none\.test:\d+ cannot be found: Name or service not known")
     detail_is(fetch(c, upstream.url(host="again.test")), "resolve", "Temporary failure")
     assert c.metric("chimera_http_client_connects_total", result="resolve") == 2
 

@@ -84,7 +84,8 @@ def test_a_gathered_body_that_does_not_fit_says_so(chimera, upstream):
 def test_times_are_options_and_a_call_may_set_its_own(chimera, upstream):
     c = chimera(config(first_byte_timeout="50ms"))
     upstream.handler = upstream.hold
-    detail_is(fetch(c, upstream.url("/secret?key=secret")), "timeout_first_byte", rf"^127\.0\.0\.1:{upstream.port} did not answer within 50 ms\.$")
+    r = fetch(c, upstream.url("/secret?key=secret"))
+    detail_is(r, "timeout_first_byte", rf"^127\.0\.0\.1:{upstream.port} did not answer within 50 ms\.$")
     call = Fetch(c, upstream.url(), first_byte_timeout_ms=60000)
     upstream.wait_arrived(2)
     upstream.go.set()

@@ -91,7 +91,8 @@ def test_a_full_queue_is_busy(chimera, upstream):
     upstream.wait_arrived()
     second = Fetch(c, upstream.url())
     wait_gauge(c, "waiting", 1)
-    detail_is(fetch(c, upstream.url()), "busy", rf"^All connections to 127\.0\.0\.1:{upstream.port} .*max_waiting.*max_connections_per_host")
+    r = fetch(c, upstream.url())
+    detail_is(r, "busy", rf"^All connections to 127\.0\.0\.1:{upstream.port} .*max_waiting.*max_connections_per_host")
     upstream.go.set()
     assert first.result()["error"] == second.result()["error"] == 0
 

@@ -178,6 +178,9 @@ class Proxy(Upstream):
         return False
 
 
+KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
 class Certificates:
     """A certification authority of the tests' own. ca: its PEM file; server(name…): (certificate, key) for these names."""
 
@@ -187,9 +190,8 @@ class Certificates:
         self.folder = str(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.ca, self.key = self.path("ca.pem"), self.path("ca.key")
-        self.run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", self.key, "-out", self.ca,
-                 "-days", "3", "-subj", "/CN=tests", "-addext", "basicConstraints=critical,CA:TRUE", "-addext",
-                 "keyUsage=critical,keyCertSign")
+        self.run("req", "-x509", *KEY, "-keyout", self.key, "-out", self.ca, "-days", "3", "-subj", "/CN=tests",
+                 "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -201,8 +203,9 @@ class Certificates:
         cert, key, csr, ext = (self.path(name + end) for end in (".pem", ".key", ".csr", ".ext"))
         with open(ext, "w", encoding="ascii") as f:
             f.write("\n".join(extensions))
-        self.run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", csr, "-subj", subject)
-        self.run("x509", "-req", "-in", csr, "-CA", self.ca, "-CAkey", self.key, "-CAcreateserial", "-days", "2", "-out", cert, "-extfile", ext)
+        self.run("req", *KEY, "-keyout", key, "-out", csr, "-subj", subject)
+        self.run("x509", "-req", "-in", csr, "-CA", self.ca, "-CAkey", self.key, "-CAcreateserial", "-days", "2", "-out", cert,
+                 "-extfile", ext)
         return cert, key
 
     def server(self):
