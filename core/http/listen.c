@@ -55,6 +55,7 @@ static int bound(struct chi_listen_addr *a, bool reuse, char *why, size_t cap)
 	if (rc) {
 		snprintf(why, cap, "%s cannot be listened on: %s%s", a->text, strerror(err),
 			err == EADDRINUSE  ? "; another process uses it: stop that one or choose another address"
+			: err == ENOENT    ? "; make its folder, or name another place"
 			: err == EACCES    ? "; ports below 1024 and other users' folders need more rights"
 			                   : "");
 		close(fd);
