@@ -31,7 +31,9 @@ python3-pytest         end-to-end tests
 python3-requests       end-to-end tests
 python3-jsonschema     the schemas in /openapi.json
 python3-prometheus-client  reads our OpenMetrics
-libcurl4-openssl-dev   a test plugin drives libcurl on our loop
+libcurl4-openssl-dev   http_client, and a test plugin that drives libcurl on our loop
+libssl-dev             http_client reads TLS connections
+openssl                certificates for tests
 clang                  libFuzzer, and a second compiler
 libclang-rt-14-dev     the run time of libFuzzer
 prometheus             promtool reads our /metrics
