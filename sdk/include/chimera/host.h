@@ -11,12 +11,14 @@
 #error "include <chimera/plugin.h>"
 #endif
 
-struct ch_server; /* the next five: see chimera/inspect.h */
+struct ch_server; /* these: see chimera/inspect.h */
 struct ch_instance;
 struct ch_check_state;
 struct ch_sample;
 struct ch_span;
 struct ch_degradation;
+struct ch_capability;
+struct ch_refusal;
 
 struct ch_host {
 	size_t size;
@@ -94,6 +96,12 @@ struct ch_host {
 	void (*secret_free)(void *);
 	void (*vdegraded)(struct ch_self *, const char *, bool, const char *, va_list);
 	void (*degraded_walk)(void (*)(void *, const struct ch_degradation *), void *);
+	/* since 0.3 */
+	bool (*keep)(struct ch_ctx *, ch_fn, void *);
+	int (*refuse_as)(struct ch_ctx *, const struct ch_refusal *);
+	void (*progress)(struct ch_ctx *, uint64_t, uint64_t, const char *);
+	void (*capability)(struct ch_self *, const char *, bool);
+	void (*capabilities_walk)(void (*)(void *, const struct ch_capability *), void *);
 };
 extern CH_HIDDEN_ const struct ch_host *ch_host_; /* one in each plugin, defined by CH_PLUGIN */
 

@@ -23,6 +23,8 @@ struct ch_server {                        /* [any] a snapshot */
 	double loop_lag;                  /* seconds, the worst loop's last value */
 	uint64_t connections, requests;
 	uint64_t generation;              /* of the config */
+	bool vendor_pings;                /* startup_vendor_pings: ask what a backend depends on whether it lives, once at start. Since 0.3 */
+	int64_t check_timeout_ms;         /* startup_check_timeout. Since 0.3 */
 };
 struct ch_instance {                      /* valid during the callback */
 	size_t size;
@@ -67,6 +69,12 @@ struct ch_degradation {                   /* something that ch_degraded was told
 	int64_t since;                    /* ch_now at the last change */
 };
 
+struct ch_capability {                    /* what ch_capability was told; valid during the callback. Since 0.3 */
+	size_t size;
+	const char *instance, *name;
+	bool there;
+};
+
 /* [any] A snapshot of the server. Set out->size before the call; texts live as long as the process. */
 static inline void ch_server(struct ch_server *out) { ch_host_->server(out); }
 /* [any] The checks and their cached results. */
@@ -87,6 +95,11 @@ static inline void ch_spans_walk(struct ch_ctx *c, void (*fn)(void *, const stru
 }
 /* [any] All that ch_degraded was ever told of by instances that are there. Since 0.2 */
 static inline void ch_degraded_walk(void (*fn)(void *, const struct ch_degradation *), void *data) { ch_host_->degraded_walk(fn, data); }
+/* [any] All that ch_capability was told by instances that are there, in the order of the config. Since 0.3 */
+static inline void ch_capabilities_walk(void (*fn)(void *, const struct ch_capability *), void *data)
+{
+	ch_host_->capabilities_walk(fn, data);
+}
 
 #ifdef __cplusplus
 }

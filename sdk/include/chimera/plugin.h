@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chimera/plugin.h - the plugin interface, version 0.2. Since 0.1 unless a line says otherwise.
+ * chimera/plugin.h - the plugin interface, version 0.3. Since 0.1 unless a line says otherwise.
  *
  * A plugin is a shared object that exports one function through CH_PLUGIN(). The daemon calls it with a table of host functions
  * and gets back a descriptor: tables of options, metrics, hooks, routes, services, checks, tasks and commands, and a few callbacks. The
@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 #define CH_ABI_MAJOR 0 /* 0.x: host and plugin must agree exactly; from 1.0 on: the same major, minor <= the host's */
-#define CH_ABI_MINOR 2
+#define CH_ABI_MINOR 3
 
 struct ch_host;                           /* the host's functions; reached through the wrappers below */
 struct ch_ctx;                            /* a piece of work: an HTTP request or a task */
@@ -152,6 +152,9 @@ enum ch_route_class { CH_PUBLIC = 0, CH_OPS, CH_ADMIN }; /* OPS: status_listen, 
 /* NONE: a body is dropped (64 KiB, else the connection ends). BUFFER: it is read whole before BODY. */
 enum ch_body_mode { CH_BODY_NONE = 0, CH_BODY_BUFFER };
 
+/* Whose clients call a route. OPENAI: errors, the core's own too, also carry OpenAI's `error` object. Since 0.3 */
+enum ch_dialect { CH_D_PLAIN = 0, CH_D_OPENAI };
+
 struct ch_route {
 	const char *method;               /* "GET" also answers HEAD; "POST", … */
 	const char *pattern;              /* "/v1/models/{id}", "/files/{path...}": the last part may take slashes */
@@ -167,6 +170,7 @@ struct ch_route {
 	const char *response_type;        /* media type; NULL: application/json */
 	const char *summary;              /* one line */
 	int64_t budget_us;                /* as in struct ch_hook */
+	int dialect;                      /* enum ch_dialect: what an error answer carries beside the problem. Since 0.3 */
 };
 
 /* ---- services ---- */
@@ -369,6 +373,11 @@ static inline char *ch_dup(struct ch_ctx *c, const char *p, size_t n)
 		memcpy(d, p, n);
 	return d;
 }
+/*
+ * fn(data) when the ctx's memory goes, after END and when all tickets are confirmed; the last one kept goes first. For what a ctx holds
+ * outside of its arena. False: no memory, fn was not and will not be called. Loop thread, where fn runs too. Since 0.3
+ */
+static inline bool ch_keep(struct ch_ctx *c, ch_fn fn, void *data) { return ch_host_->keep(c, fn, data); }
 /* printf into the arena; NULL past its limit. */
 CH_PRINTF_(2, 3) static inline char *ch_print(struct ch_ctx *c, const char *fmt, ...)
 {
@@ -453,6 +462,12 @@ CH_PRINTF_(2, 3) static inline int ch_out(struct ch_ctx *c, const char *fmt, ...
 	return rc;
 }
 
+/*
+ * In a command: so much of `what` is done, in any unit; total 0: not known. Say it as often as you like: whoever typed the command sees a
+ * bar if the output is a terminal. Since 0.3
+ */
+static inline void ch_progress(struct ch_ctx *c, uint64_t done, uint64_t total, const char *what) { ch_host_->progress(c, done, total, what); }
+
 /* ---- the request; on a ctx that is a task all of these give nothing. What they give lives as long as the ctx ---- */
 
 static inline bool ch_is_http(struct ch_ctx *c) { return ch_host_->is_http(c); }
@@ -515,6 +530,19 @@ CH_PRINTF_(4, 5) static inline int ch_refuse_param(struct ch_ctx *c, enum ch_cod
 	va_end(ap);
 	return rc;
 }
+/*
+ * The same with all that an error answer can say. `error` (n 0: made of the rest) is what a route of that dialect shows as OpenAI's `error`:
+ * a JSON object, valid and without secrets. Since 0.3
+ */
+struct ch_refusal {
+	size_t size;
+	int code;                         /* enum ch_code */
+	int64_t retry_after_ms;           /* 0: none */
+	const char *param;                /* NULL: none */
+	const char *detail;               /* one sentence; NULL: the code's title */
+	struct ch_str error;
+};
+static inline int ch_refuse_as(struct ch_ctx *c, const struct ch_refusal *r) { return ch_host_->refuse_as(c, r); }
 /*
  * A streamed answer: ch_begin once, ch_write any number of times, ch_end or ch_abort once; from the handler or, while it is suspended, from
  * any callback on its loop. A length known before may be set by ch_length before ch_begin; otherwise the body is chunked.
@@ -657,6 +685,11 @@ CH_PRINTF_(4, 5) static inline void ch_degraded(struct ch_self *s, const char *w
 	ch_host_->vdegraded(s, what, down, fmt, ap);
 	va_end(ap);
 }
+/*
+ * [any] Something that this instance offers, by a name of its own ("gemma3:latest"), and whether it can be had now: shown among /health's
+ * capabilities as "INSTANCE.NAME". Copied; forgotten with the instance. Since 0.3
+ */
+static inline void ch_capability(struct ch_self *s, const char *name, bool there) { ch_host_->capability(s, name, there); }
 /*
  * [any] What the core's table says of a code: for error frames in a stream, where ch_refuse comes too late. An unknown code gives
  * CH_E_INTERNAL's row.
