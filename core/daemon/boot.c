@@ -113,6 +113,8 @@ static void server_info(struct ch_server *s)
 	s->state_dir = chi_daemon.state_dir;
 	s->started_wall = chi_daemon.started_wall;
 	s->uptime = (double)(chi_clock() - chi_daemon.started) / 1e6;
+	s->vendor_pings = chi_daemon.vendor_pings;
+	s->check_timeout_ms = chi_daemon.check_timeout;
 	s->ready = atomic_load(&chi_daemon.ready);
 	s->draining = atomic_load(&chi_daemon.draining);
 	s->workers = chi_daemon.nworkers;
@@ -173,6 +175,8 @@ int chi_boot(void)
 	}
 	const struct chi_conf *conf = g->conf;
 	chi_daemon.profile = conf->server->profile;
+	chi_daemon.vendor_pings = conf->server->startup_vendor_pings;
+	chi_daemon.check_timeout = conf->server->startup_check_timeout;
 	chi_daemon.state_dir = strdup(conf->server->state_dir);
 	chi_daemon.step_timeout = conf->server->startup_step_timeout;
 	chi_step("state_dir");

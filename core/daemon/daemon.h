@@ -40,6 +40,8 @@ struct chi_daemon {
 	int64_t started_wall;
 	unsigned nworkers;
 	int profile;                    /* enum chi_profile */
+	bool vendor_pings;
+	int64_t check_timeout;          /* milliseconds */
 	char *state_dir;
 	_Atomic int64_t step_timeout;   /* milliseconds; 0: not known yet */
 	atomic_bool ready, draining;

@@ -175,6 +175,8 @@ static void server_info(struct ch_server *s)
 	s->state_dir = chi_daemon.state_dir;
 	s->started_wall = chi_daemon.started_wall;
 	s->uptime = (double)(chi_clock() - chi_daemon.started) / 1e6;
+	s->vendor_pings = chi_daemon.vendor_pings;
+	s->check_timeout_ms = chi_daemon.check_timeout;
 }
 
 static void on_left(struct chi_gen *g)
@@ -242,6 +244,7 @@ static int start(char *why, size_t cap)
 {
 	const struct chi_server_conf *s = tool.gen->conf->server;
 	chi_daemon.profile = s->profile;
+	chi_daemon.check_timeout = s->startup_check_timeout;
 	chi_daemon.state_dir = strdup(s->state_dir);
 	if (!chi_state_dir_make(s, why, cap))
 		return CHI_EXIT_UNAVAILABLE;

@@ -269,6 +269,8 @@ const struct ch_code_info *chi_problem_info(int code);
 int chi_problem_status(int code);
 const char *chi_problem_name(int code);
 int chi_problem(struct chi_req *r, int code, int64_t retry_after_ms, const char *param, const char *detail);
+/* The same with all that a refusal can say; on routes of OpenAI's dialect with its `error`. */
+int chi_problem_as(struct chi_req *r, const struct ch_refusal *what);
 struct ch_jw;
 /* The object of every error answer; param and req_id may be NULL. */
 void chi_problem_body(struct ch_jw *w, int code, const char *param, const char *req_id, const char *detail);

@@ -109,9 +109,26 @@ const char *chi_status_text(int status)
 	return text ? text : "";
 }
 
-void chi_problem_body(struct ch_jw *w, int code, const char *param, const char *req_id, const char *detail)
+/* OpenAI's own form of an error (its API reference, "Error object"), which its clients read. */
+static void openai_error(struct ch_jw *w, const struct ch_code_info *p, const char *param, const char *detail)
 {
-	const struct ch_code_info *p = &problem_of(code)->info;
+	ch_jw_object(w);
+	ch_jw_key(w, "message");
+	ch_jw_cstr(w, detail);
+	ch_jw_key(w, "type");
+	ch_jw_cstr(w, p->type);
+	ch_jw_key(w, "param");
+	ch_jw_cstr(w, param);
+	ch_jw_key(w, "code");
+	ch_jw_cstr(w, p->name);
+	ch_jw_object_end(w);
+}
+
+/* error: NULL: none is shown; n 0: it is made of the rest. */
+static void write_problem(struct ch_jw *w, const struct ch_refusal *what, const struct ch_str *error, const char *req_id)
+{
+	const struct ch_code_info *p = &problem_of(what->code)->info;
+	const char *detail = what->detail ? what->detail : chi_status_text(p->status);
 	char type[80];
 	snprintf(type, sizeof type, "urn:chimera:problem:%s", p->name);
 	ch_jw_object(w);
@@ -125,27 +142,52 @@ void chi_problem_body(struct ch_jw *w, int code, const char *param, const char *
 	ch_jw_cstr(w, detail);
 	ch_jw_key(w, "code");
 	ch_jw_cstr(w, p->name);
-	if (param) {
+	if (what->param) {
 		ch_jw_key(w, "param");
-		ch_jw_cstr(w, param);
+		ch_jw_cstr(w, what->param);
 	}
 	if (req_id) {
 		ch_jw_key(w, "req_id");
 		ch_jw_cstr(w, req_id);
 	}
+	if (error) {
+		ch_jw_key(w, "error");
+		if (error->n)
+			ch_jw_raw(w, error->p, error->n);
+		else
+			openai_error(w, p, what->param, detail);
+	}
 	ch_jw_object_end(w);
 }
 
-int chi_problem(struct chi_req *r, int code, int64_t retry_after_ms, const char *param, const char *detail)
+void chi_problem_body(struct ch_jw *w, int code, const char *param, const char *req_id, const char *detail)
 {
-	const struct problem *p = problem_of(code);
+	write_problem(w, &(struct ch_refusal){ .code = code, .param = param, .detail = detail }, NULL, req_id);
+}
+
+/* Whose clients call that path? Also of one whose method is wrong. */
+static bool speaks_openai(const struct chi_req *r)
+{
+	const struct chi_path *path = r->match.path;
+	for (int i = 0; path && i < CHI_METHODS; i++)
+		if (path->methods[i])
+			return path->methods[i]->def->dialect == CH_D_OPENAI;
+	return false;
+}
+
+int chi_problem_as(struct chi_req *r, const struct ch_refusal *what)
+{
+	const struct problem *p = problem_of(what->code);
 	struct ch_facts *f = &r->ctx->facts;
-	size_t cap = 512 + strlen(detail) * 6 + (param ? strlen(param) * 6 : 0);
+	bool openai = speaks_openai(r);
+	size_t texts = (what->detail ? strlen(what->detail) : 0) + (what->param ? strlen(what->param) : 0);
+	size_t cap = 768 + texts * (openai ? 12 : 6) + what->error.n;
 	char *buf = chi_arena_raw(&r->ctx->arena, cap), num[24];
+	int64_t retry_after_ms = what->retry_after_ms;
 	if (buf) {
 		struct ch_jw w;
 		ch_jw_init(&w, buf, cap);
-		chi_problem_body(&w, code, param, f->req_id, detail);
+		write_problem(&w, what, openai ? &what->error : NULL, f->req_id);
 		cap = w.failed ? 0 : w.len;
 	}
 	f->code = p->info.name;
@@ -160,4 +202,9 @@ int chi_problem(struct chi_req *r, int code, int64_t retry_after_ms, const char 
 	if (p->retry != ASK_NOT)
 		chi_resp_header(r, "x-should-retry", 14, p->retry == RETRY ? "true" : "false", p->retry == RETRY ? 4 : 5);
 	return chi_resp_whole(r, p->info.status, "application/problem+json", buf, buf ? cap : 0);
+}
+
+int chi_problem(struct chi_req *r, int code, int64_t retry_after_ms, const char *param, const char *detail)
+{
+	return chi_problem_as(r, &(struct ch_refusal){ .code = code, .retry_after_ms = retry_after_ms, .param = param, .detail = detail });
 }

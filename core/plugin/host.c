@@ -202,16 +202,27 @@ static int host_respond(struct ch_ctx *c, int status, const char *type, const vo
 	return chi_resp_whole(c->req, status, type, body, n);
 }
 
+static int host_refuse_as(struct ch_ctx *c, const struct ch_refusal *what)
+{
+	struct ch_refusal full = { .size = 0 };
+	memcpy(&full, what, what->size < sizeof full ? what->size : sizeof full);
+	too_late(c, c->req && answered(c->req), "ch_refuse for a request that is answered: answer each once");
+	if (!c->req || !answered(c->req))
+		c->facts.code = chi_problem_name(full.code);
+	if (c->command)
+		chi_command_refuse(c, full.detail ? full.detail : chi_problem_name(full.code));
+	return c->req ? chi_problem_as(c->req, &full) : CH_DONE;
+}
+
 static int host_vrefuse(struct ch_ctx *c, int code, int64_t retry_after_ms, const char *param, const char *fmt, va_list ap)
 {
 	char detail[1024];
 	vsnprintf(detail, sizeof detail, fmt, ap);
-	too_late(c, c->req && answered(c->req), "ch_refuse for a request that is answered: answer each once");
-	if (!c->req || !answered(c->req))
-		c->facts.code = chi_problem_name(code);
-	if (c->command)
-		chi_command_refuse(c, detail);
-	return c->req ? chi_problem(c->req, code, retry_after_ms, param, detail) : CH_DONE;
+	return host_refuse_as(c, &(struct ch_refusal){ .size = sizeof(struct ch_refusal),
+					 .code = code,
+					 .retry_after_ms = retry_after_ms,
+					 .param = param,
+					 .detail = detail });
 }
 
 /* ---- loops ---- */
@@ -329,7 +340,10 @@ static void host_server(struct ch_server *out)
 {
 	struct ch_server full = { .size = sizeof full };
 	size_t n = out->size < sizeof full ? out->size : sizeof full;
-	chi_around.server(&full);
+	if (chi_around.server)
+		chi_around.server(&full);
+	if (chi_checking.report) /* what is checked is the profile to be */
+		full.profile = chi_profile_name(chi_checking.profile);
 	memcpy(out, &full, n);
 	out->size = n;
 }
@@ -471,4 +485,6 @@ const struct ch_host chi_host = {
 	.secret_free = chi_secret_free,
 	.vdegraded = chi_degraded,
 	.degraded_walk = chi_degraded_walk,
+	.keep = chi_ctx_keep,
+	.refuse_as = host_refuse_as,
 };

@@ -10,9 +10,10 @@
 
 extern const struct ch_host chi_host;
 
-/* The report that ch_config_error writes to while a check runs. */
-extern struct chi_checking {
+/* The report that ch_config_error writes to while a check runs on this thread, and the profile of the config that is checked. */
+extern _Thread_local struct chi_checking {
 	struct chi_report *report;
+	int profile;
 } chi_checking;
 
 /* An instance whose start runs logs an error: that is why it will not start. [any] */

@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 void (*chi_gen_retired)(struct chi_gen *g);
-struct chi_checking chi_checking; /* where ch_config_error of the running check goes */
+_Thread_local struct chi_checking chi_checking; /* where ch_config_error of the running check goes */
 
 /* The instance to succeed: the same section of the same plugin, of another config. */
 static struct chi_inst *predecessor(const struct chi_gen *prev, const struct chi_inst *i)
@@ -59,7 +59,7 @@ static void check(struct chi_inst *i, struct chi_report *report)
 bool chi_gen_check(struct chi_gen *g, struct chi_report *report)
 {
 	size_t before = chi_report_errors(report);
-	chi_checking.report = report;
+	chi_checking = (struct chi_checking){ report, g->conf->server->profile };
 	for (size_t k = 0; k < g->ninsts; k++)
 		if (g->fresh[k])
 			check(g->fresh[k], report);

@@ -8,6 +8,12 @@
 
 #include <stdlib.h>
 
+struct chi_kept {
+	struct chi_kept *next;
+	ch_fn fn;
+	void *data;
+};
+
 struct ch_ctx *chi_ctx_new(struct ch_loop *l, struct chi_gen *g, const struct chi_owner *owner, size_t extra)
 {
 	size_t slots = g->nslots * sizeof(void *);
@@ -29,10 +35,22 @@ struct ch_ctx *chi_ctx_new(struct ch_loop *l, struct chi_gen *g, const struct ch
 	return c;
 }
 
+bool chi_ctx_keep(struct ch_ctx *c, ch_fn fn, void *data)
+{
+	struct chi_kept *k = chi_arena_raw(&c->arena, sizeof *k);
+	if (!k)
+		return false;
+	*k = (struct chi_kept){ c->kept, fn, data };
+	c->kept = k;
+	return true;
+}
+
 static void ctx_free(struct ch_ctx *c)
 {
 	struct ch_loop *l = c->loop;
 	struct chi_gen *g = c->gen;
+	for (struct chi_kept *k = c->kept; k; k = k->next)
+		k->fn(k->data);
 	if (c->owner->freed)
 		c->owner->freed(c);
 	chi_arena_free(&c->arena);

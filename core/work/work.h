@@ -18,6 +18,7 @@ struct chi_gen;
 struct chi_slot;
 struct chi_spans;
 struct chi_command;
+struct chi_kept;
 
 /* One hook in a packed chain. */
 struct chi_hook {
@@ -73,6 +74,7 @@ struct ch_ctx {
 	bool call_ending;       /* CALL_END runs */
 	struct chi_spans *spans; /* see span.c */
 	struct chi_command *command; /* it is one, see plugin/command.h */
+	struct chi_kept *kept;  /* what goes with it, newest first */
 	int64_t sampled_at;
 	size_t sampled_used;
 	struct ch_facts facts;
@@ -88,6 +90,8 @@ void chi_ctx_run_one(struct ch_ctx *c, const struct chi_hook *hook);
 void chi_ctx_gone(struct ch_ctx *c);
 /* Runs END and lets go. The ctx must not be suspended. */
 void chi_ctx_end(struct ch_ctx *c);
+/* fn(data) when its memory goes, see ch_keep. */
+bool chi_ctx_keep(struct ch_ctx *c, ch_fn fn, void *data);
 void chi_ctx_end_hooks(struct ch_ctx *c); /* END now, once; chi_ctx_end does not repeat it */
 
 /* Tasks. [any] */

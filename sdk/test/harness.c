@@ -170,7 +170,7 @@ struct ch_test *ch_test_new(void)
 	t->errors = chi_test_copy("");
 	chi_gen_retired = NULL; /* reap looks for itself */
 	t->server = (struct ch_server){ .size = sizeof t->server, .version = "0.0.0", .profile = "dev", .state_dir = "/", .workers = 1,
-		.ready = true, .started_wall = chi_wall() / 1000000 };
+		.check_timeout_ms = 5000, .ready = true, .started_wall = chi_wall() / 1000000 };
 	ch_test_peer(t, "127.0.0.1");
 	chi_inside_start(t);
 	chi_look_start(t);
