@@ -309,5 +309,11 @@ class Maker:
                      "proxy_ssl_server_name on;\nproxy_ssl_protocols TLSv1.3;\n")
         return self.nginx(location, http=http, **how)
 
+    def nginx_stream(self, port, **how):
+        """The same for answers that must leave as they come."""
+        http = f"upstream up {{ server 127.0.0.1:{port}; keepalive 64; keepalive_requests 100000000; }}\n"
+        location = "proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off;"
+        return self.nginx(location, http=http, **how)
+
     def _how(self, how):
         return {"workers": self.workers, "folder": self.folder, "cpus": self.cpus, **how}
