@@ -137,14 +137,18 @@ void chi_raise_descriptors(int64_t want);
 bool chi_state_dir_make(const struct chi_server_conf *s, char *why, size_t cap);
 
 /* tool.c */
+/* Shows how far it is, until `what` is NULL: then what was shown goes away again. */
+typedef void (*chi_tool_bar)(uint64_t done, uint64_t total, const char *what);
 /*
  * Runs a command of an instance in this process, once: starts that instance and what it uses, and no listener; prints what it says, in
- * pieces as they come, to stdout (json: as the control socket does), the log to stderr. SIGINT and SIGTERM: the command hears GONE; a
+ * pieces as they come, to stdout (json: as the control socket does), the log to stderr. bar NULL: nobody looks on; else it is called
+ * on the loop's thread, before each piece of output too. SIGINT and SIGTERM: the command hears GONE; a
  * second one ends the process at once. Gives the exit code and, if there is something to say that nobody has heard, a sentence in why: the
  * command's own, or 64 no such command, 69 it cannot run or start, 71 the system, 78 the config (its report went to stderr), 130 a signal.
  * Main thread; everything is stopped and freed after it.
  */
-int chi_tool_run(const char *instance, const char *command, size_t argc, const char *const *argv, bool json, char *why, size_t cap);
+int chi_tool_run(const char *instance, const char *command, size_t argc, const char *const *argv, bool json, chi_tool_bar bar, char *why,
+		 size_t cap);
 
 /* protect.c */
 void chi_protect(const struct chi_gen *g, struct chi_report *report); /* protected mode */

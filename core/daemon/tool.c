@@ -34,6 +34,7 @@ static struct {
 	size_t argc;
 	const char *const *argv;
 	bool json;
+	chi_tool_bar bar; /* or NULL */
 	int wake;         /* eventfd: something for the main thread to look at */
 	int cut;          /* eventfd, readable from the first signal on: no output waits for its reader any more */
 	atomic_int signals;
@@ -80,29 +81,54 @@ static void *grow(void *arg, void *old, size_t used, size_t want)
 	return realloc(old, want);
 }
 
-static bool write_json(bool last, const char *p, size_t n)
+static struct ch_jw writer(void)
 {
 	struct ch_jw w;
 	ch_jw_init(&w, NULL, 0);
 	w.grow = grow;
-	if (last)
-		chi_command_last(&w, tool.code, p);
-	else
-		chi_command_line(&w, p, n);
-	bool ok = !w.failed && write_all(w.buf, w.len);
-	free(w.buf);
+	return w;
+}
+
+static bool write_json(struct ch_jw *w)
+{
+	bool ok = !w->failed && write_all(w->buf, w->len);
+	free(w->buf);
 	return ok;
+}
+
+static void take_bar_away(void)
+{
+	if (tool.bar)
+		tool.bar(0, 0, NULL);
 }
 
 static int on_out(struct chi_command *cmd, const char *p, size_t n)
 {
+	struct ch_jw w = writer();
 	(void)cmd;
-	return (tool.json ? write_json(false, p, n) : write_all(p, n)) ? CH_OK : CH_DONE;
+	take_bar_away();
+	if (!tool.json)
+		return write_all(p, n) ? CH_OK : CH_DONE;
+	chi_command_line(&w, p, n);
+	return write_json(&w) ? CH_OK : CH_DONE;
+}
+
+static void on_progress(struct chi_command *cmd, uint64_t done, uint64_t total, const char *what)
+{
+	struct ch_jw w = writer();
+	(void)cmd;
+	if (tool.json) {
+		chi_command_far(&w, done, total, what);
+		write_json(&w); /* if nobody reads, the next piece of output finds it out, or the end does */
+	} else if (tool.bar) {
+		tool.bar(done, total, what);
+	}
 }
 
 static void on_ended(struct chi_command *cmd, int code)
 {
 	(void)cmd;
+	take_bar_away();
 	tool.code = code;
 	atomic_store(&tool.ended, true);
 	wake(tool.wake);
@@ -266,6 +292,7 @@ static void run(void)
 {
 	bool told = false;
 	tool.cmd.out = on_out;
+	tool.cmd.progress = on_progress;
 	tool.cmd.ended = on_ended;
 	catch_signals();
 	on_loop(begin);
@@ -342,11 +369,19 @@ static int find(const char *instance, const char *command, char *why, size_t cap
 	return CHI_EXIT_UNAVAILABLE;
 }
 
+/* The last line. False: it could not be written. */
+static bool write_last(void)
+{
+	struct ch_jw w = writer();
+	chi_command_last(&w, tool.code, tool.cmd.why);
+	return write_json(&w);
+}
+
 static void outcome(char *why, size_t cap)
 {
 	if (atomic_load(&tool.signals))
 		tool.code = CHI_EXIT_SIGNAL;
-	else if (tool.json && !write_json(true, tool.cmd.why, 0) && !tool.unwritten)
+	else if (tool.json && !write_last() && !tool.unwritten)
 		tool.unwritten = ENOMEM;
 	if (tool.unwritten && tool.unwritten != EPIPE) {
 		tool.code = CHI_EXIT_OSERR;
@@ -356,11 +391,13 @@ static void outcome(char *why, size_t cap)
 	}
 }
 
-int chi_tool_run(const char *instance, const char *command, size_t argc, const char *const *argv, bool json, char *why, size_t cap)
+int chi_tool_run(const char *instance, const char *command, size_t argc, const char *const *argv, bool json, chi_tool_bar bar, char *why,
+		 size_t cap)
 {
 	tool.argc = argc;
 	tool.argv = argv;
 	tool.json = json;
+	tool.bar = bar;
 	chi_daemon.started = chi_clock();
 	chi_daemon.started_wall = chi_wall() / 1000000;
 	*why = 0;

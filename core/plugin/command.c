@@ -3,10 +3,12 @@
 
 #include "core/conf/near.h"
 #include "core/log/log.h"
+#include "core/plugin/misuse.h"
 
 #include <stdio.h>
 
 #define PIECE (64u << 10)
+#define PROGRESS_US 100000 /* between two tellings */
 
 /* ---- the table ---- */
 
@@ -135,6 +137,22 @@ void chi_command_line(struct ch_jw *w, const char *p, size_t n)
 	ch_jw_raw(w, "\n", 1);
 }
 
+void chi_command_far(struct ch_jw *w, uint64_t done, uint64_t total, const char *what)
+{
+	ch_jw_object(w);
+	ch_jw_key(w, "progress");
+	ch_jw_object(w);
+	ch_jw_key(w, "done");
+	ch_jw_uint(w, done);
+	ch_jw_key(w, "total");
+	ch_jw_uint(w, total);
+	ch_jw_key(w, "what");
+	ch_jw_cstr(w, what);
+	ch_jw_object_end(w);
+	ch_jw_object_end(w);
+	ch_jw_raw(w, "\n", 1);
+}
+
 void chi_command_last(struct ch_jw *w, int code, const char *why)
 {
 	ch_jw_object(w);
@@ -150,13 +168,13 @@ void chi_command_last(struct ch_jw *w, int code, const char *why)
 
 /* ---- while it runs ---- */
 
-/* How much of the text one piece takes: no character is cut in two. */
-static size_t piece(const char *p, size_t n)
+/* How much of the text one piece of `most` bytes takes: no character is cut in two. */
+static size_t piece(const char *p, size_t n, size_t most)
 {
-	size_t k = PIECE;
-	if (n <= PIECE)
+	size_t k = most;
+	if (n <= most)
 		return n;
-	while (k > PIECE - 4 && ((unsigned char)p[k] & 0xC0) == 0x80)
+	while (k > most - 4 && ((unsigned char)p[k] & 0xC0) == 0x80)
 		k--;
 	return k;
 }
@@ -175,7 +193,7 @@ int chi_command_out(struct ch_ctx *c, const char *p, size_t n)
 	if (!cmd)
 		return CH_ERROR;
 	while (n && rc != CH_DONE) {
-		size_t k = piece(p, n);
+		size_t k = piece(p, n, PIECE);
 		int one = cmd->gone ? CH_DONE : cmd->out(cmd, p, k);
 		rc = one == CH_OK ? rc : one;
 		p += k;
@@ -185,6 +203,37 @@ int chi_command_out(struct ch_ctx *c, const char *p, size_t n)
 		chi_command_gone(cmd);
 	/* A verb that never asked to be told when to go on need not know that it is fast. */
 	return rc == CH_AGAIN && !cmd->on_writable ? CH_OK : rc;
+}
+
+/* Tells the asker what is kept. */
+static void tell_progress(struct chi_command *cmd, int64_t now)
+{
+	if (!cmd->far.kept)
+		return;
+	cmd->far.kept = false;
+	cmd->far.at = now;
+	if (!cmd->gone)
+		cmd->progress(cmd, cmd->far.done, cmd->far.total, cmd->far.what);
+}
+
+void chi_command_progress(struct ch_ctx *c, uint64_t done, uint64_t total, const char *what)
+{
+	struct chi_command *cmd = c->command;
+	if (!cmd) {
+		chi_misuse(chi_ctx_who(c), c, "it called ch_progress outside of a command");
+		return;
+	}
+	if (!cmd->progress)
+		return;
+	size_t n = what ? piece(what, strlen(what), CHI_COMMAND_WHAT - 1) : 0;
+	int64_t now = chi_clock();
+	cmd->far.kept = true;
+	cmd->far.done = done;
+	cmd->far.total = total;
+	memcpy(cmd->far.what, what ? what : "", n);
+	cmd->far.what[n] = 0;
+	if (!cmd->far.at || now - cmd->far.at >= PROGRESS_US)
+		tell_progress(cmd, now);
 }
 
 void chi_command_on_writable(struct ch_ctx *c, ch_fn fn, void *data)
@@ -235,6 +284,7 @@ static void came(struct ch_ctx *c, int rc)
 			snprintf(cmd->why, sizeof cmd->why, "'%s' of [%s] failed, which is a bug in the plugin: the log may say more",
 				cmd->row->name, cmd->inst->self.id);
 	}
+	tell_progress(cmd, chi_clock());
 	say(cmd, (double)(chi_clock() - c->facts.started) / 1e6);
 	c->command = NULL; /* what lingers of the ctx writes nowhere */
 	cmd->ctx = NULL;

@@ -10,6 +10,8 @@
 
 #include <chimera/kit/json.h>
 
+#define CHI_COMMAND_WHAT 256 /* bytes of what ch_progress tells, with its NUL; more is cut */
+
 /* Exit codes beside 0. */
 enum { CHI_COMMAND_REFUSED = 1, CHI_COMMAND_BROKEN = 70, CHI_COMMAND_NOT_RUN = 75 };
 
@@ -21,6 +23,8 @@ struct chi_command { /* the asker's memory, zeroed but for what it sets; until `
 	 * chi_command_writable will be called; CH_DONE: nobody reads any more, and the verb hears GONE.
 	 */
 	int (*out)(struct chi_command *, const char *p, size_t n);
+	/* How far it is, told often, for whoever looks on: some 10 times a second at most, and the last. NULL: nobody does. */
+	void (*progress)(struct chi_command *, uint64_t done, uint64_t total, const char *what);
 	/* It is over: 0, or one of the above with a sentence in `why`. Nothing here is looked at any more. */
 	void (*ended)(struct chi_command *, int code);
 	void *arg;                    /* the asker's */
@@ -37,6 +41,12 @@ struct chi_command { /* the asker's memory, zeroed but for what it sets; until `
 	void *on_writable_data;
 	int code;
 	bool gone;
+	struct {
+		int64_t at;           /* chi_clock when the asker was told last; 0: never */
+		bool kept;            /* what came since then is here, not told yet: */
+		uint64_t done, total;
+		char what[CHI_COMMAND_WHAT];
+	} far;
 };
 
 /* Tells of a row that is a mistake in the plugin. Boot thread. */
@@ -58,12 +68,14 @@ void chi_command_gone(struct chi_command *cmd);
 /* After `out` gave CH_AGAIN: most of it is gone. */
 void chi_command_writable(struct chi_command *cmd);
 
-/* Lines of JSON for programs: a piece of output, and the end. Each ends with a newline. */
+/* Lines of JSON for programs: a piece of output, how far it is, and the end. Each ends with a newline. */
 void chi_command_line(struct ch_jw *w, const char *p, size_t n);
+void chi_command_far(struct ch_jw *w, uint64_t done, uint64_t total, const char *what);
 void chi_command_last(struct ch_jw *w, int code, const char *why);
 
 /* From the host table. */
 int chi_command_out(struct ch_ctx *c, const char *p, size_t n);
+void chi_command_progress(struct ch_ctx *c, uint64_t done, uint64_t total, const char *what);
 void chi_command_on_writable(struct ch_ctx *c, ch_fn fn, void *data);
 void chi_command_refuse(struct ch_ctx *c, const char *detail);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control socket's side of commands: GET /control/commands, and POST /control/run/{instance}/{command}, whose body is a JSON array of
- * strings and whose answer is lines of JSON, each sent as it comes: {"out":"text"}, at last {"exit":0} or {"exit":1,"error":"…"}. The
- * first line is an empty piece of output, which says at once that the server is there.
+ * strings and whose answer is lines of JSON, each sent as it comes: {"out":"text"}, {"progress":{"done":1,"total":2,"what":"text"}}, at
+ * last {"exit":0} or {"exit":1,"error":"…"}. The first line is an empty piece of output, which says at once that the server is there.
  *
  * The HTTP ctx waits by a ticket, and what is kept for the verb lies in its memory, which the ticket holds until the verb has ended.
  */
@@ -124,6 +124,21 @@ static int on_out(struct chi_command *cmd, const char *p, size_t n)
 	return send_line(r, &w);
 }
 
+/* For whoever looks on: one who does not read what came before sees it later, or not at all. */
+static void on_progress(struct chi_command *cmd, uint64_t done, uint64_t total, const char *what)
+{
+	struct run *r = cmd->arg;
+	struct chi_conn *conn = r->http->req->conn;
+	struct ch_jw w = writer();
+	if (!conn || conn->out_bytes > (size_t)conn->http->conf->stream_high)
+		return;
+	chi_command_far(&w, done, total, what);
+	if (!w.failed)
+		send_line(r, &w);
+	else
+		free(w.buf);
+}
+
 static void on_writable(void *data)
 {
 	struct run *r = data;
@@ -162,7 +177,7 @@ static int begin(struct ch_ctx *c, struct chi_inst *inst, const struct ch_comman
 	ch_ticket t = r ? chi_ticket_timeless(c, on_resumed, r) : 0; /* a request's time limit is not a command's */
 	if (!t)
 		return ch_refuse(c, CH_E_OVERLOADED, 1000, "there is no memory for a command now");
-	*r = (struct run){ .cmd = { .row = row, .inst = inst, .out = on_out, .ended = on_ended, .arg = r }, .http = c, .ticket = t };
+	*r = (struct run){ .cmd = { .row = row, .inst = inst, .out = on_out, .progress = on_progress, .ended = on_ended, .arg = r }, .http = c, .ticket = t };
 	ch_header_set(c, "Content-Type", "application/x-ndjson");
 	if (ch_begin(c, 200) != CH_OK || on_out(&r->cmd, "", 0) == CH_DONE) {
 		ch_unsuspend(t);

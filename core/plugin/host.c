@@ -4,6 +4,7 @@
 #include "core/http/http.h"
 #include "core/log/log.h"
 #include "core/metrics/metrics.h"
+#include "core/plugin/capability.h"
 #include "core/plugin/command.h"
 #include "core/plugin/control.h"
 #include "core/plugin/degraded.h"
@@ -487,4 +488,7 @@ const struct ch_host chi_host = {
 	.degraded_walk = chi_degraded_walk,
 	.keep = chi_ctx_keep,
 	.refuse_as = host_refuse_as,
+	.progress = chi_command_progress,
+	.capability = chi_capability,
+	.capabilities_walk = chi_capabilities_walk,
 };

@@ -2,6 +2,7 @@
 /* The life of instances: check, start, adopt, reload, retire and stop on the boot thread; entering and leaving the loops on theirs. */
 #include "core/log/log.h"
 #include "core/plugin/build.h"
+#include "core/plugin/capability.h"
 #include "core/plugin/cron.h"
 #include "core/plugin/degraded.h"
 #include "core/plugin/host.h"
@@ -80,6 +81,13 @@ static void look_for_threads(struct chi_inst *i, const char *after)
 		n);
 }
 
+/* What it told is true no longer. */
+static void forget(const struct chi_inst *i)
+{
+	chi_degraded_forget(i);
+	chi_capabilities_forget(i);
+}
+
 bool chi_gen_start(struct chi_gen *g, struct chi_gen *prev, void (*step)(const char *name), char *why, size_t cap)
 {
 	for (size_t k = 0; k < g->ninsts; k++) {
@@ -90,6 +98,7 @@ bool chi_gen_start(struct chi_gen *g, struct chi_gen *prev, void (*step)(const c
 		snprintf(name, sizeof name, "start %s", i->self.id);
 		step(name);
 		if (!start(i, was, why, cap)) {
+			forget(i);
 			look_for_threads(i, "its start, which failed,");
 			chi_gen_stop(g);
 			return false;
@@ -119,6 +128,7 @@ void chi_gen_swapped(struct chi_gen *g, struct chi_gen *prev)
 		g->order[k]->born = NULL;
 		chi_tasks_live(g->order[k]);
 	}
+	chi_capabilities_taken(g);
 	for (size_t k = prev ? prev->ninsts : 0; k-- > 0;) {
 		struct chi_inst *i = prev->order[k];
 		if (i->retired || chi_gen_has(g, i))
@@ -151,7 +161,7 @@ bool chi_gen_stop(struct chi_gen *g)
 			i->self.plugin->retire(&i->self); /* the end of the server: nothing succeeds it */
 		if (i->self.plugin->stop)
 			i->self.plugin->stop(&i->self);
-		chi_degraded_forget(i);
+		forget(i);
 		i->started = false;
 		look_for_threads(i, "its stop");
 	}

@@ -4,6 +4,7 @@
  *
  *   resolve.c   which backends may answer, in which order (pure: config and question in, plan out)
  *   backend.c   what is counted of a backend by all loops together: breaker, places, waiting, speed; under its own lock
+ *   balance.c   which of several equals is next (pure)
  *   call.c      a question on its way: attempts, retries, fallbacks, the budget of time
  *
  * All counts are of the process. A backend's state outlives a reload: the successor of a router takes over what it finds under the same id.
@@ -11,14 +12,9 @@
 #ifndef ROUTER_H
 #define ROUTER_H
 
-#include <pthread.h>
-#include <stdatomic.h>
-
-#include <chimera/backend.h>
-#include <chimera/inference.h>
-#include <chimera/kit/backoff.h>
-#include <chimera/kit/breaker.h>
 #include <chimera/models.h>
+
+#include "backend.h"
 
 enum router_balance { ROUTER_WEIGHTED, ROUTER_LEAST_IN_FLIGHT, ROUTER_EWMA, ROUTER_IN_ORDER };
 
@@ -52,7 +48,7 @@ struct router_row {
 struct router_entry {
 	struct router_backend *backend;
 	const char *model;                /* what that backend is asked for; never NULL */
-	const char *rule;                 /* the config's name for it, for metrics: an entry of models, a row's name */
+	const struct router_rule *rule;   /* the config's name for it, with its series and price: one of backend->rules; never NULL */
 };
 
 /* Where a question may go. In the ctx's arena. */
@@ -63,15 +59,48 @@ struct router_plan {
 	struct router_entry *fallbacks;   /* one after the other, when the equals have failed */
 	size_t nfallbacks;
 	int balance;                      /* enum router_balance, the row's or the router's */
-	int64_t timeout_ms, budget_ms;    /* the same */
+	int64_t timeout_ms;               /* the row's; 0: it has none, and a backend's own holds, else the router's */
+	int64_t budget_ms;                /* the row's or the router's; 0: none */
 };
 
-struct router;                            /* an instance's state: router.c */
+/* What retries may cost, of the process: shared by an instance and its successors, counted like struct router_state. [any] */
+struct router_retry {
+	pthread_mutex_t lock;
+	atomic_uint refs;
+	_Atomic uint64_t requests;        /* questions that the budget was not told of yet: it is when the next retry is due */
+	struct ch_retry_budget budget;
+};
+
+/* [boot] retry.c. Full at first; NULL: no memory. A successor holds that of the one before, with a share of its own. */
+struct router_retry *router_retry_new(double share);
+struct router_retry *router_retry_hold(struct router_retry *, double share);
+void router_retry_put(struct router_retry *);
+/* [any] A question came; may it be asked once more? */
+void router_retry_request(struct router_retry *);
+bool router_retry_take(struct router_retry *);
+
+/* An instance's state: filled at start by router.c, then read-only. */
+struct router {
+	struct ch_self *self;
+	const struct router_conf *conf;
+	struct router_backend *backends;
+	size_t nbackends;
+	struct router_retry *retry;
+	unsigned retry_on;                /* bits 1u << ROUTER_CONNECT, ROUTER_429, ROUTER_5XX */
+	unsigned *fallbacks;              /* chimera_fallbacks_total{from,to}: [from->index * nbackends + to->index] */
+	unsigned overhead;                /* chimera_gateway_overhead_seconds */
+	struct ch_inference_about about;  /* of what it provides */
+	void *models;                     /* models.c's own */
+};
 
 /*
  * resolve.c. Fills *plan for the question; false: *out has a code and a sentence that names the nearest names. Pure but for the arena; which
  * backends are disabled or open is not looked at here. [loop]
  */
 bool router_resolve(const struct router *, struct ch_ctx *, const struct ch_inference_args *, struct router_plan *plan, struct ch_inference_result *out);
+
+/* models.c. CH_I_MODELS, merged from all backends: as submit of struct ch_inference_v1, without a sink, and its cancel. [loop] */
+int router_models(struct router *, struct ch_ctx *, const struct ch_inference_args *, struct ch_inference_result *out, ch_ticket);
+void router_models_cancel(struct router *, struct ch_ctx *, struct ch_inference_result *out);
 
 #endif

@@ -2,6 +2,7 @@
 #include "sdk/test/harness.h"
 
 #include "core/log/log.h"
+#include "core/plugin/capability.h"
 #include "core/plugin/degraded.h"
 #include "core/plugin/host.h"
 #include "sdk/test/vlog.h"
@@ -160,6 +161,7 @@ struct ch_test *ch_test_new(void)
 	chi_world_new();
 	chi_vlog_clear();
 	chi_degraded_clear();
+	chi_capabilities_clear();
 	if (!chi_stats_init(why, sizeof why))
 		abort();
 	chi_around = (struct chi_surroundings){ 0 };

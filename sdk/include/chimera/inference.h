@@ -64,6 +64,12 @@ struct ch_inference_args {
 	int op;                           /* enum ch_inference_op. Since 0.3 */
 	struct ch_str model;              /* n 0: the backend's default */
 	struct ch_str backend;            /* an instance id that the client asked for; n 0: any. A backend ignores it. Since 0.3 */
+	bool backend_header;              /* … in a header field, not in the body: a router may allow one and not the other. Since 0.3 */
+	/*
+	 * By a router: its config says that this backend serves the model, under this name, which becomes out->rule; the backend need not look
+	 * into its own list. NULL: it must. Lives as long as the ctx. Since 0.3
+	 */
+	const char *rule;
 	const struct ch_message *messages; /* EMBEDDINGS: the inputs, COMPLETION: the prompts, with an empty role */
 	size_t nmessages;                 /* CHAT, COMPLETION, EMBEDDINGS: at least 1 */
 	int64_t max_tokens;               /* 0: the backend's own limit */
