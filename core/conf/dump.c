@@ -58,13 +58,6 @@ static void ini(struct chi_mem *m, const struct chi_conf *conf, FILE *out)
 
 /* ---- JSON ---- */
 
-static void *grow(void *arg, void *old, size_t used, size_t want)
-{
-	(void)arg;
-	(void)used;
-	return realloc(old, want);
-}
-
 static void pair(struct ch_jw *w, const char *key, const char *value)
 {
 	ch_jw_key(w, key);
@@ -169,7 +162,7 @@ static bool dump(struct dump *d, const struct chi_conf *conf, FILE *out, bool as
 
 void chi_conf_dump(const struct chi_conf *conf, FILE *out, bool as_json)
 {
-	struct dump d = { .w = { .grow = grow } };
+	struct dump d = { .w = { .grow = ch_jw_heap } };
 
 	d.m.oom = &d.oom;
 	if (!dump(&d, conf, out, as_json))

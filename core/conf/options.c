@@ -126,13 +126,6 @@ static void text(const struct ch_plugin *plugin, FILE *out)
 
 /* ---- JSON ---- */
 
-static void *grow(void *arg, void *old, size_t used, size_t want)
-{
-	(void)arg;
-	(void)used;
-	return realloc(old, want);
-}
-
 static void pair(struct ch_jw *w, const char *key, const char *value)
 {
 	ch_jw_key(w, key);
@@ -207,7 +200,7 @@ static void json(const struct ch_plugin *plugin, FILE *out)
 	struct ch_jw w;
 
 	ch_jw_init(&w, NULL, 0);
-	w.grow = grow;
+	w.grow = ch_jw_heap;
 	ch_jw_object(&w);
 	pair(&w, "plugin", plugin->name);
 	pair(&w, "version", plugin->version);

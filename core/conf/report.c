@@ -158,20 +158,13 @@ int chi_report_format(const struct chi_problem *p, char *buf, size_t cap)
 			p->key && p->value ? p->value : "", p->section || p->key ? ": " : "", p->text);
 }
 
-static void *grow(void *arg, void *old, size_t used, size_t want)
-{
-	(void)arg;
-	(void)used;
-	return realloc(old, want);
-}
-
 static void print_json(const struct chi_report *r, FILE *out)
 {
 	const struct chi_problem *p;
 	struct ch_jw w;
 
 	ch_jw_init(&w, NULL, 0);
-	w.grow = grow;
+	w.grow = ch_jw_heap;
 	ch_jw_array(&w);
 	for (p = chi_report_first(r); p; p = p->next) {
 		ch_jw_object(&w);

@@ -72,19 +72,12 @@ void ctl_table_print(struct ctl_table *t, FILE *out, bool colour)
 	forget(t);
 }
 
-static void *grow(void *arg, void *old, size_t used, size_t want)
-{
-	(void)arg;
-	(void)used;
-	return realloc(old, want);
-}
-
 void ctl_table_json(struct ctl_table *t, FILE *out)
 {
 	struct ch_jw w;
 
 	ch_jw_init(&w, NULL, 0);
-	w.grow = grow;
+	w.grow = ch_jw_heap;
 	ch_jw_array(&w);
 	for (size_t r = 1; r < t->nrows; r++) {
 		ch_jw_object(&w);

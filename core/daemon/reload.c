@@ -138,13 +138,6 @@ void chi_reload_later(void)
 
 /* ---- what is told: the diff, the instances, the problems ---- */
 
-static void *grow(void *arg, void *old, size_t used, size_t want)
-{
-	(void)arg;
-	(void)used;
-	return realloc(old, want);
-}
-
 static void text_or_null(struct ch_jw *w, const char *key, const char *text)
 {
 	ch_jw_key(w, key);
@@ -283,7 +276,7 @@ void chi_reload(void)
 	struct chi_gen *prev = chi_daemon.gen, *g = fresh_generation(report);
 	struct ch_jw w;
 	ch_jw_init(&w, malloc(1024), 1024);
-	w.grow = grow;
+	w.grow = ch_jw_heap;
 	chi_step(NULL);
 	chi_report_log(report);
 	chi_metrics_set(tried_at, (double)chi_wall() / 1e6);

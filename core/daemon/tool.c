@@ -74,18 +74,11 @@ static bool write_all(const char *p, size_t n)
 	return true;
 }
 
-static void *grow(void *arg, void *old, size_t used, size_t want)
-{
-	(void)arg;
-	(void)used;
-	return realloc(old, want);
-}
-
 static struct ch_jw writer(void)
 {
 	struct ch_jw w;
 	ch_jw_init(&w, NULL, 0);
-	w.grow = grow;
+	w.grow = ch_jw_heap;
 	return w;
 }
 

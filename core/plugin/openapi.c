@@ -10,13 +10,6 @@
 #define CHIMERA_VERSION "0"
 #endif
 
-static void *grow(void *arg, void *old, size_t used, size_t want)
-{
-	(void)arg;
-	(void)used;
-	return realloc(old, want);
-}
-
 static void pair(struct ch_jw *w, const char *key, const char *value)
 {
 	ch_jw_key(w, key);
@@ -164,7 +157,7 @@ bool chi_openapi_make(struct chi_gen *g)
 {
 	struct ch_jw w;
 	ch_jw_init(&w, malloc(8192), 8192);
-	w.grow = grow;
+	w.grow = ch_jw_heap;
 	ch_jw_object(&w);
 	pair(&w, "openapi", "3.1.0");
 	ch_jw_key(&w, "info");

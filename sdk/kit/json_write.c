@@ -13,6 +13,13 @@
 #include "chimera/kit/json.h"
 #include "json_text.h"
 
+void *ch_jw_heap(void *arg, void *old, size_t used, size_t want)
+{
+	(void)arg;
+	(void)used;
+	return realloc(old, want);
+}
+
 void ch_jw_init(struct ch_jw *w, char *buf, size_t cap)
 {
 	memset(w, 0, sizeof(*w));

@@ -114,6 +114,8 @@ struct ch_jw {
 };
 
 void ch_jw_init(struct ch_jw *w, char *buf, size_t cap);
+/* For `grow`, of the writer and of ch_sse: realloc. The caller frees buf, after a failure too. Since 0.3 */
+void *ch_jw_heap(void *arg, void *old, size_t used, size_t want);
 void ch_jw_object(struct ch_jw *w);
 void ch_jw_object_end(struct ch_jw *w);
 void ch_jw_array(struct ch_jw *w);
