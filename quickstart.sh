@@ -39,6 +39,7 @@ libclang-rt-14-dev     the run time of libFuzzer
 prometheus             promtool reads our /metrics
 nginx-light            what the benchmark compares with
 wrk                    the load of the benchmark
+nodejs                 runs the official client of OpenAI's API
 debhelper              packages a plugin that chimera-plugin-new has made
 rpm                    the same
 "
@@ -304,6 +305,7 @@ check() {
 	one build/autogen.log ./autogen.sh
 
 	openapi_validator
+	openai_client
 	step 'make check, every warning an error (log: build/plain.log)'
 	suite plain --enable-werror --prefix="$root/build/plain/root"
 
@@ -353,6 +355,29 @@ console.log(validator.version, result.valid ? "valid" : JSON.stringify(result.er
 process.exit(result.valid && validator.version === "3.1" ? 0 : 1);
 END
 	export CHIMERA_OPENAPI_VALIDATOR=$root/$dir/validate.mjs
+}
+
+# The official client for JavaScript, a package without dependencies: not vendored, but pinned, and driven as it is by tests/e2e/inference.
+openai_client() {
+	local dir=build/npm version=7.57.0 tarball=build/npm/openai.tgz why=
+	local sha512=RbmrdE5NdfW6nGq/FaCJ3KFCZpotoExPzruQUSMCTw/ouUFO08vpvVdSmgmPxQMFAiv9EXZCEXvcWYU+n6NzsQ==
+	command -v node >/dev/null || { note 'no node here: the tests that drive the npm package openai are skipped'; return 0; }
+	if ! grep -q "\"version\": \"$version\"" $dir/node_modules/openai/package.json 2>/dev/null; then
+		mkdir -p $dir/node_modules
+		rm -rf $dir/node_modules/openai
+		if command -v npm >/dev/null; then
+			npm install --prefix $dir --no-audit --no-fund --silent "openai@$version" >build/openai.log 2>&1 || why='npm could not install it'
+		elif ! curl -sSf -m 120 -o $tarball "https://registry.npmjs.org/openai/-/openai-$version.tgz" 2>build/openai.log; then
+			why='it could not be fetched'
+		elif [ "$(openssl dgst -sha512 -binary $tarball | base64 -w 0)" != "$sha512" ]; then
+			why="what was fetched is not what $version was when these tests were written"
+		else
+			mkdir $dir/node_modules/openai
+			tar -xzf $tarball -C $dir/node_modules/openai --strip-components=1 2>build/openai.log || why='it could not be unpacked'
+		fi
+		[ -z "$why" ] || { rm -rf $dir/node_modules/openai; note "the npm package openai: $why (build/openai.log): its tests are skipped"; return 0; }
+	fi
+	export CHIMERA_NPM=$root/$dir
 }
 
 fuzz() {

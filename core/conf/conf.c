@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/conf/load.h"
-#include "core/conf/near.h"
+#include <chimera/kit/near.h>
 #include "core/conf/text.h"
 #include "core/conf/value.h"
 
@@ -233,7 +233,7 @@ static const struct found *look_up(struct load *l, const char *name)
 static bool find_plugin(struct load *l, struct chi_sect *s)
 {
 	const struct found *f = look_up(l, s->plugin);
-	struct chi_near near;
+	struct ch_near near;
 	bool exists = false;
 	size_t i;
 
@@ -245,11 +245,11 @@ static bool find_plugin(struct load *l, struct chi_sect *s)
 	}
 	if (f->desc)
 		return true;
-	chi_near_init(&near, s->plugin);
-	chi_near_offer(&near, "server");
-	chi_near_offer(&near, "log");
+	ch_near_init(&near, s->plugin);
+	ch_near_offer(&near, "server");
+	ch_near_offer(&near, "log");
 	for (i = 0; i < l->nknown; i++) {
-		chi_near_offer(&near, l->known[i]);
+		ch_near_offer(&near, l->known[i]);
 		exists = exists || !strcmp(l->known[i], s->plugin);
 	}
 	if (exists || (*f->why && !l->nknown && !*near.best))

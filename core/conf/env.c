@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/conf/load.h"
-#include "core/conf/near.h"
+#include <chimera/kit/near.h>
 #include "core/conf/options.h"
 #include "core/conf/text.h"
 #include "core/conf/value.h"
@@ -64,16 +64,16 @@ static struct chi_sect *override_sect(struct load *l, struct chi_ini_name *name)
 
 static void not_enabled(struct load *l, const struct chi_ini_name *name, const char *key, const char *what)
 {
-	struct chi_near near;
+	struct ch_near near;
 	struct chi_sect *s;
 	const char *id =
 		name->id.p ? chi_mem_dup(&l->scratch, name->id.p, name->id.n) : chi_mem_dup(&l->scratch, name->plugin.p, name->plugin.n);
 
-	chi_near_init(&near, id);
-	chi_near_offer(&near, "server");
-	chi_near_offer(&near, "log");
+	ch_near_init(&near, id);
+	ch_near_offer(&near, "server");
+	ch_near_offer(&near, "log");
 	for (s = l->priv->first; s; s = s->next)
-		chi_near_offer(&near, s->id);
+		ch_near_offer(&near, s->id);
 	if (*near.best)
 		chi_report_key(l->report, CHI_R_ERROR, "command line", 0, what, key, NULL, "there is no such section; did you mean [%s]?",
 			near.best);
@@ -254,14 +254,14 @@ void chi_env_apply(struct load *l, struct chi_sect *s)
 		aliases(l, s, &s->opts[i]);
 }
 
-static void offer(struct chi_near *near, const struct chi_sect *s)
+static void offer(struct ch_near *near, const struct chi_sect *s)
 {
 	char variable[256];
 	size_t i;
 
 	for (i = 0; i < s->nopts; i++) {
 		chi_option_variable(s->id, s->row, s->opts[i].name, variable, sizeof(variable));
-		chi_near_offer(near, variable);
+		ch_near_offer(near, variable);
 	}
 	for (s = s->rows; s; s = s->next)
 		offer(near, s);
@@ -279,11 +279,11 @@ static void not_on(struct load *l, const struct chi_var *v, const char *name, co
 static void leftover(struct load *l, const struct chi_var *v)
 {
 	const char *rest = v->name + strlen(PREFIX);
-	struct chi_near near;
+	struct ch_near near;
 	struct chi_sect *s;
 	size_t i;
 
-	chi_near_init(&near, v->name);
+	ch_near_init(&near, v->name);
 	offer(&near, l->priv->server);
 	offer(&near, l->priv->log);
 	for (s = l->priv->first; s; s = s->next) {

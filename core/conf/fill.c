@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "core/conf/load.h"
-#include "core/conf/near.h"
+#include <chimera/kit/near.h>
 #include "core/conf/options.h"
 #include "core/conf/text.h"
 #include "core/conf/value.h"
@@ -425,12 +425,12 @@ static void fill_option(struct load *l, struct chi_sect *s, size_t i)
 /* A key that no option has. */
 static void unknown(struct load *l, const struct chi_sect *s, const struct chi_setting *set)
 {
-	struct chi_near near;
+	struct ch_near near;
 	size_t i;
 
-	chi_near_init(&near, set->key);
+	ch_near_init(&near, set->key);
 	for (i = 0; i < s->nopts; i++)
-		chi_near_offer(&near, s->opts[i].name);
+		ch_near_offer(&near, s->opts[i].name);
 	if (s->row && s->parent && chi_fill_option(s->parent, set->key))
 		chi_load_problem(l, CHI_R_ERROR, set, NULL, "is a key of [%s], not of its rows: move it there", s->parent->name);
 	else if (!strcmp(set->key, "include"))

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/conf/near.h"
+#include <chimera/kit/near.h>
 #include "core/conf/options.h"
 #include "core/conf/text.h"
 #include "core/conf/value.h"
@@ -349,24 +349,24 @@ static void a_joined_list_splits_into_the_same_members(void **state)
 static void edits_are_counted_with_swaps_as_one(void **state)
 {
 	(void)state;
-	assert_int_equal(chi_near_edits("kitten", "sitting"), 3);
-	assert_int_equal(chi_near_edits("timeout", "timeuot"), 1);
-	assert_int_equal(chi_near_edits("", "abc"), 3);
-	assert_int_equal(chi_near_edits("listen", "LISTEN"), 0);
-	assert_int_equal(chi_near_edits("same", "same"), 0);
+	assert_int_equal(ch_near_edits("kitten", "sitting"), 3);
+	assert_int_equal(ch_near_edits("timeout", "timeuot"), 1);
+	assert_int_equal(ch_near_edits("", "abc"), 3);
+	assert_int_equal(ch_near_edits("listen", "LISTEN"), 0);
+	assert_int_equal(ch_near_edits("same", "same"), 0);
 }
 
 static void only_names_that_are_near_are_offered(void **state)
 {
-	struct chi_near n;
+	struct ch_near n;
 
 	(void)state;
-	chi_near_init(&n, "opnai");
-	chi_near_offer(&n, "openai");
-	chi_near_offer(&n, "otel");
+	ch_near_init(&n, "opnai");
+	ch_near_offer(&n, "openai");
+	ch_near_offer(&n, "otel");
 	assert_string_equal(n.best, "openai");
-	chi_near_init(&n, "zebra");
-	chi_near_offer(&n, "openai");
+	ch_near_init(&n, "zebra");
+	ch_near_offer(&n, "openai");
 	assert_string_equal(n.best, "");
 }
 

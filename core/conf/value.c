@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "core/conf/near.h"
+#include <chimera/kit/near.h>
 #include "core/conf/value.h"
 
 static const struct type {
@@ -231,12 +231,12 @@ static bool in_bounds(const struct ch_option *o, const struct chi_value *v)
 	return !(o->max && read_number(o->type, o->max, &lim) && (is_real ? v->d > lim.d : v->i > lim.i));
 }
 
-static bool read_enum(const struct ch_option *o, const char *s, struct chi_value *out, struct chi_near *near)
+static bool read_enum(const struct ch_option *o, const char *s, struct chi_value *out, struct ch_near *near)
 {
 	int word = chi_value_bool(s), i, on = -1, off = -1;
 
 	for (i = 0; o->values && o->values[i]; i++) {
-		chi_near_offer(near, o->values[i]);
+		ch_near_offer(near, o->values[i]);
 		if (!strcmp(o->values[i], "on"))
 			on = i;
 		if (!strcmp(o->values[i], "off"))
@@ -264,12 +264,12 @@ static bool refuse(const struct ch_option *o, const char *what, const char *near
 
 bool chi_value_read(const struct ch_option *o, const char *text, struct chi_value *out, char *why, size_t cap)
 {
-	struct chi_near near;
+	struct ch_near near;
 	int word;
 
 	memset(out, 0, sizeof(*out));
 	if (o->type == CH_T_ENUM) {
-		chi_near_init(&near, text);
+		ch_near_init(&near, text);
 		return read_enum(o, text, out, &near) || refuse(o, *text ? "is not one of its words" : "is empty", near.best, why, cap);
 	}
 	if (o->type == CH_T_BOOL) {

@@ -8,15 +8,18 @@
  *   plugins.c   plugins: what the config makes of it, or what a running server has
  *   live.c      status, log level: questions to a running server
  *   reload.c    reload: a new config for a running server
- *   run.c       run: commands of plugins, in a running server or in this process
+ *   run.c       run, and commands that are verbs: in a running server or in this process
+ *   commands.c  which commands there are
  *   client.c    one question over the control socket
  *   answer.c    reading what comes back
  *   doc.c       reading JSON that came from the server
  *   table.c     aligned columns
+ *   bar.c       how far a command is
  */
 #ifndef CTL_H
 #define CTL_H
 
+#include <chimera/kit/near.h>
 #include "core/daemon/daemon.h"
 
 struct ctl {
@@ -41,6 +44,12 @@ int ctl_status(const struct ctl *ctl);
 int ctl_log_level(const struct ctl *ctl);
 int ctl_reload(const struct ctl *ctl);
 int ctl_run(const struct ctl *ctl);
+/*
+ * What is no verb of ours may be a command that one instance has: ctl->args begin with its name, and all behind it is the command's own.
+ * CTL_NO_VERB: it is none either, and *near was offered what there is; nobody has heard of it yet.
+ */
+enum { CTL_NO_VERB = -1 };
+int ctl_run_verb(const struct ctl *ctl, struct ch_near *near);
 
 /* "chimeractl: …" and a newline on stderr; returns code. */
 int ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -3,7 +3,7 @@
 #include "core/ctl/ctl.h"
 #include "core/ctl/table.h"
 
-#include "core/conf/near.h"
+#include <chimera/kit/near.h>
 #include "core/plugin/loader.h"
 
 #include <chimera/kit/json.h>
@@ -22,7 +22,7 @@
 /* ---- options ---- */
 
 struct names {
-	struct chi_near near;
+	struct ch_near near;
 	bool exists;
 	char all[512];
 };
@@ -32,7 +32,7 @@ static void offer(void *arg, const char *name)
 	struct names *n = arg;
 	size_t used = strlen(n->all);
 
-	chi_near_offer(&n->near, name);
+	ch_near_offer(&n->near, name);
 	n->exists |= !strcmp(name, n->near.wanted);
 	if (used + strlen(name) + 6 < sizeof(n->all))
 		sprintf(n->all + used, "%s%s", used ? ", " : "", name);
@@ -44,7 +44,7 @@ static int unknown(const char *name, const char *why)
 {
 	struct names n = { .exists = false };
 
-	chi_near_init(&n.near, name);
+	ch_near_init(&n.near, name);
 	offer(&n, "server");
 	offer(&n, "log");
 	chi_loader_list(offer, &n);

@@ -2,7 +2,7 @@
 /* chimeractl: arguments and the table of verbs. */
 #include "core/ctl/ctl.h"
 
-#include "core/conf/near.h"
+#include <chimera/kit/near.h>
 
 #include <getopt.h>
 #include <limits.h>
@@ -22,6 +22,8 @@ struct verb {
 	const char *help;
 };
 
+static int help(const struct ctl *ctl);
+
 static const struct verb verbs[] = {
 	{ "check", "", 0, 0, CONFIG, ctl_check, "Check the config and tell all its errors",
 		"Loads the config as the daemon would and starts nothing. Exit code 78 if it has errors.\nWith --json: an array of objects "
@@ -40,12 +42,16 @@ static const struct verb verbs[] = {
 		"of the log.\n"
 		"Behind COMMAND all words are its arguments; --help alone tells how it is used. Exit code: the command's, 0 or 1;\n"
 		"64 it is used wrongly, 69 it cannot run here and now, 70 it is broken, 130 a signal ended it.\n"
-		"With --json: lines of JSON, {\"out\": text} and at last {\"exit\": code, \"error\": text}." },
+		"With --json: lines of JSON, {\"out\": text}, {\"progress\": {\"done\": n, \"total\": n, \"what\": text}} and at last\n"
+		"{\"exit\": code, \"error\": text}.\n\n"
+		"A command is a verb of its own, `chimeractl COMMAND [ARGUMENT...]`, if no verb of chimeractl has its name and one\n"
+		"instance alone has it." },
 	{ "reload", "", 0, 0, SERVER, ctl_reload, "Make the running server read its config again",
 		"Waits for it, and shows what has changed. Exit code 78 if the new config has errors: then the old one goes on." },
 	{ "log", "level [LEVEL]", 1, 2, SERVER, ctl_log_level, "Show or set the running server's log level",
 		"LEVEL is debug, info, warn or error, and holds until the next one, a reload that names another, or the end." },
 	{ "version", "", 0, 0, NOTHING, ctl_version, "Print version, commit and plugin interface", "" },
+	{ "help", "[VERB]", 0, 1, NOTHING, help, "Print this text, or more about a verb or a command", "" },
 	{ "man", "", 0, 0, NOTHING, ctl_man, NULL, "Prints the generated part of chimera.ini(5) for all plugins in plugin_dir." },
 };
 #define VERBS (sizeof(verbs) / sizeof(*verbs))
@@ -78,11 +84,12 @@ static void usage(FILE *out)
 	for (size_t i = 0; i < VERBS; i++)
 		if (verbs[i].summary)
 			fprintf(out, "  %-8s %-34s %s\n", verbs[i].name, verbs[i].args, verbs[i].summary);
-	fputs("\n  -c, --config FILE   the server's config file (default: the daemon's)\n"
+	fputs("\n  COMMAND [ARGUMENT...]   a command of a plugin, as `run INSTANCE COMMAND`: `run` alone lists them\n"
+	      "\n  -c, --config FILE   the server's config file (default: the daemon's)\n"
 	      "  -o, --option S.K=V  set a key; stronger than environment and file\n"
 	      "      --socket PATH   the control socket (default: the config's)\n"
 	      "      --json          for programs\n"
-	      "      --offline       for run: without the server; -v: with more of the log\n"
+	      "      --offline       for run and commands: without the server; -v: with more of the log\n"
 	      "  -h, --help          this text; behind a verb: more about it\n"
 	      "  -V, --version       as the verb\n",
 		out);
@@ -97,17 +104,45 @@ static void usage_of(const struct verb *v)
 
 static const struct verb *find(const char *name)
 {
-	struct chi_near near;
-
-	chi_near_init(&near, name);
-	for (size_t i = 0; i < VERBS; i++) {
+	for (size_t i = 0; i < VERBS; i++)
 		if (!strcmp(verbs[i].name, name))
 			return &verbs[i];
-		if (verbs[i].summary)
-			chi_near_offer(&near, verbs[i].name);
-	}
-	ctl_fail(0, "'%s' is no verb%s%s: see chimeractl --help", name, *near.best ? "; did you mean " : "", near.best);
 	return NULL;
+}
+
+/* What is no verb here may be a command of a plugin; else the nearest of both is named. */
+static int run_command(const struct ctl *ctl)
+{
+	struct ch_near near;
+
+	ch_near_init(&near, ctl->args[0]);
+	for (size_t i = 0; i < VERBS; i++)
+		if (verbs[i].summary)
+			ch_near_offer(&near, verbs[i].name);
+	int code = ctl_run_verb(ctl, &near);
+	if (code != CTL_NO_VERB)
+		return code;
+	return ctl_fail(CHI_EXIT_USAGE, "'%s' is no verb%s%s: see chimeractl --help", ctl->args[0], *near.best ? "; did you mean " : "",
+		near.best);
+}
+
+static int help(const struct ctl *ctl)
+{
+	static char more[] = "--help";
+	const struct verb *v = ctl->nargs ? find(ctl->args[0]) : NULL;
+
+	if (!ctl->nargs) {
+		usage(stdout);
+		return 0;
+	}
+	if (v) {
+		usage_of(v);
+		return 0;
+	}
+	struct ctl command = *ctl;
+	command.args = (char *[]){ ctl->args[0], more, NULL };
+	command.nargs = 2;
+	return run_command(&command);
 }
 
 static bool wants_colour(void)
@@ -151,9 +186,15 @@ static bool take(int opt, struct ctl *ctl, struct flags *f, int *code)
 	return !*code;
 }
 
+/* Is the last of these words the name of a command? */
+static bool names_command(char *const *words, int n)
+{
+	return (n == 3 && !strcmp(words[0], "run")) || (n == 1 && !find(words[0]));
+}
+
 /*
- * Options may stand anywhere, but behind the name of a command of `run` every word is the command's own. `words`: room for argc + 1, gets
- * those that are no options, NULL-ended.
+ * Options may stand anywhere, but behind the name of a command, of `run` or as a verb, every word is the command's own. `words`: room for
+ * argc + 1, gets those that are no options, NULL-ended.
  */
 static int parse(int argc, char **argv, struct ctl *ctl, struct flags *f, char **words)
 {
@@ -170,7 +211,7 @@ static int parse(int argc, char **argv, struct ctl *ctl, struct flags *f, char *
 	};
 	int opt = 0, n = 0, code = 0;
 
-	while (!(n == 3 && !strcmp(words[0], "run")) && (opt = getopt_long(argc, argv, "-c:o:vhV", longs, NULL)) != -1)
+	while (!names_command(words, n) && (opt = getopt_long(argc, argv, "-c:o:vhV", longs, NULL)) != -1)
 		if (opt == 1)
 			words[n++] = optarg;
 		else if (!take(opt, ctl, f, &code))
@@ -199,6 +240,13 @@ static int find_socket(struct ctl *ctl)
 				  "the config has no control socket: set [server] control, or name one with --socket PATH");
 }
 
+static int finish(int code)
+{
+	if (fflush(stdout) || ferror(stdout))
+		return ctl_fail(CHI_EXIT_OSERR, "the output cannot be written");
+	return code;
+}
+
 static int run(const struct verb *v, struct ctl *ctl, const struct flags *f)
 {
 	int (*fn)(const struct ctl *) = v->run;
@@ -212,15 +260,12 @@ static int run(const struct verb *v, struct ctl *ctl, const struct flags *f)
 		return ctl_fail(CHI_EXIT_USAGE, "--live is for plugins, not for %s", v->name);
 	}
 	if ((ctl->offline || ctl->verbose) && fn != ctl_run)
-		return ctl_fail(CHI_EXIT_USAGE, "%s is for run, not for %s", ctl->offline ? "--offline" : "-v", v->name);
+		return ctl_fail(CHI_EXIT_USAGE, "%s is for run and commands, not for %s", ctl->offline ? "--offline" : "-v", v->name);
 	if (needs == SERVER)
 		code = find_socket(ctl);
 	else if (needs == CONFIG && !chi_config_default("chimeractl"))
 		code = CHI_EXIT_CONFIG;
-	code = code ? code : fn(ctl);
-	if (fflush(stdout) || ferror(stdout))
-		return ctl_fail(CHI_EXIT_OSERR, "the output cannot be written");
-	return code;
+	return finish(code ? code : fn(ctl));
 }
 
 static int serve(struct ctl *ctl, const struct flags *f, char **words)
@@ -232,16 +277,18 @@ static int serve(struct ctl *ctl, const struct flags *f, char **words)
 		return f->help ? 0 : CHI_EXIT_USAGE;
 	}
 	const struct verb *v = find(words[0]);
-	if (!v)
-		return CHI_EXIT_USAGE;
-	if (f->help) {
+	if (f->help && v) {
 		usage_of(v);
 		return 0;
 	}
 	ctl->colour = wants_colour();
-	ctl->args = words + 1;
+	ctl->args = v ? words + 1 : words;
 	while (ctl->args[ctl->nargs])
 		ctl->nargs++;
+	if (!v && f->live)
+		return ctl_fail(CHI_EXIT_USAGE, "--live is for plugins, not for %s", words[0]);
+	if (!v)
+		return finish(f->help ? help(ctl) : run_command(ctl));
 	if (ctl->nargs < v->least || ctl->nargs > v->most)
 		return ctl_fail(
 			CHI_EXIT_USAGE, "%s takes %s: see chimeractl %s --help", v->name, *v->args ? v->args : "no arguments", v->name);

@@ -1,151 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run: commands of plugins, in the running server or, without one, in this process. */
+/* run, and commands that are verbs of their own: in the running server or, without one, in this process. */
+#include "core/ctl/bar.h"
 #include "core/ctl/client.h"
+#include "core/ctl/commands.h"
 #include "core/ctl/ctl.h"
 #include "core/ctl/doc.h"
-#include "core/ctl/table.h"
 
 #include "core/conf/ini.h"
-#include "core/conf/near.h"
 #include "core/log/log.h"
-#include "core/plugin/command.h"
+
+#include <chimera/kit/json.h>
 
 #include <stdlib.h>
-
-/* ---- what there is ---- */
-
-/* {"commands":[…]} of the running server, or of what the config makes. */
-static int commands(const struct ctl *ctl, struct ctl_answer *out)
-{
-	if (ctl->socket)
-		return ctl_ask(ctl->socket, "GET", "/control/commands", NULL, out);
-	struct chi_report *report = chi_report_new();
-	struct chi_gen *g = chi_config_build(report);
-	struct ch_jw w;
-
-	if (!g)
-		chi_report_print(report, stderr, false);
-	chi_report_free(report);
-	if (!g)
-		return CHI_EXIT_CONFIG;
-	ch_jw_init(&w, NULL, 0);
-	w.grow = ctl_grow;
-	chi_commands_json(g, &w);
-	chi_gen_free(g);
-	*out = (struct ctl_answer){ 200, w.buf, w.len };
-	return w.failed ? ctl_fail(CHI_EXIT_OSERR, "there is not enough memory") : 0;
-}
-
-static bool is_text(struct ch_str value, const char *want)
-{
-	char *text = ctl_text(value);
-	bool same = text && !strcmp(text, want);
-
-	free(text);
-	return same;
-}
-
-static bool wanted(struct ch_str row, const char *instance, const char *command)
-{
-	return (!instance || is_text(ctl_member(row, "instance"), instance)) && (!command || is_text(ctl_member(row, "name"), command));
-}
-
-static void show_table(const struct ctl *ctl, struct ch_str rows, const char *instance)
-{
-	static const char *const members[] = { "instance", "name", "args", "modes", "summary" };
-	struct ctl_table t = { .columns = 5 };
-	struct ch_str row;
-
-	ctl_table_row(&t, (const char *const[]){ "instance", "command", "arguments", "runs", "summary" });
-	for (size_t at = 0; ctl_each(rows, &at, NULL, &row);) {
-		char *cells[CTL_COLUMNS] = { NULL };
-		for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++)
-			cells[i] = wanted(row, instance, NULL) ? ctl_text(ctl_member(row, members[i])) : NULL;
-		if (cells[0])
-			ctl_table_take(&t, cells);
-	}
-	ctl_table_print(&t, stdout, ctl->colour);
-}
-
-static void show_json(struct ch_str rows, const char *instance)
-{
-	struct ch_str row;
-	const char *comma = "";
-
-	fputs("{\"commands\":[", stdout);
-	for (size_t at = 0; ctl_each(rows, &at, NULL, &row);)
-		if (wanted(row, instance, NULL)) {
-			printf("%s%.*s", comma, (int)row.n, row.p);
-			comma = ",";
-		}
-	puts("]}");
-}
-
-static int no_instance(struct ch_str rows, const char *instance)
-{
-	struct chi_near near;
-	struct ch_str row;
-
-	chi_near_init(&near, instance);
-	for (size_t at = 0; ctl_each(rows, &at, NULL, &row);) {
-		char *id = ctl_text(ctl_member(row, "instance"));
-		if (id)
-			chi_near_offer(&near, id);
-		free(id);
-	}
-	return ctl_fail(CHI_EXIT_USAGE, "no instance '%s' has commands%s%s: chimeractl run lists those that have", instance,
-		*near.best ? "; did you mean " : "", near.best);
-}
-
-static int list(const struct ctl *ctl, const char *instance)
-{
-	struct ctl_answer doc;
-	struct ch_str row;
-	size_t n = 0;
-	int code = commands(ctl, &doc);
-
-	if (code)
-		return code;
-	struct ch_str rows = ctl_member((struct ch_str){ doc.body, doc.n }, "commands");
-	for (size_t at = 0; ctl_each(rows, &at, NULL, &row);)
-		n += wanted(row, instance, NULL);
-	if (!n && instance)
-		code = no_instance(rows, instance);
-	else if (ctl->json)
-		show_json(rows, instance);
-	else if (n)
-		show_table(ctl, rows, instance);
-	else
-		fputs("chimeractl: no enabled plugin has commands\n", stderr);
-	free(doc.body);
-	return code;
-}
-
-/* How one command is used. */
-static int explain(const struct ctl *ctl, const char *instance, const char *command)
-{
-	struct ctl_answer doc;
-	struct ch_str row, found = { NULL, 0 };
-	int code = commands(ctl, &doc);
-
-	if (code)
-		return code;
-	for (size_t at = 0; ctl_each(ctl_member((struct ch_str){ doc.body, doc.n }, "commands"), &at, NULL, &row);)
-		found = wanted(row, instance, command) ? row : found;
-	if (found.n) {
-		char *args = ctl_text(ctl_member(found, "args")), *summary = ctl_text(ctl_member(found, "summary"));
-		char *modes = ctl_text(ctl_member(found, "modes"));
-		printf("usage: chimeractl run %s %s%s%s\n\n%s.\nRuns %s.\n", instance, command, args && *args ? " " : "", args ? args : "",
-			summary ? summary : "", modes ? modes : "");
-		free(args);
-		free(summary);
-		free(modes);
-	} else {
-		code = ctl_fail(CHI_EXIT_USAGE, "[%s] has no command '%s': chimeractl run lists what there is", instance, command);
-	}
-	free(doc.body);
-	return code;
-}
 
 /* ---- in the server ---- */
 
@@ -168,10 +34,19 @@ static void print_text(struct ch_str value)
 	free(text);
 }
 
+static void show_progress(struct ch_str far)
+{
+	char *what = ctl_text(ctl_member(far, "what"));
+
+	if (what)
+		ctl_bar((uint64_t)ctl_number(ctl_member(far, "done")), (uint64_t)ctl_number(ctl_member(far, "total")), what);
+	free(what);
+}
+
 static bool on_line(void *arg, const char *p, size_t n)
 {
 	struct live *l = arg;
-	struct ch_str doc = { p, n }, code;
+	struct ch_str doc = { p, n }, code, far;
 
 	if (!ch_json_valid(p, n, 0, 0, NULL, NULL)) {
 		l->over = true;
@@ -179,9 +54,14 @@ static bool on_line(void *arg, const char *p, size_t n)
 		return false;
 	}
 	code = ctl_member(doc, "exit");
+	far = ctl_member(doc, "progress");
 	if (l->ctl->json)
 		printf("%.*s\n", (int)n, p);
-	else if (!code.n)
+	else if (far.n)
+		show_progress(far);
+	else
+		ctl_bar(0, 0, NULL);
+	if (!l->ctl->json && !code.n && !far.n)
 		print_text(ctl_member(doc, "out"));
 	if (code.n) {
 		l->over = true;
@@ -247,6 +127,7 @@ static int run_live(const struct ctl *ctl)
 	snprintf(target, sizeof(target), "/control/run/%.64s/%.64s", ctl->args[0], ctl->args[1]);
 	int code = ctl_post_for_lines(ctl->socket, target, body, on_line, &l, &a);
 	free(body);
+	ctl_bar(0, 0, NULL); /* if it was cut */
 	if (code)
 		return code;
 	if (a.status != 200)
@@ -267,7 +148,7 @@ static int run_offline(const struct ctl *ctl)
 
 	chi_log_level_set(!ctl->verbose ? CH_WARN : ctl->verbose == 1 ? CH_INFO : CH_DEBUG);
 	const char *const *words = (const char *const *)ctl->args + 2;
-	int code = chi_tool_run(ctl->args[0], ctl->args[1], (size_t)ctl->nargs - 2, words, ctl->json, why, sizeof(why));
+	int code = chi_tool_run(ctl->args[0], ctl->args[1], (size_t)ctl->nargs - 2, words, ctl->json, ctl->verbose ? NULL : ctl_bar, why, sizeof(why));
 	return *why ? ctl_fail(code, "%s", why) : code;
 }
 
@@ -309,9 +190,9 @@ static int run(const struct ctl *ctl)
 			return ctl_fail(CHI_EXIT_USAGE, "'%s' is no name of %s: chimeractl run lists what there is", ctl->args[i],
 				i ? "a command" : "an instance");
 	if (ctl->nargs < 2)
-		return list(ctl, ctl->nargs ? ctl->args[0] : NULL);
+		return ctl_commands_list(ctl, ctl->nargs ? ctl->args[0] : NULL);
 	if (ctl->nargs == 3 && !strcmp(ctl->args[2], "--help"))
-		return explain(ctl, ctl->args[0], ctl->args[1]);
+		return ctl_commands_explain(ctl, ctl->args[0], ctl->args[1]);
 	return ctl->socket ? run_live(ctl) : run_offline(ctl);
 }
 
@@ -321,6 +202,42 @@ int ctl_run(const struct ctl *given)
 	int code = find_server(&ctl);
 
 	code = code ? code : run(&ctl);
+	if (!given->socket)
+		free((char *)ctl.socket);
+	return code;
+}
+
+/* What it is given is looked at no more closely than `run` does: the name of the command is known to be one. */
+static int run_as_verb(struct ctl *ctl, char *instance)
+{
+	char **args = calloc((size_t)ctl->nargs + 2, sizeof(*args));
+	int code;
+
+	if (!args)
+		return ctl_fail(CHI_EXIT_OSERR, "there is not enough memory");
+	args[0] = instance;
+	memcpy(args + 1, ctl->args, (size_t)ctl->nargs * sizeof(*args));
+	ctl->args = args;
+	ctl->nargs++;
+	code = run(ctl);
+	free(args);
+	return code;
+}
+
+int ctl_run_verb(const struct ctl *given, struct ch_near *near)
+{
+	struct ctl ctl = *given;
+	char *instance = NULL;
+
+	if (!chi_ini_is_id(ctl.args[0], strlen(ctl.args[0])) || (!ctl.socket && !chi_config_default(NULL)))
+		return CTL_NO_VERB;
+	int code = find_server(&ctl);
+	code = code ? code : ctl_commands_owner(&ctl, ctl.args[0], &instance, near);
+	if (!code)
+		code = instance ? run_as_verb(&ctl, instance) : CTL_NO_VERB;
+	else if (!instance && *near->best)
+		code = CTL_NO_VERB; /* what there is cannot be told, but it looks like one of ours */
+	free(instance);
 	if (!given->socket)
 		free((char *)ctl.socket);
 	return code;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/ctl/answer.h"
+#include "core/ctl/bar.h"
 #include "core/ctl/doc.h"
 #include "core/ctl/table.h"
 
@@ -135,6 +136,44 @@ static void the_same_rows_are_objects_named_by_the_heading(void **state)
 	fclose(f);
 	assert_string_equal(text, "[{\"id\":\"a\\\"b\",\"x\":null},{\"id\":\"c\",\"x\":\"d\"}]\n");
 	free(text);
+}
+
+/* ---- bar ---- */
+
+static void assert_bar(size_t width, uint64_t done, uint64_t total, const char *what, const char *want)
+{
+	char text[4 * 100 + 1];
+
+	ctl_bar_text(text, 4 * width + 1, width, done, total, what);
+	assert_string_equal(text, want);
+}
+
+static void a_bar_shows_the_share_that_is_done(void **state)
+{
+	(void)state;
+	assert_bar(40, 0, 8, "a.gguf", "a.gguf  [--------------------]   0%");
+	assert_bar(40, 3, 8, "a.gguf", "a.gguf  [#######-------------]  37%"); /* 37.5 % of 20 is 7.5 */
+	assert_bar(40, 8, 8, "a.gguf", "a.gguf  [####################] 100%");
+	assert_bar(40, 9, 8, "a.gguf", "a.gguf  [####################] 100%");
+	assert_bar(40, UINT64_MAX - 1, UINT64_MAX, "", "[####################] 100%");
+	assert_bar(100, 1, 2, "x", "x  [####################--------------------]  50%");
+	assert_bar(40, 1234, 0, "lines", "lines  1234");
+}
+
+static void a_bar_is_never_wider_than_its_terminal(void **state)
+{
+	(void)state;
+	assert_bar(40, 1, 1, "a-very-long-name-of-a-file.gguf", "a-very-long  [####################] 100%"); /* 27 and two blanks */
+	assert_bar(40, 1, 1, "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac",
+		"\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac  [####################] 100%");
+	assert_bar(12, 1, 2, "abcdefghijkl", "abcdefg  50%");
+	assert_bar(4, 1, 2, "abc", "50%");
+}
+
+static void what_a_bar_says_is_harmless_to_a_terminal(void **state)
+{
+	(void)state;
+	assert_bar(40, 1, 0, "a\033[2Jb\n\x7f\xff\xc2\x9b", "a?[2Jb?????  1");
 }
 
 /* ---- answers ---- */
@@ -340,6 +379,9 @@ int main(void)
 		cmocka_unit_test(columns_are_as_wide_as_their_widest_cell_in_characters),
 		cmocka_unit_test(the_heading_alone_is_bold),
 		cmocka_unit_test(the_same_rows_are_objects_named_by_the_heading),
+		cmocka_unit_test(a_bar_shows_the_share_that_is_done),
+		cmocka_unit_test(a_bar_is_never_wider_than_its_terminal),
+		cmocka_unit_test(what_a_bar_says_is_harmless_to_a_terminal),
 		cmocka_unit_test(answers_are_read_by_length_chunked_and_to_the_end),
 		cmocka_unit_test(a_long_answer_that_comes_in_pieces_is_whole),
 		cmocka_unit_test(what_is_no_whole_answer_is_said_to_be_none),

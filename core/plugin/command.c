@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/plugin/command.h"
 
-#include "core/conf/near.h"
+#include <chimera/kit/near.h>
 #include "core/log/log.h"
 #include "core/plugin/misuse.h"
 
@@ -94,8 +94,8 @@ void chi_commands_json(const struct chi_gen *g, struct ch_jw *w)
 const struct ch_command *chi_command_find(const struct chi_inst *i, const char *name, char *why, size_t cap)
 {
 	char all[512] = "";
-	struct chi_near near;
-	chi_near_init(&near, name);
+	struct ch_near near;
+	ch_near_init(&near, name);
 	for (size_t k = 0; k < i->self.plugin->commands.n; k++) {
 		const struct ch_command *row = row_at(i, k);
 		size_t used = strlen(all);
@@ -103,7 +103,7 @@ const struct ch_command *chi_command_find(const struct chi_inst *i, const char *
 			continue;
 		if (!strcmp(row->name, name))
 			return row;
-		chi_near_offer(&near, row->name);
+		ch_near_offer(&near, row->name);
 		snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", row->name);
 	}
 	if (!*all)

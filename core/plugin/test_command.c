@@ -394,6 +394,121 @@ static void long_output_comes_in_pieces_of_whole_characters(void **state)
 	ch_test_free(t);
 }
 
+/* ---- how far it is ---- */
+
+struct far {
+	uint64_t done, total;
+	const char *what;
+};
+
+static void on_far(void *data)
+{
+	struct far *f = data;
+	ch_progress(runs, f->done, f->total, f->what);
+}
+
+/* `wait`, which runs, is so far. */
+static void be_far(struct ch_test *t, uint64_t done, uint64_t total, const char *what)
+{
+	ch_test_on_loop(t, on_far, &(struct far){ done, total, what });
+}
+
+/* Of `wait` while it runs: `steps` of 10 ms, each told of. */
+static struct ch_test_answer *go_far(struct ch_test *t, unsigned steps)
+{
+	struct ch_test_answer *a = run(t, "wait", "[]");
+	for (unsigned i = 1; i <= steps; i++) {
+		be_far(t, i, steps, "the \"steps\"");
+		ch_test_advance(t, 10);
+	}
+	return a;
+}
+
+static unsigned count(const char *text, const char *what)
+{
+	unsigned n = 0;
+	while ((text = strstr(text, what))) {
+		text += strlen(what);
+		n++;
+	}
+	return n;
+}
+
+static void how_far_it_is_comes_at_once_then_ten_times_a_second_and_at_the_end(void **state)
+{
+	struct ch_test *t = begin();
+	struct ch_test_answer *a = go_far(t, 1);
+	(void)state;
+	assert_string_equal(a->body,
+		FIRST "{\"out\":\"early\"}\n{\"progress\":{\"done\":1,\"total\":1,\"what\":\"the \\\"steps\\\"\"}}\n");
+	ch_resume(ticket, NULL, NULL);
+	ch_test_advance(t, 0);
+	a = go_far(t, 1000); /* in 10 s */
+	assert_in_range(count(a->body, "{\"progress\":"), 99, 101);
+	assert_null(strstr(a->body, "\"done\":1000,"));
+	ch_resume(ticket, NULL, NULL);
+	ch_test_advance(t, 0);
+	assert_true(a->complete);
+	assert_non_null(strstr(a->body, "{\"progress\":{\"done\":1000,\"total\":1000,\"what\":\"the \\\"steps\\\"\"}}\n{\"exit\":0}\n"));
+	ch_test_free(t);
+}
+
+static void what_is_told_of_is_cut_between_characters(void **state)
+{
+	struct ch_test *t = begin();
+	struct ch_test_answer *a = run(t, "wait", "[]");
+	char what[301], want[300];
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		memcpy(what + 3 * i, "\xe2\x82\xac", 4);
+	be_far(t, 0, 0, what);
+	snprintf(want, sizeof want, "\"what\":\"%.*s\"}}\n", 255, what); /* 85 of three bytes */
+	assert_non_null(strstr(a->body, want));
+	ch_test_advance(t, 100);
+	be_far(t, UINT64_MAX, UINT64_MAX, NULL);
+	assert_non_null(strstr(a->body, "{\"done\":18446744073709551615,\"total\":18446744073709551615,\"what\":\"\"}}\n"));
+	ch_resume(ticket, NULL, NULL);
+	ch_test_advance(t, 0);
+	ch_test_free(t);
+}
+
+static void who_does_not_read_is_not_told_how_far_it_is(void **state)
+{
+	struct ch_test *t = begin();
+	struct chi_peer *p = control(t, "POST", "/control/run/verbs/wait", "[]");
+	(void)state;
+	p->unread = true;
+	p->most_out = 1;
+	ch_test_advance(t, 0);
+	for (int i = 0; i < 10000; i++) {
+		be_far(t, 1, 2, "x");
+		ch_test_advance(t, 100);
+	}
+	assert_in_range(p->conn->out_bytes, 64 << 10, (64 << 10) + 200); /* stream_high, and what went beyond it */
+	p->unread = false;
+	ch_resume(ticket, NULL, NULL);
+	ch_test_advance(t, 0);
+	assert_true(chi_peer_answer(p, "POST")->complete);
+	ch_test_free(t);
+}
+
+static void outside_of_a_command_nothing_can_be_far(void **state)
+{
+	struct ch_test *t = begin();
+	(void)state;
+	ch_test_expect_misuse(t);
+	struct ch_test_answer *a = run(t, "wait", "[]");
+	struct chi_command *cmd = runs->command;
+	runs->command = NULL;
+	be_far(t, 1, 2, "x");
+	runs->command = cmd;
+	assert_null(strstr(a->body, "progress"));
+	assert_true(ch_test_logged(t, "it called ch_progress outside of a command"));
+	ch_resume(ticket, NULL, NULL);
+	ch_test_advance(t, 0);
+	ch_test_free(t);
+}
+
 /* ---- readers ---- */
 
 static void a_verb_that_asks_to_be_told_waits_for_a_slow_reader(void **state)
@@ -551,6 +666,10 @@ int main(void)
 		cmocka_unit_test(a_refusal_is_1_and_says_its_sentence),
 		cmocka_unit_test(an_error_is_70_at_once_and_later),
 		cmocka_unit_test(long_output_comes_in_pieces_of_whole_characters),
+		cmocka_unit_test(how_far_it_is_comes_at_once_then_ten_times_a_second_and_at_the_end),
+		cmocka_unit_test(what_is_told_of_is_cut_between_characters),
+		cmocka_unit_test(who_does_not_read_is_not_told_how_far_it_is),
+		cmocka_unit_test(outside_of_a_command_nothing_can_be_far),
 		cmocka_unit_test(a_verb_that_asks_to_be_told_waits_for_a_slow_reader),
 		cmocka_unit_test(a_verb_that_does_not_is_cut_at_8_mib),
 		cmocka_unit_test(a_verb_hears_that_its_asker_left),

@@ -8,7 +8,8 @@
 #include "probes.h"
 #include "report.h"
 
-#define INSTANCES_MAX 256 /* shown as capabilities */
+#define INSTANCES_MAX 256     /* shown as capabilities … */
+#define CAPABILITIES_MAX 1000 /* … with so many of what they offer */
 
 /* A report that grows in the arena. */
 struct building {
@@ -18,6 +19,8 @@ struct building {
 	size_t n, room;
 	const char **instances;
 	size_t ninstances;
+	struct health_capability *capabilities;
+	size_t ncapabilities;
 };
 
 /* ---- building a report ---- */
@@ -59,6 +62,17 @@ static void on_instance(void *data, const struct ch_instance *i)
 
 	if (id && b->ninstances < INSTANCES_MAX)
 		b->instances[b->ninstances++] = id;
+}
+
+static void on_capability(void *data, const struct ch_capability *cap)
+{
+	struct building *b = data;
+	const char *name = b->ncapabilities < CAPABILITIES_MAX ? ch_print(b->c, "%s.%s", cap->instance, cap->name) : NULL;
+
+	if (name && !b->capabilities)
+		b->capabilities = ch_alloc(b->c, CAPABILITIES_MAX * sizeof(*b->capabilities));
+	if (name && b->capabilities)
+		b->capabilities[b->ncapabilities++] = (struct health_capability){ name, cap->there };
 }
 
 static void on_check(void *data, const struct ch_check_state *check)
@@ -170,7 +184,8 @@ static struct ch_jw writer(struct ch_ctx *c)
 static struct health_report report(const struct building *b, const struct ch_server *s)
 {
 	return (struct health_report){ .version = s->version, .uptime = s->uptime, .v = b->v, .n = b->n,
-		.instances = b->instances, .ninstances = b->ninstances };
+		.instances = b->instances, .ninstances = b->ninstances,
+		.capabilities = b->capabilities, .ncapabilities = b->ncapabilities };
 }
 
 static int answer(const struct building *b, const struct ch_server *s, const char *probe)
@@ -251,6 +266,7 @@ static int on_health(struct ch_self *self, struct ch_ctx *c)
 	b.instances = ch_alloc(c, INSTANCES_MAX * sizeof(*b.instances));
 	if (b.instances)
 		ch_instances_walk(self, on_instance, &b);
+	ch_capabilities_walk(on_capability, &b);
 	r = report(&b, &s);
 	health_write_summary(&w, &r, health_gpus(self, &gpus) ? &gpus : NULL);
 	return respond(c, 200, "application/json", &w);

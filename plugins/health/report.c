@@ -105,7 +105,7 @@ static bool belongs(const char *check, const char *instance)
 	return !strncmp(check, instance, n) && (!check[n] || check[n] == '.');
 }
 
-/* One member an enabled instance: is none of its checks unhealthy? */
+/* One member an enabled instance: is none of its checks unhealthy? Then what they offer by names of their own. */
 static void write_capabilities(struct ch_jw *w, const struct health_report *r)
 {
 	ch_jw_object(w);
@@ -117,6 +117,10 @@ static void write_capabilities(struct ch_jw *w, const struct health_report *r)
 				works = works && r->v[k].health != CH_UNHEALTHY;
 		ch_jw_key(w, r->instances[i]);
 		ch_jw_bool(w, works);
+	}
+	for (size_t i = 0; i < r->ncapabilities; i++) {
+		ch_jw_key(w, r->capabilities[i].name);
+		ch_jw_bool(w, r->capabilities[i].there);
 	}
 	ch_jw_object_end(w);
 }

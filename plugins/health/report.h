@@ -19,6 +19,11 @@ struct health_component {
 	double duration_ms;
 };
 
+struct health_capability {
+	const char *name;      /* "model_registry.gemma3:latest" */
+	bool there;
+};
+
 struct health_report {
 	const char *version;
 	double uptime;         /* seconds */
@@ -26,6 +31,8 @@ struct health_report {
 	size_t n;
 	const char *const *instances; /* ids of all that is enabled, for the summary's capabilities */
 	size_t ninstances;
+	const struct health_capability *capabilities; /* what instances say they offer; behind them */
+	size_t ncapabilities;
 };
 
 /* The whole: unhealthy if a required component is, degraded if any component is not healthy. */

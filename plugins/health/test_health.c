@@ -309,6 +309,32 @@ static void what_works_worse_is_degraded_and_takes_traffic_on(void **state)
 	ch_test_free(t);
 }
 
+static void health_shows_what_instances_offer_and_not_too_much_of_it(void **state)
+{
+	struct ch_test *t = begin(CALM "[store]\n");
+	struct ch_test_answer *a;
+	char name[16];
+	unsigned n = 0;
+
+	(void)state;
+	run_checks(t);
+	ch_capability(ch_test_self(t, "store"), "a", true);
+	ch_capability(ch_test_self(t, "store"), "b", false);
+	a = ch_test_request(t, "GET", "/health", NULL, NULL, 0);
+	assert_non_null(strstr(a->body, "\"status\":\"ok\"")); /* what is not there is no reason to be degraded */
+	assert_non_null(strstr(a->body, "\"capabilities\":{\"health\":true,\"store\":true,\"store.a\":true,\"store.b\":false}}"));
+	for (int i = 0; i < 1022; i++) {
+		snprintf(name, sizeof(name), "m%d", i);
+		ch_capability(ch_test_self(t, "store"), name, true);
+	}
+	a = ch_test_request(t, "GET", "/health", NULL, NULL, 0);
+	assert_true(a->complete);
+	for (const char *p = a->body; (p = strstr(p, "\"store.")); p++)
+		n++;
+	assert_int_equal(n, 1000);
+	ch_test_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +353,7 @@ int main(void)
 		cmocka_unit_test(the_disk_check_reads_state_dir_on_the_pool),
 		cmocka_unit_test(a_file_system_that_hangs_is_degraded_and_no_more),
 		cmocka_unit_test(a_full_pool_is_degraded),
+		cmocka_unit_test(health_shows_what_instances_offer_and_not_too_much_of_it),
 		cmocka_unit_test(the_interval_is_the_configs),
 		cmocka_unit_test(thresholds_the_wrong_way_round_are_config_errors),
 	};

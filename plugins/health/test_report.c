@@ -81,6 +81,19 @@ static void the_summary_without_storage_and_gpu_says_null(void **state)
 	                            "\"capabilities\":{\"health\":false,\"ask\":true,\"kv\":true}}");
 }
 
+static void what_instances_offer_stands_behind_them(void **state)
+{
+	static const char *const ids[] = { "llama", "model_registry" };
+	static const struct health_capability capabilities[] = { { "model_registry.gemma3:latest", true }, { "model_registry.a\"b", false } };
+	struct health_report r = { .version = "1.2", .instances = ids, .ninstances = 2, .capabilities = capabilities, .ncapabilities = 2 };
+
+	(void)state;
+	begin();
+	health_write_summary(&w, &r, NULL);
+	assert_non_null(strstr(text(), "\"capabilities\":{\"llama\":true,\"model_registry\":true,"
+				       "\"model_registry.gemma3:latest\":true,\"model_registry.a\\\"b\":false}}"));
+}
+
 static void db_ok_is_false_if_one_storage_is_down(void **state)
 {
 	(void)state;
@@ -193,6 +206,7 @@ int main(void)
 		cmocka_unit_test(only_a_required_component_makes_the_whole_unhealthy),
 		cmocka_unit_test(the_json_form_lists_components),
 		cmocka_unit_test(the_summary_without_storage_and_gpu_says_null),
+		cmocka_unit_test(what_instances_offer_stands_behind_them),
 		cmocka_unit_test(db_ok_is_false_if_one_storage_is_down),
 		cmocka_unit_test(the_summary_lists_gpus),
 		cmocka_unit_test(the_draft_says_pass_warn_fail_and_outputs_only_what_does_not_pass),

@@ -29,9 +29,11 @@ struct members {
 	bool legacy; /* OpenAI's older form of a call: function_call */
 };
 
+/* The first reason is the one that is told. */
 static bool refuse(struct request *r, const char *detail)
 {
-	ch_backend_refuse(r->out, CH_E_BAD_REQUEST, 0, detail);
+	if (!r->out->code)
+		ch_backend_refuse(r->out, CH_E_BAD_REQUEST, 0, detail);
 	return false;
 }
 
@@ -48,7 +50,7 @@ static void put(struct request *r, const char *key, struct ch_str json)
 	ch_jw_raw(&r->w, json.p, json.n);
 }
 
-/* The decoded text of a JSON string, in memory of the ctx; p NULL: it is none, or no memory. */
+/* The decoded text of a JSON string, in memory of the ctx; p NULL: it is none, or no memory, and then there is a code. */
 static struct ch_str decode(struct request *r, struct ch_str json)
 {
 	struct ch_json j;
@@ -61,8 +63,10 @@ static struct ch_str decode(struct request *r, struct ch_str json)
 	if (!t.escaped)
 		return (struct ch_str){ t.s, t.len };
 	h = heap_new(r->c);
-	if (!h || !heap_grow(h, NULL, 0, t.len + 1))
+	if (!h || !heap_grow(h, NULL, 0, t.len + 1)) {
+		ch_backend_refuse(r->out, CH_E_OVERLOADED, 0, NULL);
 		return (struct ch_str){ NULL, 0 };
+	}
 	return (struct ch_str){ h->p, ch_json_unescape(&t, h->p) };
 }
 

@@ -60,7 +60,7 @@ struct router_waiter {
 	struct router_state *state;
 	ch_ticket ticket;
 	bool queued;                            /* under the lock: who takes it out of the queue resumes the ticket, or takes it back */
-	uint32_t pass;                          /* when the ticket is resumed: the breaker's; 0: no place, go elsewhere */
+	uint32_t pass;                          /* when the ticket is resumed: the breaker's, and a place; 0: no place, go elsewhere */
 };
 
 /* Shared by all loops, and by an instance and its successors. What is atomic is written under the lock and may be read without it. */
@@ -71,7 +71,7 @@ struct router_state {
 	/* settings; a successor brings its own */
 	struct ch_breaker_conf breaker_conf;
 	int64_t max_in_flight, max_waiting;
-	struct ch_self *self;                   /* who says changes of the circuit, the youngest instance */
+	struct ch_self *self;                   /* who tells changes of the circuit, the youngest instance; NULL: it was stopped */
 	unsigned breaker_series, in_flight_series, waiting_series;
 	/* state */
 	struct ch_breaker breaker;
@@ -92,6 +92,7 @@ struct router_backend {
 	const struct ch_inference_v1 *vt;       /* svc->vt */
 	const struct ch_inference_about *about;
 	const struct ch_backend_conf *conf;     /* about->conf, or all zero but weight 1 where it is NULL; never NULL */
+	struct ch_self *self;                   /* the router's instance */
 	size_t index;                           /* in struct router's backends */
 	struct router_state *state;
 	struct router_backend_series series;
@@ -101,13 +102,14 @@ struct router_backend {
 
 /* ---- life: [boot] ---- */
 
-/* A state with one reference, closed and empty; NULL: no memory. `b` holds it from now on. */
+/* A state with one reference, closed and empty; NULL: no memory. */
 struct router_state *router_state_new(const char *id);
-void router_state_put(struct router_state *);  /* NULL is fine */
-/* Tells the state the settings of b and which series are its: at start, and again when it was adopted. */
-void router_backend_settle(struct router_backend *b, struct ch_self *self, const struct ch_breaker_conf *conf);
+/* Tells the state the settings of b and which series are its: at start, and again when it was adopted. probe_us 0: the cooldown. */
+void router_backend_settle(struct router_backend *b, const struct ch_breaker_conf *conf);
 /* b, whose state is fresh, takes over that of `prev`, an instance's that still runs; then settle it. */
 void router_backend_adopt(struct router_backend *b, const struct router_backend *prev);
+/* At stop: b lets its state go; it is freed when no instance holds it. A state NULL is fine. */
+void router_backend_release(struct router_backend *b);
 
 /* ---- commands, health: [any] ---- */
 
@@ -142,8 +144,8 @@ void router_waiter_drop(void *w);
 enum router_verdict { ROUTER_V_OK, ROUTER_V_FAILED, ROUTER_V_UNKNOWN };
 
 /* The first piece of a streamed answer is there: a probe has told, so the circuit need not wait for the stream's end. *pass is a new one. */
-void router_backend_first(struct router_backend *, struct ch_ctx *, uint32_t *pass, int64_t took_us);
-/* Gives a place back. took_us: the time to the answer, of streams to the first delta; -1: it says nothing. code: 0 or why it failed. */
-void router_backend_leave(struct router_backend *, struct ch_ctx *, uint32_t pass, enum router_verdict, int64_t took_us, int code);
+void router_backend_first(struct router_backend *, uint32_t *pass, int64_t took_us);
+/* Gives a place back. took_us: the time to the answer, of streams to the first delta. code: 0, or why it failed. */
+void router_backend_leave(struct router_backend *, uint32_t pass, enum router_verdict, int64_t took_us, int code);
 
 #endif

@@ -2,6 +2,7 @@
 /*
  * router.h - what the router's files share: its config, a backend's shared state, the way from a question to the backends that may answer it.
  *
+ *   table.c     the config's names, read once
  *   resolve.c   which backends may answer, in which order (pure: config and question in, plan out)
  *   backend.c   what is counted of a backend by all loops together: breaker, places, waiting, speed; under its own lock
  *   balance.c   which of several equals is next (pure)
@@ -40,7 +41,7 @@ struct router_row {
 	struct ch_list backends;          /* "backend" or "backend/model" */
 	struct ch_list fallback;
 	int64_t timeout, budget;
-	int balance;                      /* -1 + … see options.c */
+	int balance;                      /* 0: the router's; else 1 + enum router_balance */
 	double price_in, price_out;       /* per million tokens */
 };
 
@@ -78,6 +79,11 @@ void router_retry_put(struct router_retry *);
 /* [any] A question came; may it be asked once more? */
 void router_retry_request(struct router_retry *);
 bool router_retry_take(struct router_retry *);
+/* One that was granted is not made after all. */
+void router_retry_put_back(struct router_retry *);
+
+struct router_table;
+struct router_models;
 
 /* An instance's state: filled at start by router.c, then read-only. */
 struct router {
@@ -90,7 +96,8 @@ struct router {
 	unsigned *fallbacks;              /* chimera_fallbacks_total{from,to}: [from->index * nbackends + to->index] */
 	unsigned overhead;                /* chimera_gateway_overhead_seconds */
 	struct ch_inference_about about;  /* of what it provides */
-	void *models;                     /* models.c's own */
+	struct router_table *table;       /* table.h: the config's names */
+	struct router_models *models;     /* models.c's own */
 };
 
 /*

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* openai_frame.c - see openai_frame.h. */
+#include <stdlib.h>
+
 #include "openai_frame.h"
 
 /* ---- small things ---- */
@@ -214,4 +216,153 @@ bool openai_frame_read(const char *p, size_t n, struct openai_frame *f)
 	}
 	f->why = j.error ? "is no valid JSON" : "is no JSON object";
 	return false;
+}
+
+/* ---- embeddings ---- */
+
+struct vectors {
+	float *v;
+	size_t n, cap;            /* numbers, of all vectors so far */
+	size_t count, dimensions;
+	const char *why;
+};
+
+static bool add(struct vectors *o, float x)
+{
+	if (o->n == o->cap) {
+		size_t cap = o->cap ? o->cap * 2 : 4096;
+		float *more = realloc(o->v, cap * sizeof(*more));
+
+		if (!more) {
+			o->why = "has more numbers than there is memory for";
+			return false;
+		}
+		o->v = more;
+		o->cap = cap;
+	}
+	o->v[o->n++] = x;
+	return true;
+}
+
+static int digit64(char c)
+{
+	return c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : c >= '0' && c <= '9' ? c - '0' + 52 :
+		c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Little-endian floats of 32 bits in base64. */
+static bool add_text(struct vectors *o, const struct ch_json_tok *t)
+{
+	uint64_t bits = 0;
+	unsigned have = 0;
+	size_t n = t->len;
+
+	while (n && t->s[n - 1] == '=')
+		n--;
+	/* An escape can only be \/ here: JSON writers of some languages put it. */
+	for (size_t i = 0; i < n; i++) {
+		int d = digit64(t->s[i]);
+
+		if (t->escaped && t->s[i] == '\\' && i + 1 < n && t->s[i + 1] == '/')
+			continue;
+		if (d < 0) {
+			o->why = "has an embedding that is no base64";
+			return false;
+		}
+		bits = bits << 6 | (unsigned)d;
+		have += 6;
+		if (have >= 32) {
+			uint32_t four = __builtin_bswap32((uint32_t)(bits >> (have - 32)));
+			float x;
+
+			memcpy(&x, &four, sizeof(x));
+			if (!add(o, x))
+				return false;
+			have -= 32;
+		}
+	}
+	if (have >= 8) {
+		o->why = "has an embedding whose base64 is no row of 32-bit numbers";
+		return false;
+	}
+	return true;
+}
+
+static bool add_array(struct vectors *o, struct ch_json *j)
+{
+	struct ch_json_tok t;
+	double x;
+
+	while (ch_json_next(j, &t) == CH_JSON_NUMBER) {
+		if (!ch_json_double(&t, &x)) {
+			o->why = "has a number that is too large";
+			return false;
+		}
+		if (!add(o, (float)x))
+			return false;
+	}
+	if (t.type != CH_JSON_ARRAY_END)
+		o->why = "has an embedding with something that is no number";
+	return t.type == CH_JSON_ARRAY_END;
+}
+
+static bool add_datum(struct vectors *o, struct ch_json *j)
+{
+	struct ch_json_tok key, t;
+	size_t before = o->n, n;
+
+	while (ch_json_next(j, &key) == CH_JSON_KEY) {
+		bool embedding = IS(&key, "embedding");
+
+		ch_json_next(j, &t);
+		if (embedding && t.type == CH_JSON_ARRAY) {
+			if (!add_array(o, j))
+				return false;
+		} else if (embedding && t.type == CH_JSON_STRING) {
+			if (!add_text(o, &t))
+				return false;
+		} else if (!skip(j, &t)) {
+			return false;
+		}
+	}
+	n = o->n - before;
+	if (!n || (o->count && n != o->dimensions)) {
+		o->why = "has embeddings of different lengths, or an empty one";
+		return false;
+	}
+	o->dimensions = n;
+	o->count++;
+	return true;
+}
+
+static bool add_data(struct vectors *o, struct ch_json *j)
+{
+	struct ch_json_tok t;
+
+	while (ch_json_next(j, &t) == CH_JSON_OBJECT)
+		if (!add_datum(o, j))
+			return false;
+	return t.type == CH_JSON_ARRAY_END;
+}
+
+float *openai_vectors(const char *p, size_t n, size_t *count, size_t *dimensions, const char **why)
+{
+	struct vectors o = { .why = "has no embeddings" };
+	struct ch_json j;
+	struct ch_json_tok key, t;
+	bool ok = true;
+
+	ch_json_init(&j, p, n, 0, 0);
+	ch_json_next(&j, &t);
+	while (ok && ch_json_next(&j, &key) == CH_JSON_KEY) {
+		ch_json_next(&j, &t);
+		ok = IS(&key, "data") && t.type == CH_JSON_ARRAY ? add_data(&o, &j) : skip(&j, &t);
+	}
+	*count = o.count;
+	*dimensions = o.dimensions;
+	*why = o.why;
+	if (ok && o.count)
+		return o.v;
+	free(o.v);
+	return NULL;
 }

@@ -63,8 +63,7 @@ struct ch_inference_args {
 	size_t size;
 	int op;                           /* enum ch_inference_op. Since 0.3 */
 	struct ch_str model;              /* n 0: the backend's default */
-	struct ch_str backend;            /* an instance id that the client asked for; n 0: any. A backend ignores it. Since 0.3 */
-	bool backend_header;              /* … in a header field, not in the body: a router may allow one and not the other. Since 0.3 */
+	struct ch_str backend;            /* an instance id that the body asks for; n 0: any. A backend ignores it. Since 0.3 */
 	/*
 	 * By a router: its config says that this backend serves the model, under this name, which becomes out->rule; the backend need not look
 	 * into its own list. NULL: it must. Lives as long as the ctx. Since 0.3
@@ -87,7 +86,8 @@ struct ch_inference_args {
 	int64_t first_token_timeout_ms;   /* with a sink: until the first delta */
 	int64_t idle_timeout_ms;          /* with a sink: between two pieces of the answer */
 	int64_t timeout_ms;               /* the whole attempt */
-	int64_t budget_ms;                /* the whole question, all attempts and waiting: the client's own patience. A backend ignores it */
+	/* The whole question, all attempts and waiting; with a sink: until the first delta. The client's own patience. A backend ignores it */
+	int64_t budget_ms;
 	unsigned retry;                   /* which retry of the client's own this is: a gateway in between retries the less */
 };
 

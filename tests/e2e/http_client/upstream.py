@@ -76,11 +76,11 @@ class Upstream:
     conns: all connections so far. `go`: set it to let those go on whose handler waits for it.
     """
 
-    def __init__(self, handler=None, context=None, host="127.0.0.1"):
+    def __init__(self, handler=None, context=None, host="127.0.0.1", port=0):
         self.handler = handler or (lambda conn, line, fields, body: conn.answer())
         self.context = context
         self.conns, self.lines, self.go, self.arrived = [], [], threading.Event(), threading.Semaphore(0)
-        self.sock = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512)
+        self.sock = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512)
         self.host, self.port = host, self.sock.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 

@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 for folder in (os.path.join(HERE, ".."), os.path.join(HERE, "..", "http_client"), HERE):
@@ -111,7 +112,7 @@ class Peer(Conn):
 
 def behave(conn, req):
     """The answer of a server that does what it should."""
-    path = re.sub(r"^/v1(?=/)", "", req.path)
+    path = re.sub(r"^/v1(?=/)", "", urllib.parse.unquote(req.path))
     if req.method == "GET":
         found = re.fullmatch(r"/models/(.+)", path)
         if path in ("/models", "/api/tags"):
@@ -161,15 +162,8 @@ class Provider(Upstream):
     """requests: all so far, in order of their arrival."""
 
     def __init__(self, port=0, host="127.0.0.1"):
-        self.requests, self.scripts, self.lock, self.wanted = [], {}, threading.Lock(), port
-        super().__init__(host=host)
-
-    def accept(self):
-        if self.wanted:  # a fixed port: the base class has bound one of the kernel's choice
-            self.sock.close()
-            self.sock = socket.create_server((self.host, self.wanted), backlog=512)
-            self.port = self.wanted
-        super().accept()
+        self.requests, self.scripts, self.lock = [], {}, threading.Lock()
+        super().__init__(host=host, port=port)
 
     def script(self, model, *steps):
         """What the next requests for that model get, one after the other; the last step stays. A step: a function(conn, req) like
@@ -180,9 +174,11 @@ class Provider(Upstream):
         from misbehaviours import MISBEHAVIOURS
         with self.lock:
             steps = self.scripts.get(model)
-            step = (steps.pop(0) if len(steps) > 1 else steps[0]) if steps else behave
-        if not steps and isinstance(model, str) and model.startswith("bad-"):
-            step = MISBEHAVIOURS.get(model[4:], behave)
+            if steps:
+                step = steps.pop(0) if len(steps) > 1 else steps[0]
+            else:
+                named = re.match("(?:ollama-)?bad-(.*)", model) if isinstance(model, str) else None
+                step = named[1] if named else behave
         return MISBEHAVIOURS[step] if isinstance(step, str) else step
 
     def serve(self, sock):
@@ -217,6 +213,5 @@ class Provider(Upstream):
 
 if __name__ == "__main__":
     provider = Provider(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
-    kit.wait_for(lambda: provider.port == provider.wanted or not provider.wanted, "the port")
     print(f"http://{provider.host}:{provider.port}/v1 and http://{provider.host}:{provider.port}", flush=True)
     threading.Event().wait()

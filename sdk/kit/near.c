@@ -1,20 +1,20 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* near.c - the name that somebody meant. */
+/* SPDX-License-Identifier: MIT */
+/* near.c - the name that somebody meant. chimera/kit/near.h says how it is used. */
 #include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "core/conf/near.h"
+#include "chimera/kit/near.h"
 
-#define LONGEST 80
+#define LONGEST 128
 
 static unsigned least(unsigned a, unsigned b)
 {
 	return a < b ? a : b;
 }
 
-unsigned chi_near_edits(const char *a, const char *b)
+unsigned ch_near_edits(const char *a, const char *b)
 {
 	unsigned row[3][LONGEST + 1];
 	size_t na = strlen(a), nb = strlen(b), i, j;
@@ -38,17 +38,17 @@ unsigned chi_near_edits(const char *a, const char *b)
 	return row[na % 3][nb];
 }
 
-void chi_near_init(struct chi_near *n, const char *wanted)
+void ch_near_init(struct ch_near *n, const char *wanted)
 {
 	n->wanted = wanted;
 	n->best[0] = '\0';
 	n->edits = (unsigned)(strlen(wanted) < 3 ? 1 : strlen(wanted) / 3 + 1) + 1; /* one more than is still near */
 }
 
-void chi_near_offer(void *near, const char *name)
+void ch_near_offer(void *near, const char *name)
 {
-	struct chi_near *n = near;
-	unsigned d = chi_near_edits(n->wanted, name);
+	struct ch_near *n = near;
+	unsigned d = ch_near_edits(n->wanted, name);
 
 	if (d < n->edits && d < strlen(name)) {
 		n->edits = d;

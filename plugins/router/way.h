@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * way.h - what the files share that take a question on its way.
+ *
+ *   next.c      where to go next: which equal, whether it is worth a retry, which fallback, or nowhere
+ *   attempt.c   one attempt on one backend: what it is told, its pieces, its end, what is counted of it
+ *   verdict.c   what the client gets when nobody answered, and the line in the log
+ *   call.c      the question's states, its tickets and its one end
+ *
+ * Everything here runs on the ctx's loop.
+ */
+#ifndef ROUTER_WAY_H
+#define ROUTER_WAY_H
+
+#include "balance.h"
+#include "router.h"
+
+enum router_where {
+	ROUTER_W_GOING,   /* inside of one of our functions */
+	ROUTER_W_WAITS,   /* for a place: ticket, waiter */
+	ROUTER_W_BACKS_OFF, /* for time: ticket */
+	ROUTER_W_ASKS,    /* a backend: ticket, inner */
+	ROUTER_W_OVER
+};
+
+/* An attempt that failed, the youngest first. In the arena. */
+struct router_failure {
+	struct router_failure *before;
+	const struct router_entry *entry;
+	int code, status;
+	int64_t took_us;
+};
+
+struct router_call {
+	void *mark;                             /* not NULL: how cancel tells it from a call of models.c */
+	struct router *r;
+	struct ch_ctx *c;
+	const struct ch_inference_args *args;
+	struct ch_inference_result *out;        /* the caller's */
+	ch_ticket outer;                        /* … to be resumed once it has come to CH_AGAIN */
+	bool has_sink, async;                   /* async: submit returned CH_AGAIN */
+	bool committed;                         /* a delta went to the caller: this attempt is the answer, however it ends */
+	struct ch_inference_sink sink;          /* the caller's */
+	struct router_plan plan;
+	int64_t due;                            /* ch_now by which all must be over; 0: no limit */
+	int64_t impatient;                      /* the same of the client alone; 0: it did not say */
+
+	/* where it is */
+	enum router_where where;
+	ch_ticket ticket;                       /* ours, of what we wait for */
+	struct router_waiter *waiter;
+	const struct router_entry *entry;       /* waits for, asks or has asked last */
+	struct router_candidate *equals;        /* of plan.equals, as the last choice saw them */
+	bool *tried, *skipped;                  /* of plan.equals: has had an attempt; is out of this choice */
+	bool *banned;                           /* by backend->index: not to be asked again in this question */
+	size_t fallback;                        /* the next of plan.fallbacks */
+	unsigned on_equals;                     /* attempts on equals */
+	unsigned waits;                         /* so often has it backed off */
+	bool granted, backed_off;               /* before a retry: the budget has granted it; it has waited for it */
+
+	/* the attempt */
+	struct ch_inference_args sent;
+	struct ch_inference_result inner;
+	uint32_t pass;
+	unsigned span, attempts;
+	int64_t began, last_delta, upstream_us; /* upstream_us: of all attempts */
+	int64_t *upstream_sum;                  /* … and of all questions of the ctx */
+	bool cut_short;                         /* by the client's patience: it got less time than an attempt has */
+	struct router_failure *failures;
+	struct ch_inference_result failed;      /* of the last failure that means something; code 0: none yet */
+};
+
+/* ---- next.c ---- */
+
+enum router_next { ROUTER_N_ASK, ROUTER_N_WAIT, ROUTER_N_BACK_OFF, ROUTER_N_END };
+
+/*
+ * Where to go now. ASK: k->entry, with a place and k->pass. WAIT: in the queue of k->entry, by k->waiter, whose ticket is k->ticket. BACK_OFF: for
+ * *ms, then ask again where to go. END: nowhere. fn: the function of the ticket for a place.
+ */
+enum router_next router_next(struct router_call *k, ch_resumed on_place, int64_t *ms);
+/* Why code sends a question on: enum router_reason; -1: it does not, it is the client's own mistake. */
+int router_reason(int code);
+/* Milliseconds left for all, at least 0; -1: no limit. */
+int64_t router_left(const struct router_call *k, int64_t now);
+
+/* ---- attempt.c ---- */
+
+/* Asks k->entry, where it has a place. False: it is answered at once, well or not: router_attempt_end comes next. k->ticket is its ticket. */
+bool router_attempt(struct router_call *k, ch_resumed on_answer);
+/* The attempt is over: counts it, gives the place back. True: *inner is the answer, or an error that ends the question. */
+bool router_attempt_end(struct router_call *k, enum router_status);
+/* The client left, or whoever asked gave up: cancels it and counts it. */
+void router_attempt_cancel(struct router_call *k);
+
+/* ---- verdict.c ---- */
+
+/* Nobody answered: fills *out and says so in the log. */
+void router_verdict(struct router_call *k);
+
+#endif
