@@ -21,16 +21,6 @@ static void need(struct reader *r, unsigned what, bool when)
 		r->out->args.needs |= what;
 }
 
-/* Where the value lies whose first token is at hand; the value is skipped. */
-static bool range(struct reader *r, size_t *at, size_t *n)
-{
-	*at = r->tok.start;
-	if (!api_skip(r))
-		return false;
-	*n = r->tok.end - *at;
-	return true;
-}
-
 static bool wrong(struct reader *r, const char *name, const char *what)
 {
 	return api_refuse(r, name, "`%s` must be %s.", name, what);

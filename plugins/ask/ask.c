@@ -151,11 +151,13 @@ static int on_ask(struct ch_self *self, struct ch_ctx *c)
 	call->call = (struct ch_inference_call){ .size = sizeof(call->call), .svc = conf->backend, .out = &call->result, .data = call };
 	call->call.args = (struct ch_inference_args){
 		.size = sizeof(call->call.args),
+		.op = CH_I_CHAT,
 		.model = q.model,
 		.messages = q.messages,
 		.nmessages = q.nmessages,
 		.max_tokens = q.max_tokens,
 		.temperature = q.temperature,
+		.top_p = -1,
 	};
 	call->result.size = sizeof(call->result);
 	return q.stream ? ask_stream(call) : complete(call);

@@ -20,9 +20,11 @@ static bool begin(struct ask_call *call)
 }
 
 /* The backend's next piece of text. If the client has gone nothing more is asked for: the ticket is about to say so. */
-static int on_delta(struct ch_ctx *c, void *arg, const char *text, size_t n)
+static int on_delta(struct ch_ctx *c, void *arg, const struct ch_inference_delta *d)
 {
 	struct ask_call *call = arg;
+	const char *text = d->text.p;
+	size_t n = d->text.n;
 	char frame[ASK_FRAME_MAX];
 	int rc = CH_OK;
 
@@ -93,7 +95,7 @@ static int finished(struct ask_call *call)
 	if (!call->begun && !begin(call))
 		return ask_gone(call);
 	if (call->call.answered && call->result.text.n) /* by a hook, in one piece */
-		on_delta(call->c, call, call->result.text.p, call->result.text.n);
+		on_delta(call->c, call, &(struct ch_inference_delta){ .size = sizeof(struct ch_inference_delta), .text = call->result.text });
 	ask_finish(call, &a);
 	ch_jw_ctx(&w, call->c, 512);
 	ask_write_end(&w, &a);

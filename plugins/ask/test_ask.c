@@ -64,16 +64,11 @@ static int start_call(const struct ch_svc *svc, struct ch_ctx *c, const struct c
 	return f->rc;
 }
 
-static int complete(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, struct ch_inference_result *out,
-                    ch_ticket ticket)
-{
-	return start_call(svc, c, args, out, ticket);
-}
-
-static int stream(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
+static int submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
                   struct ch_inference_result *out, ch_ticket ticket)
 {
-	((struct fake *)ch_test_data(svc))->sink = *sink;
+	if (sink)
+		((struct fake *)ch_test_data(svc))->sink = *sink;
 	return start_call(svc, c, args, out, ticket);
 }
 
@@ -95,7 +90,7 @@ static void cancel(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inferen
 		assert_false(ch_resume(f->ticket, NULL, NULL)); /* too late by definition: it confirms */
 }
 
-static const struct ch_inference_v1 vtable = { sizeof(vtable), complete, stream, go_on, cancel };
+static const struct ch_inference_v1 vtable = { .size = sizeof(vtable), .submit = submit, .go_on = go_on, .cancel = cancel };
 
 /* What the backend does later, on the loop. */
 static void answer_text(void *data)
@@ -118,8 +113,9 @@ static void end_stream(void *data)
 static void send_delta(void *data)
 {
 	struct fake *f = data;
+	struct ch_inference_delta d = { .size = sizeof(d), .text = CH_STR("one ") };
 
-	assert_int_equal(f->sink.delta(f->c, f->sink.arg, "one ", 4), CH_OK);
+	assert_int_equal(f->sink.delta(f->c, f->sink.arg, &d), CH_OK);
 }
 
 static struct ch_test *begin(struct fake *f, const char *ini)
@@ -374,10 +370,11 @@ static int pumped_rc;
 static void pump(void *data)
 {
 	struct fake *f = data;
-	static const char text[] = "0123456789012345678901234567890123456789012345678901234567890123";
+	struct ch_inference_delta d = { .size = sizeof(d),
+		.text = CH_STR("0123456789012345678901234567890123456789012345678901234567890123") };
 
 	for (pumped_rc = CH_OK; pumped_rc == CH_OK && pumped < 1 << 20; pumped += 64)
-		pumped_rc = f->sink.delta(f->c, f->sink.arg, text, 64);
+		pumped_rc = f->sink.delta(f->c, f->sink.arg, &d);
 }
 
 static void a_client_that_does_not_read_holds_the_backend_back(void **state)

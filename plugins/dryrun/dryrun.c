@@ -177,7 +177,7 @@ static void on_word(void *data)
 		}
 		n = dryrun_word(&call->words, word);
 		call->out->tokens_out = call->words.made;
-		full = call->sink.delta(call->c, call->sink.arg, word, n) == CH_AGAIN;
+		full = call->sink.delta(call->c, call->sink.arg, &(struct ch_inference_delta){ .size = sizeof(struct ch_inference_delta), .text = { word, n } }) == CH_AGAIN;
 		if (call->out->call != call)
 			return; /* cancelled by its own sink */
 		if (full) {
@@ -217,29 +217,22 @@ static int begin(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inference
 	return CH_AGAIN;
 }
 
-static int complete(
-	const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, struct ch_inference_result *out, ch_ticket ticket)
+static int submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
+                  struct ch_inference_result *out, ch_ticket ticket)
 {
 	const struct dryrun_conf *conf = svc->self->conf;
 	struct dryrun_words words;
 	uint64_t total;
 
+	if (args->op != CH_I_CHAT)
+		return give_code(out, CH_E_NOT_IMPLEMENTED, "dryrun answers chats.");
 	if (!prepare(svc, c, args, out, &words, &total))
 		return CH_OK;
+	if (sink)
+		return begin(svc, c, out, ticket, &words, total, sink, on_word);
 	if (!conf->latency && conf->tokens_per_second <= 0)
 		return fill_text(c, &words, total, out);
 	return begin(svc, c, out, ticket, &words, total, NULL, on_whole);
-}
-
-static int stream(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
-                  struct ch_inference_result *out, ch_ticket ticket)
-{
-	struct dryrun_words words;
-	uint64_t total;
-
-	if (!prepare(svc, c, args, out, &words, &total))
-		return CH_OK;
-	return begin(svc, c, out, ticket, &words, total, sink, on_word);
 }
 
 static void go_on(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inference_result *out)
@@ -290,12 +283,20 @@ static const struct ch_option options[] = {
 		.help = "Length of an answer in tokens, unless the request allows fewer"),
 };
 
+static const struct ch_inference_about *about(const struct ch_svc *svc)
+{
+	static const struct ch_inference_about what = { .size = sizeof(what), .provider = "dryrun", .ops = 1u << CH_I_CHAT, .made_up = true };
+
+	(void)svc;
+	return &what;
+}
+
 static const struct ch_inference_v1 inference = {
 	.size = sizeof(inference),
-	.complete = complete,
-	.stream = stream,
+	.submit = submit,
 	.go_on = go_on,
 	.cancel = cancel,
+	.about = about,
 };
 
 /* Below 0, the rank of a backend that says nothing: a made-up answer is never preferred to a real one. */

@@ -29,16 +29,18 @@ struct caller {
 	struct ch_ctx *c;
 };
 
-static const struct ch_message hello = { CH_STR("user"), CH_STR("hello there") };
+static const struct ch_message hello = { .role = CH_STR("user"), .content = CH_STR("hello there") };
 
 static const struct ch_inference_v1 *vt(const struct caller *k)
 {
 	return k->svc->vt;
 }
 
-static int on_delta(struct ch_ctx *c, void *arg, const char *text, size_t n)
+static int on_delta(struct ch_ctx *c, void *arg, const struct ch_inference_delta *d)
 {
 	struct caller *k = arg;
+	const char *text = d->text.p;
+	size_t n = d->text.n;
 
 	(void)c;
 	if (k->deltas < 16) {
@@ -85,10 +87,7 @@ static int call(struct ch_ctx *c, void *data)
 	k->c = c;
 	k->began = ch_now();
 	k->out.size = sizeof(k->out);
-	if (k->stream)
-		k->rc = vt(k)->stream(k->svc, c, &k->args, &sink, &k->out, ticket);
-	else
-		k->rc = vt(k)->complete(k->svc, c, &k->args, &k->out, ticket);
+	k->rc = vt(k)->submit(k->svc, c, &k->args, k->stream ? &sink : NULL, &k->out, ticket);
 	assert_int_equal(k->deltas, 0); /* nothing is called back inside the call */
 	if (k->rc == CH_AGAIN)
 		return CH_AGAIN;
@@ -109,7 +108,7 @@ static struct ch_test *begin(struct caller *k, const char *options)
 	memset(k, 0, sizeof(*k));
 	k->svc = ch_test_provided(t, "dryrun", "inference/1");
 	assert_non_null(k->svc);
-	k->args = (struct ch_inference_args){ .size = sizeof(k->args), .messages = &hello, .nmessages = 1, .temperature = -1 };
+	k->args = (struct ch_inference_args){ .size = sizeof(k->args), .op = CH_I_CHAT, .messages = &hello, .nmessages = 1, .temperature = -1 };
 	return t;
 }
 

@@ -46,7 +46,8 @@ static void complete(struct exchange *x)
 	struct ch_str body = { x->body && !x->streamed ? x->body->p : NULL, x->streamed ? 0 : x->body_n };
 
 	x->end(x, body);
-	finish(x);
+	if (!x->over) /* whoever got its last piece may have given it up */
+		finish(x);
 }
 
 /* ---- what comes ---- */
@@ -156,9 +157,12 @@ static int ask(struct exchange *x)
 	int rc;
 
 	x->result = (struct ch_http_result){ .size = sizeof(x->result) };
+	x->ended = false;
 	own = ch_suspend(x->c, 0, on_ended, x);
-	if (!own)
+	if (!own) {
+		x->ended = true;
 		return ch_backend_refuse(x->out, CH_E_OVERLOADED, 0, NULL);
+	}
 	rc = vt(x)->request(x->http, x->c, &x->request, &sink, &x->result, own);
 	if (rc == CH_AGAIN)
 		return CH_AGAIN;
@@ -226,8 +230,7 @@ static void on_timer(void *data)
 			(long long)x->request.first_byte_timeout_ms));
 		break;
 	case DRAIN:
-		x->end(x, (struct ch_str){ NULL, 0 });
-		finish(x);
+		complete(x);
 		if (!x->ended)
 			vt(x)->cancel(x->http, x->c, &x->result);
 		break;

@@ -17,4 +17,16 @@ struct llama_conf {
 	const char *keep_alive; /* "5m", "0", "forever"; "": the server's own */
 };
 
+/* One instance: filled at start, then read-only. */
+struct llama {
+	const struct llama_conf *conf;
+	char *base;                     /* without a slash at its end; dialect openai: with /v1 */
+	struct ch_http_field *extra;    /* extra_headers */
+	struct ch_http_field *fields;   /* of each request of Ollama's dialect: Content-Type, Authorization, extra_headers */
+	size_t nfields;
+	char *authorization;            /* a secret */
+	struct ch_inference_about about;
+	struct ch_openai_upstream openai;
+};
+
 #endif

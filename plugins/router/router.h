@@ -34,6 +34,7 @@ struct router_conf {
 	double breaker_error_rate;
 	bool allow_backend_header, allow_backend_member;
 	int64_t models_ttl;               /* how long an upstream's list of models is believed */
+	int64_t models_timeout;           /* how long one may take to give it */
 };
 
 /* [router.MODEL]: a model's own rules; the row's name is the model, or a pattern. 0, empty, -1: the router's. */

@@ -174,6 +174,7 @@ static bool add_policy(struct ch_ctx *c, struct ch_inference_args *args, const c
 		return false;
 	all[0] = (struct ch_message){ .role = CH_STR("system"), .content = { policy, strlen(policy) } };
 	memcpy(all + 1, args->messages, args->nmessages * sizeof(*all));
+	args->openai = NULL; /* what the client said is no more what is asked */
 	args->messages = all;
 	args->nmessages++;
 	return true;

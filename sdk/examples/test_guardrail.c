@@ -29,12 +29,12 @@ static struct {
 	uint64_t tokens; /* that an answer costs */
 } backend;
 
-static int complete(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, struct ch_inference_result *out,
-                    ch_ticket ticket)
+static int submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
+                  struct ch_inference_result *out, ch_ticket ticket)
 {
 	size_t n = 0;
 
-	(void)svc, (void)c, (void)ticket;
+	(void)svc, (void)c, (void)sink, (void)ticket;
 	backend.asked++;
 	for (size_t i = 0; i < args->nmessages; i++)
 		n += (size_t)snprintf(backend.heard + n, sizeof(backend.heard) - n, "%.*s: %.*s; ", (int)args->messages[i].role.n,
@@ -50,7 +50,7 @@ static void cancel(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inferen
 	(void)svc, (void)c, (void)out;
 }
 
-static const struct ch_inference_v1 inference = { .size = sizeof(inference), .complete = complete, .cancel = cancel };
+static const struct ch_inference_v1 inference = { .size = sizeof(inference), .submit = submit, .cancel = cancel };
 
 /* ---- who asks ---- */
 
@@ -91,7 +91,7 @@ static int question(struct ch_ctx *c, void *data)
 		q.over = true;
 		return ch_is_http(c) ? ch_refuse(c, CH_E_OVERLOADED, 0, "No memory.") : CH_DONE;
 	}
-	*m = (struct ch_message){ CH_STR("user"), { q.text, strlen(q.text) } };
+	*m = (struct ch_message){ .role = CH_STR("user"), .content = { q.text, strlen(q.text) } };
 	call->size = sizeof(*call);
 	call->svc = q.svc;
 	call->args = (struct ch_inference_args){

@@ -43,8 +43,8 @@ static int ask(struct ch_ctx *c, struct ch_inference_call *call)
 	}
 	call->asked_ = true;
 	call->span_ = ch_span_begin(c, "inference");
-	int rc = call->sink.delta ? vt(call)->stream(call->svc, c, &call->args, &call->sink, call->out, call->ticket_)
-	                          : vt(call)->complete(call->svc, c, &call->args, call->out, call->ticket_);
+	const struct ch_inference_sink *sink = call->sink.delta ? &call->sink : NULL;
+	int rc = vt(call)->submit(call->svc, c, &call->args, sink, call->out, call->ticket_);
 	if (rc == CH_AGAIN)
 		return CH_AGAIN;
 	call->asked_ = false;

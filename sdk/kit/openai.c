@@ -194,6 +194,18 @@ static bool hold(struct openai_call *k, const char *p, size_t n)
 	return true;
 }
 
+static void *grow(void *arg, void *old, size_t used, size_t want)
+{
+	(void)arg, (void)used;
+	return realloc(old, want);
+}
+
+void openai_events_init(struct openai_call *k)
+{
+	ch_sse_init(&k->sse, NULL, 0, 0);
+	k->sse.grow = grow;
+}
+
 /* CH_OK: all taken; CH_AGAIN: paused, the rest is held; CH_DONE: the call has ended. */
 static int feed(struct openai_call *k, const char *p, size_t n)
 {
@@ -348,7 +360,7 @@ static int start(struct openai_call *k)
 	rc = http_of(k)->request(k->up->http, k->c, &k->request, &sink, &k->http, k->inner);
 	if (rc == CH_AGAIN) {
 		k->running = true;
-		if (k->timer) {
+		if (k->streams) {
 			k->due = OPENAI_FIRST_DUE;
 			ch_timer_set(k->timer, k->request.first_byte_timeout_ms);
 		}

@@ -196,8 +196,14 @@ static void put_texts(struct ch_jw *w, const struct ch_inference_args *args)
 {
 	if (args->nmessages != 1)
 		ch_jw_array(w);
-	for (size_t i = 0; i < args->nmessages; i++)
-		ch_jw_string(w, args->messages[i].content.p, args->messages[i].content.n);
+	for (size_t i = 0; i < args->nmessages; i++) {
+		const struct ch_message *m = &args->messages[i];
+
+		if (m->json.n && !m->content.n)
+			ch_jw_raw(w, m->json.p, m->json.n); /* token ids */
+		else
+			ch_jw_string(w, m->content.p, m->content.n);
+	}
 	if (args->nmessages != 1)
 		ch_jw_array_end(w);
 }

@@ -36,7 +36,7 @@ struct openai_call {
 	struct ch_timer *timer;        /* of streams, and for a fault's delay; else NULL */
 	int due;                       /* enum openai_due */
 	int taking;                    /* enum openai_taking */
-	bool streams;                  /* events are expected */
+	bool streams;                  /* the answer comes piece by piece, as it is made */
 	bool hide_usage;               /* it was asked for by us, not by the client */
 	bool running;                  /* http/1 has our ticket */
 	bool ended;                    /* the caller has heard */
@@ -64,11 +64,17 @@ struct openai_call {
 struct openai_call *openai_call_new(const struct ch_openai_upstream *up, struct ch_ctx *, const struct ch_inference_args *,
                                     const struct ch_inference_sink *, struct ch_inference_result *out);
 
+/* Before any bytes come. */
+void openai_events_init(struct openai_call *k);
+
 /* Bytes of a whole answer. False: more than may be, or no memory. */
 bool openai_gather(struct openai_call *k, const char *p, size_t n);
 
 /* Usage and finish_reason, as a chunk or an answer told them. */
 void openai_note(struct openai_call *k, const struct openai_frame *f);
+
+/* MODELS: the list in k->body becomes out->models. */
+void openai_models(struct openai_call *k);
 
 /* A whole answer, or what came of one, when http/1 has ended: fills *out. */
 void openai_judge(struct openai_call *k);

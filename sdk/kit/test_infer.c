@@ -48,7 +48,7 @@ static int answer(struct ch_inference_result *out)
 static int take(struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
 	struct ch_inference_result *out, ch_ticket t)
 {
-	say(sink ? "stream" : "complete");
+	say(sink ? "stream" : "whole");
 	asked = (struct question){ .c = c, .out = out, .ticket = t, .max_tokens = args->max_tokens };
 	if (sink)
 		asked.sink = *sink;
@@ -63,14 +63,7 @@ static int take(struct ch_ctx *c, const struct ch_inference_args *args, const st
 	return provider == AT_ONCE ? answer(out) : CH_AGAIN;
 }
 
-static int complete(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, struct ch_inference_result *out,
-	ch_ticket t)
-{
-	(void)svc;
-	return take(c, args, NULL, out, t);
-}
-
-static int stream(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
+static int submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
 	struct ch_inference_result *out, ch_ticket t)
 {
 	(void)svc;
@@ -94,7 +87,7 @@ static void cancel(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inferen
 	assert_false(ch_resume(asked.ticket, NULL, NULL)); /* it was told TIMEOUT or GONE: this is the confirmation */
 }
 
-static const struct ch_inference_v1 vt = { sizeof(vt), complete, stream, go_on, cancel };
+static const struct ch_inference_v1 vt = { .size = sizeof(vt), .submit = submit, .go_on = go_on, .cancel = cancel };
 
 /* ---- a hook that looks ---- */
 
@@ -145,7 +138,7 @@ static int on_call_end(struct ch_self *self, struct ch_ctx *c)
 
 static struct { struct ch_inference_call call; struct ch_inference_result out; } ours; /* one request at a time here */
 static bool streams, full, with_ticket;
-static const struct ch_message message = { { "user", 4 }, { "hello", 5 } };
+static const struct ch_message message = { .role = CH_STR("user"), .content = CH_STR("hello") };
 
 struct asks_conf { const struct ch_svc *backend; };
 
@@ -166,11 +159,11 @@ static int on_answer(struct ch_ctx *c, void *data, int why, void *result)
 	return why == CH_GONE ? CH_DONE : finish(c);
 }
 
-static int on_delta(struct ch_ctx *c, void *arg, const char *text, size_t n)
+static int on_delta(struct ch_ctx *c, void *arg, const struct ch_inference_delta *d)
 {
 	(void)c;
 	assert_ptr_equal(arg, &ours);
-	say("'%.*s'", (int)n, text);
+	say("'%.*s'", (int)d->text.n, d->text.p);
 	return full ? CH_AGAIN : CH_OK;
 }
 
@@ -256,7 +249,9 @@ static void hook_goes_on(void *data)
 
 static void delta(void *text)
 {
-	say("->%d", asked.sink.delta(asked.c, asked.sink.arg, text, strlen(text)));
+	struct ch_inference_delta d = { .size = sizeof(d), .text = { text, strlen(text) } };
+
+	say("->%d", asked.sink.delta(asked.c, asked.sink.arg, &d));
 }
 
 /* ---- whole answers ---- */
@@ -267,7 +262,7 @@ static void an_answer_at_once_is_there_when_ch_infer_returns(void **state)
 
 	(void)state;
 	assert_string_equal(get(t)->body, "from the service");
-	assert_string_equal(said, "call complete end(from the service0) rc=0 code=0 answered=0 ");
+	assert_string_equal(said, "call whole end(from the service0) rc=0 code=0 answered=0 ");
 	ch_test_free(t);
 }
 
@@ -280,7 +275,7 @@ static void an_answer_later_comes_by_fn_after_call_end(void **state)
 	assert_false(a->done);
 	ch_test_on_loop(t, service_answers, NULL);
 	assert_string_equal(a->body, "from the service");
-	assert_string_equal(said, "call complete rc=2 end(from the service0) fn.1 code=0 answered=0 ");
+	assert_string_equal(said, "call whole rc=2 end(from the service0) fn.1 code=0 answered=0 ");
 	ch_test_free(t);
 }
 
@@ -318,7 +313,7 @@ static void a_hook_may_wait_before_the_service_is_asked(void **state)
 		if (hows[i] == LATER)
 			ch_test_on_loop(t, service_answers, NULL);
 		assert_string_equal(a->body, "from the service");
-		assert_string_equal(said, "call rc=2 hook.1 complete end(from the service0) fn.1 code=0 answered=0 ");
+		assert_string_equal(said, "call rc=2 hook.1 whole end(from the service0) fn.1 code=0 answered=0 ");
 		ch_test_free(t);
 	}
 }
@@ -330,7 +325,7 @@ static void a_refusal_is_a_code_and_the_end_sees_it(void **state)
 
 	(void)state;
 	assert_int_equal(get(t)->status, ch_code_info(CH_E_UPSTREAM_BUSY)->status);
-	snprintf(expected, sizeof(expected), "call complete end(%d) rc=0 code=%d answered=0 ", CH_E_UPSTREAM_BUSY, CH_E_UPSTREAM_BUSY);
+	snprintf(expected, sizeof(expected), "call whole end(%d) rc=0 code=%d answered=0 ", CH_E_UPSTREAM_BUSY, CH_E_UPSTREAM_BUSY);
 	assert_string_equal(said, expected);
 	ch_test_free(t);
 }
@@ -342,7 +337,7 @@ static void a_broken_service_and_a_broken_hook_are_codes_too(void **state)
 
 	(void)state;
 	get(t);
-	snprintf(expected, sizeof(expected), "call complete end(%d) rc=0 code=%d answered=0 ", CH_E_UPSTREAM_ERROR, CH_E_UPSTREAM_ERROR);
+	snprintf(expected, sizeof(expected), "call whole end(%d) rc=0 code=%d answered=0 ", CH_E_UPSTREAM_ERROR, CH_E_UPSTREAM_ERROR);
 	assert_string_equal(said, expected);
 	ch_test_free(t);
 	t = begin(AT_ONCE, FAIL);
@@ -364,7 +359,7 @@ static void the_timeout_cancels_and_is_a_code(void **state)
 	assert_false(a->done);
 	ch_test_advance(t, 1);
 	assert_int_equal(a->status, ch_code_info(CH_E_UPSTREAM_TIMEOUT)->status);
-	snprintf(expected, sizeof(expected), "call complete rc=2 cancel end(%d) fn.2 code=%d answered=0 ", CH_E_UPSTREAM_TIMEOUT,
+	snprintf(expected, sizeof(expected), "call whole rc=2 cancel end(%d) fn.2 code=%d answered=0 ", CH_E_UPSTREAM_TIMEOUT,
 		CH_E_UPSTREAM_TIMEOUT);
 	assert_string_equal(said, expected);
 	ch_test_free(t);
@@ -377,7 +372,7 @@ static void a_client_that_leaves_cancels_and_the_end_comes_once(void **state)
 
 	(void)state;
 	ch_test_leave(get(t));
-	snprintf(expected, sizeof(expected), "call complete rc=2 cancel end(%d) fn.3 ", CH_E_UPSTREAM_ERROR);
+	snprintf(expected, sizeof(expected), "call whole rc=2 cancel end(%d) fn.3 ", CH_E_UPSTREAM_ERROR);
 	assert_string_equal(said, expected);
 	ch_test_free(t);
 }

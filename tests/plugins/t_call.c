@@ -209,7 +209,7 @@ struct asked {
 	const char *text;
 };
 
-static const struct ch_message message = { { "user", 4 }, { "hello", 5 } };
+static const struct ch_message message = { .role = CH_STR("user"), .content = CH_STR("hello") };
 
 static void go_on(void *data)
 {
@@ -218,11 +218,11 @@ static void go_on(void *data)
 	ch_infer_go_on(a->c, &a->call);
 }
 
-static int on_delta(struct ch_ctx *c, void *arg, const char *text, size_t n)
+static int on_delta(struct ch_ctx *c, void *arg, const struct ch_inference_delta *d)
 {
 	struct asked *a = arg;
 
-	a->text = ch_print(c, "%s%.*s", a->text ? a->text : "", (int)n, text);
+	a->text = ch_print(c, "%s%.*s", a->text ? a->text : "", (int)d->text.n, d->text.p);
 	ch_turn_end(ch_loop(c), go_on, a);
 	return CH_AGAIN;
 }
@@ -258,7 +258,8 @@ static int get_infer(struct ch_self *self, struct ch_ctx *c)
 	a->call = (struct ch_inference_call){
 		.size = sizeof(a->call),
 		.svc = conf->backend,
-		.args = { .size = sizeof(a->call.args), .messages = &message, .nmessages = 1, .max_tokens = 10, .temperature = -1 },
+		.args = { .size = sizeof(a->call.args), .op = CH_I_CHAT, .messages = &message, .nmessages = 1, .max_tokens = 10, .temperature = -1,
+			.top_p = -1 },
 		.sink = { .size = sizeof(a->call.sink), .delta = on_delta, .arg = a },
 		.out = &a->out,
 		.timeout_ms = 10000,

@@ -13,6 +13,7 @@
  *   loops                 how many there are, and on which it runs
  *   ticks                 waits for 100 ms, then prints how often its task by the clock has run
  *   deaf                  does not stop when it hears GONE
+ *   far STEPS GATE        tells how far it is, STEPS times and 5 ms apart, then goes on when the file GATE is there
  *
  * `mark` names a file that start makes and stop takes away again.
  */
@@ -92,6 +93,38 @@ static int slow(struct ch_self *self, struct ch_ctx *c, size_t argc, const char 
 	*s = (struct slow){ argv[0], ch_timer(ch_loop(c), on_time, s), ch_suspend(c, 0, on_slow, s) };
 	ch_timer_set(s->timer, 0);
 	ch_out(c, "waiting\n");
+	return CH_AGAIN;
+}
+
+/* ---- far ---- */
+
+struct far {
+	struct slow slow; /* first */
+	struct ch_ctx *c;
+	long at, steps;
+};
+
+static void on_step(void *data)
+{
+	struct far *f = data;
+
+	if (f->at < f->steps) {
+		ch_progress(f->c, (uint64_t)++f->at, (uint64_t)f->steps, "steps");
+		ch_timer_set(f->slow.timer, 5);
+	} else {
+		on_time(&f->slow);
+	}
+}
+
+static int far(struct ch_self *self, struct ch_ctx *c, size_t argc, const char *const *argv)
+{
+	struct far *f = ch_alloc(c, sizeof(*f));
+
+	(void)self;
+	(void)argc;
+	*f = (struct far){ .slow = { argv[1], ch_timer(ch_loop(c), on_step, f), 0 }, .c = c, .steps = atol(argv[0]) };
+	f->slow.ticket = ch_suspend(c, 0, on_slow, &f->slow);
+	ch_timer_set(f->slow.timer, 0);
 	return CH_AGAIN;
 }
 
@@ -343,6 +376,7 @@ static const struct ch_command commands[] = {
 	{ .name = "loops", BOTH, .summary = "Tell the loops", .fn = loops },
 	{ .name = "ticks", BOTH, .summary = "Tell the tasks by the clock", .fn = ticks },
 	{ .name = "deaf", BOTH, .summary = "Do not stop", .fn = deaf },
+	{ .name = "far", BOTH, .args = "STEPS GATE", .min_args = 2, .max_args = 2, .summary = "Tell how far it is", .fn = far },
 };
 
 static const struct ch_cron crons[] = { { .name = "tick", .when = "2ms", .fn = on_tick } };

@@ -375,16 +375,15 @@ static int cancel_after(struct misuse *m)
 	return ((const struct tsvc_v1 *)conf->service->vt)->twice(conf->service, m->c, 21, 5, &m->number, m->ticket);
 }
 
-static const struct ch_message message = { { "user", 4 }, { "hello", 5 } };
+static const struct ch_message message = { .role = CH_STR("user"), .content = CH_STR("hello") };
 
-static int on_delta(struct ch_ctx *c, void *arg, const char *text, size_t n)
+static int on_delta(struct ch_ctx *c, void *arg, const struct ch_inference_delta *d)
 {
 	struct misuse *m = arg;
 	const struct t_misuse_conf *conf = m->self->conf;
 	const struct ch_inference_v1 *vt = conf->backend->vt;
 
-	(void)text;
-	(void)n;
+	(void)d;
 	if (++m->pieces == 3) { /* in the middle: from the sink, and once more */
 		vt->cancel(conf->backend, c, &m->answer);
 		vt->cancel(conf->backend, c, &m->answer);
@@ -412,11 +411,11 @@ static int infer(struct misuse *m, bool stream_it)
 
 	if (!vt)
 		return ch_refuse(m->c, CH_E_UNAVAILABLE, 0, "no inference/1 is enabled: add [dryrun]");
-	m->args = (struct ch_inference_args){ .size = sizeof(m->args), .messages = &message, .nmessages = 1, .temperature = -1 };
+	m->args = (struct ch_inference_args){ .size = sizeof(m->args), .op = CH_I_CHAT, .messages = &message, .nmessages = 1,
+		.temperature = -1, .top_p = -1 };
 	m->answer.size = sizeof(m->answer);
 	m->ticket = ch_suspend(m->c, 0, on_answer, m);
-	rc = stream_it ? vt->stream(conf->backend, m->c, &m->args, &sink, &m->answer, m->ticket)
-	               : vt->complete(conf->backend, m->c, &m->args, &m->answer, m->ticket);
+	rc = vt->submit(conf->backend, m->c, &m->args, stream_it ? &sink : NULL, &m->answer, m->ticket);
 	if (rc == CH_AGAIN)
 		return CH_AGAIN;
 	ch_unsuspend(m->ticket);
@@ -443,12 +442,11 @@ static void on_go_on(void *data)
 	((const struct ch_inference_v1 *)conf->backend->vt)->go_on(conf->backend, m->c, &m->answer);
 }
 
-static int on_full(struct ch_ctx *c, void *arg, const char *text, size_t n)
+static int on_full(struct ch_ctx *c, void *arg, const struct ch_inference_delta *d)
 {
 	struct misuse *m = arg;
 
-	(void)text;
-	(void)n;
+	(void)d;
 	m->pieces++;
 	ch_turn_end(ch_loop(c), on_go_on, m);
 	return CH_AGAIN;
@@ -462,11 +460,11 @@ static int full_sink(struct misuse *m)
 
 	if (!conf->backend)
 		return ch_refuse(m->c, CH_E_UNAVAILABLE, 0, "no inference/1 is enabled: add [dryrun]");
-	m->args = (struct ch_inference_args){ .size = sizeof(m->args), .messages = &message, .nmessages = 1, .max_tokens = 5,
-		.temperature = -1 };
+	m->args = (struct ch_inference_args){ .size = sizeof(m->args), .op = CH_I_CHAT, .messages = &message, .nmessages = 1,
+		.max_tokens = 5, .temperature = -1, .top_p = -1 };
 	m->answer.size = sizeof(m->answer);
 	m->ticket = ch_suspend(m->c, 0, on_answer, m);
-	rc = ((const struct ch_inference_v1 *)conf->backend->vt)->stream(conf->backend, m->c, &m->args, &sink, &m->answer, m->ticket);
+	rc = ((const struct ch_inference_v1 *)conf->backend->vt)->submit(conf->backend, m->c, &m->args, &sink, &m->answer, m->ticket);
 	if (rc != CH_AGAIN)
 		ch_unsuspend(m->ticket);
 	return rc;

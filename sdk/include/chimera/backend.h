@@ -108,6 +108,7 @@ struct ch_openai_upstream {
 	const struct ch_svc *http;        /* "http/1" */
 	const struct ch_backend_conf *conf;
 	const char *base_url;             /* "https://api.openai.com/v1", no slash at the end */
+	const char *query;                /* behind each URL: "api-version=2024-10-21"; NULL or "": none */
 	const char *api_key;              /* NULL or "": none; sent as Authorization: Bearer, and taken out of texts */
 	const struct ch_http_field *fields; /* further ones of each request */
 	size_t nfields;

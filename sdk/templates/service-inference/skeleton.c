@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * skeleton.c - a backend: provides "inference/1" (chimera/inference.h), whole answers and streams. This one says what it was told:
+ * skeleton.c - a backend: provides "inference/1" (chimera/inference.h): chats, whole and streamed. This one says what it was told:
  *
  *     [skeleton]
  *     model = parrot
@@ -86,14 +86,6 @@ static bool answer(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_i
 	return true;
 }
 
-static int complete(
-	const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, struct ch_inference_result *out, ch_ticket ticket)
-{
-	(void)ticket; /* untouched: the answer is there at once */
-	answer(svc, c, args, out, &out->text);
-	return CH_OK;
-}
-
 /* ---- streams ---- */
 
 static void finish(struct call *call)
@@ -117,10 +109,10 @@ static void on_time(void *data)
 {
 	struct call *call = data;
 	size_t n = piece(call->text, call->sent);
-	const char *p = call->text.p + call->sent;
+	struct ch_inference_delta d = { .size = sizeof(d), .text = { call->text.p + call->sent, n } };
 
 	call->sent += n;
-	call->paused = n && call->sink.delta(call->c, call->sink.arg, p, n) == CH_AGAIN;
+	call->paused = n && call->sink.delta(call->c, call->sink.arg, &d) == CH_AGAIN;
 	if (call->out->call != call || call->paused)
 		return; /* cancelled by its own sink, or no more for now */
 	if (call->sent < call->text.n)
@@ -129,20 +121,14 @@ static void on_time(void *data)
 		finish(call);
 }
 
-static int stream(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
-	struct ch_inference_result *out, ch_ticket ticket)
+static int stream(struct ch_ctx *c, struct ch_str text, const struct ch_inference_sink *sink, struct ch_inference_result *out, ch_ticket ticket)
 {
 	struct call *call = ch_alloc(c, sizeof(*call));
-	struct ch_str text;
 
 	if (call)
 		call->timer = ch_timer(ch_loop(c), on_time, call);
 	if (!call || !call->timer) {
 		refuse(out, CH_E_OVERLOADED, no_memory);
-		return CH_OK;
-	}
-	if (!answer(svc, c, args, out, &text)) {
-		ch_timer_free(call->timer);
 		return CH_OK;
 	}
 	call->c = c;
@@ -153,6 +139,23 @@ static int stream(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_in
 	out->call = call;
 	ch_timer_set(call->timer, 0); /* nothing is called back inside the call */
 	return CH_AGAIN;
+}
+
+static int submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
+	struct ch_inference_result *out, ch_ticket ticket)
+{
+	struct ch_str text;
+
+	if (args->op != CH_I_CHAT) {
+		refuse(out, CH_E_NOT_IMPLEMENTED, "This backend answers chats and nothing else.");
+		return CH_OK;
+	}
+	if (!answer(svc, c, args, out, &text))
+		return CH_OK;
+	if (sink)
+		return stream(c, text, sink, out, ticket);
+	out->text = text;
+	return CH_OK; /* the ticket is untouched: the answer is there at once */
 }
 
 static void go_on(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inference_result *out)
@@ -185,12 +188,21 @@ static const struct ch_option options[] = {
 	CH_OPT(struct skeleton_conf, intro, STR, .def = "You said: ", .help = "What stands before what was said"),
 };
 
+/* What callers may ask for: chats, and nothing beside text. */
+static const struct ch_inference_about *about(const struct ch_svc *svc)
+{
+	static const struct ch_inference_about what = { .size = sizeof(what), .provider = "skeleton", .ops = 1u << CH_I_CHAT };
+
+	(void)svc;
+	return &what;
+}
+
 static const struct ch_inference_v1 inference = {
 	.size = sizeof(inference),
-	.complete = complete,
-	.stream = stream,
+	.submit = submit,
 	.go_on = go_on,
 	.cancel = cancel,
+	.about = about,
 };
 
 /* Who asks for `auto` gets the provider of highest rank. */

@@ -33,14 +33,19 @@ static const struct ch_inference_v1 *vt(const struct caller *k)
 	return k->svc->vt;
 }
 
-static int on_delta(struct ch_ctx *c, void *arg, const char *text, size_t n)
+static void append(struct caller *k, struct ch_str s)
+{
+	assert_true(k->n + s.n < sizeof(k->text));
+	memcpy(k->text + k->n, s.p, s.n);
+	k->n += s.n;
+}
+
+static int on_delta(struct ch_ctx *c, void *arg, const struct ch_inference_delta *d)
 {
 	struct caller *k = arg;
 
 	(void)c;
-	assert_true(k->n + n < sizeof(k->text));
-	memcpy(k->text + k->n, text, n);
-	k->n += n;
+	append(k, d->text);
 	k->deltas++;
 	return k->hold ? CH_AGAIN : CH_OK;
 }
@@ -49,7 +54,7 @@ static int on_delta(struct ch_ctx *c, void *arg, const char *text, size_t n)
 static void keep(struct caller *k)
 {
 	if (k->out.text.n)
-		on_delta(NULL, k, k->out.text.p, k->out.text.n);
+		append(k, k->out.text);
 	if (k->out.code)
 		strncpy(k->detail, k->out.detail, sizeof(k->detail) - 1);
 }
@@ -79,8 +84,7 @@ static int call(struct ch_ctx *c, void *data)
 	k->out = (struct ch_inference_result){ .size = sizeof(k->out) };
 	if (!ticket)
 		return CH_OK;
-	rc = k->stream ? vt(k)->stream(k->svc, c, &k->args, &sink, &k->out, ticket)
-		       : vt(k)->complete(k->svc, c, &k->args, &k->out, ticket);
+	rc = vt(k)->submit(k->svc, c, &k->args, k->stream ? &sink : NULL, &k->out, ticket);
 	assert_int_equal(k->deltas, 0); /* nothing is called back inside the call */
 	if (rc == CH_AGAIN)
 		return CH_AGAIN;
@@ -99,8 +103,8 @@ static struct ch_test *begin(struct caller *k, const char *said)
 	memset(k, 0, sizeof(*k));
 	k->svc = ch_test_provided(t, "skeleton", "inference/1");
 	assert_non_null(k->svc);
-	k->message = (struct ch_message){ CH_STR("user"), { said, strlen(said) } };
-	k->args = (struct ch_inference_args){ .size = sizeof(k->args), .messages = &k->message, .nmessages = 1, .temperature = -1 };
+	k->message = (struct ch_message){ .role = CH_STR("user"), .content = { said, strlen(said) } };
+	k->args = (struct ch_inference_args){ .size = sizeof(k->args), .op = CH_I_CHAT, .messages = &k->message, .nmessages = 1, .temperature = -1 };
 	return t;
 }
 

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands of plugins: chimeractl run in the server, and without one in a process that starts only what is needed."""
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import pty
 import select
 import signal
+import struct
 import subprocess
 import tempfile
+import termios
+import time
 
 import ctl
 import pytest
@@ -16,7 +22,7 @@ import chimera as kit
 pytestmark = ctl.needs_ctl
 OK, REFUSED, USAGE, UNAVAILABLE, BROKEN, OSERR, CONFIG_ERROR, SIGNALLED = 0, 1, 64, 69, 70, 71, 78, 130
 CONFIG = {"t_service": {}, "t_command": {"service": "t_service"}, "t_command:other": {}}
-VERBS = ["echo", "slow", "refuse", "broken", "big", "flood", "live", "offline", "twice", "loops", "ticks", "deaf"]
+VERBS = ["echo", "slow", "refuse", "broken", "big", "flood", "live", "offline", "twice", "loops", "ticks", "deaf", "far"]
 
 
 class Running:
@@ -160,6 +166,134 @@ def test_output_that_cannot_be_written_is_71(either):
     with open("/dev/full", "w", encoding="ascii") as full, Running(either.path, "run", "t_command", "big", 1, stdout=full) as r:
         code, _, err = r.end()
     assert code == OSERR and "the output cannot be written" in err and err.count("\n") == 1
+
+
+# ---- how far it is --------------------------------------------------------------------------------------------------------------
+
+STEPS = 60  # of 5 ms
+
+
+def test_json_tells_how_far_it_is_ten_times_a_second_and_at_last(either, tmp_path):
+    (tmp_path / "gate").write_text("")
+    began = time.monotonic()
+    done = go(either, "--json", "run", "t_command", "far", STEPS, tmp_path / "gate")
+    took = time.monotonic() - began
+    docs = [doc for doc in map(json.loads, done.stdout.splitlines()) if doc != {"out": ""}]
+    far = [doc["progress"] for doc in docs if "progress" in doc]
+    assert far[0] == {"done": 1, "total": STEPS, "what": "steps"} and far[-1]["done"] == STEPS
+    assert [f["done"] for f in far] == sorted({f["done"] for f in far})
+    assert 3 <= len(far) <= took * 10 + 2
+    assert docs[-2:] == [{"out": "done\n"}, {"exit": 0}] or docs[-3:-2] == [{"out": "done\n"}] and docs[-1] == {"exit": 0}
+
+
+def test_who_is_no_terminal_sees_no_bar(either, tmp_path):
+    (tmp_path / "gate").write_text("")
+    done = go(either, "run", "t_command", "far", STEPS, tmp_path / "gate")
+    assert done.stdout == "done\n" and not done.stderr
+
+
+class Terminal:
+    """A terminal of 80 columns, for a process's stderr."""
+
+    def __init__(self):
+        self.own, self.other = pty.openpty()
+        fcntl.ioctl(self.own, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.seen = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.own)
+        if self.other is not None:
+            os.close(self.other)
+
+    def given(self):
+        os.close(self.other)
+        self.other = None
+
+    def read_until(self, text):
+        """text None: to the end."""
+        while text is None or text not in self.seen:
+            assert select.select([self.own], [], [], kit.DEADLINE)[0], f"waited in vain for {text!r}: {self.seen!r}"
+            try:
+                self.seen += os.read(self.own, 4096).decode()
+            except OSError as e:
+                assert e.errno == errno.EIO and text is None, f"no {text!r}: {self.seen!r}"
+                return
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_terminal_sees_a_bar_until_there_is_something_else(either, tmp_path, term):
+    with Terminal() as t, subprocess.Popen(
+            [kit.CHIMERACTL, "-c", either.path, "run", "t_command", "far", str(STEPS), tmp_path / "gate"], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=t.other, env=kit.clean_environment({"TERM": term})) as p:
+        t.given()
+        if term == "xterm":
+            t.read_until("%\x1b[K\r")
+        (tmp_path / "gate").write_text("")
+        assert p.communicate(timeout=kit.DEADLINE)[0] == b"done\n" and p.returncode == OK
+        t.read_until(None)
+    if term == "dumb":
+        assert not t.seen
+        return
+    drawn = t.seen.split("\r")
+    bars = [line for line in drawn if line.startswith("steps  [")]
+    assert bars[0] == "steps  [" + "-" * 39 + "]   1%\x1b[K" and all(len(line) <= 79 + len("\x1b[K") for line in bars)  # 1 of 60
+    assert len(bars) >= 3 and t.seen.endswith("\r\x1b[K\r")  # nothing is left of it
+
+
+# ---- commands as verbs ----------------------------------------------------------------------------------------------------------
+
+@pytest.fixture(params=["live", "offline"])
+def alone(request, plugins, tmp_path):
+    """A config with one instance that has commands, in a server or not."""
+    config = {"t_service": {}, "t_command": {"service": "t_service"}}
+    if request.param == "live":
+        return request.getfixturevalue("chimera")(config)
+    return request.getfixturevalue("away")(config)
+
+
+def test_a_command_of_one_instance_is_a_verb(alone):
+    words = ["a", "-x", "--json", "--", "-c", "ä"]
+    assert go(alone, "echo", *words).stdout == "".join(w + "\n" for w in words)
+    assert go(alone, "twice", "21", "0").stdout == "42\n"
+    assert go(alone, "refuse", "so", code=REFUSED).stderr == "chimeractl: so\n"
+    assert '{"out":"x\\n"}\n' in go(alone, "--json", "echo", "x").stdout
+    assert "'twice' takes NUMBER MS" in go(alone, "twice", code=USAGE).stderr
+    usage = "usage: chimeractl run t_command twice NUMBER MS\n\nAsk a service.\nRuns live, offline.\n"
+    assert go(alone, "twice", "--help").stdout == go(alone, "help", "twice").stdout == go(alone, "-h", "twice").stdout == usage
+
+
+def test_a_verb_that_is_none_gets_the_nearest_of_all(alone):
+    assert go(alone, "twic", "1", "2", code=USAGE).stderr == "chimeractl: 'twic' is no verb; did you mean twice: see chimeractl --help\n"
+    assert "did you mean status:" in go(alone, "statu", code=USAGE).stderr
+    assert go(alone, "zzzzzzzz", code=USAGE).stderr == "chimeractl: 'zzzzzzzz' is no verb: see chimeractl --help\n"
+    assert "'../x' is no verb" in go(alone, "../x", code=USAGE).stderr
+    assert "--live is for plugins" in go(alone, "--live", "echo", code=USAGE).stderr
+
+
+def test_a_command_of_several_instances_is_no_verb(either):
+    assert go(either, "echo", "x", code=USAGE).stderr == (
+        "chimeractl: 2 instances have a command 'echo' (t_command, other): say whose, as in chimeractl run t_command echo\n")
+
+
+def test_a_verb_runs_where_run_would(away, chimera):
+    config = {"t_command": {}}
+    c = away(config)
+    assert "'live' needs the running server" in go(c, "live", code=UNAVAILABLE).stderr
+    assert go(c, "offline").stdout == "t_command\n"
+    c = chimera(config)
+    assert go(c, "live").stdout == "t_command\n"
+    assert "stop the server first" in go(c, "offline", code=UNAVAILABLE).stderr
+    assert go(c, "--offline", "offline").stdout == "t_command\n"
+    assert ctl.run_chimeractl("--socket", ctl.control_path(c), "echo", "x").stdout == "x\n"
+
+
+def test_the_nearest_verb_is_named_where_commands_cannot_be_told(away, tmp_path):
+    done = go(away({"t_command": {}, "server": {"control": ""}}), "chek", code=USAGE)
+    assert "'chek' is no verb; did you mean check" in done.stderr
+    assert "did you mean check" in ctl.run_chimeractl("-c", tmp_path / "none.ini", "chek").stderr
 
 
 # ---- in the server --------------------------------------------------------------------------------------------------------------

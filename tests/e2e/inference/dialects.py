@@ -3,7 +3,7 @@
 of a gateway can be compared with what went in.
 
 A model's name says what its answer is like: `words-200` has 200 words, `words-200-20` has one every 20 ms, `rich` has members that only some
-servers send, any other five words. Each word is one frame of a stream.
+servers send, any other five words; a word may stand before it (`ollama-words-200`). Each word is one frame of a stream.
 """
 import base64
 import hashlib
@@ -23,7 +23,7 @@ def compact(value):
 
 def words_of(model):
     """(words, milliseconds between them)."""
-    m = re.match(r"words-(\d+)(?:-(\d+))?$", model)
+    m = re.match(r"(?:[a-z]+-)?words-(\d+)(?:-(\d+))?$", model)
     return ([f" w{i}" for i in range(int(m[1]))], int(m[2] or 0)) if m else (WORDS, 0)
 
 

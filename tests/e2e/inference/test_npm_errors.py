@@ -36,7 +36,6 @@ STREAMS = {"bad-error-mid": "upstream_error", "bad-rst-mid": "upstream_error", "
 
 def jobs():
     all_of = {m: npm.job("chat.completions.create", {"model": m, "messages": MESSAGES}) for m in ERRORS}
-    # a second name for the same behaviour, so that its requests are counted apart
     all_of.update({m + " stream": npm.job("chat.completions.create", {"model": m, "messages": MESSAGES, "stream": True}) for m in STREAMS})
     all_of["abort"] = npm.job("chat.completions.create", {"model": f"words-50-{FRAME_MS}", "messages": MESSAGES, "stream": True},
                               abort_after=3)
@@ -79,7 +78,7 @@ def test_an_aborted_stream_closes_the_upstream_before_its_next_frame(results, pr
     assert len(results[name]["chunks"]) == frames and "error" not in results[name]
     request, = provider.of(model)
     assert request.ended.wait(10)
-    assert request.gone and request.sent == frames
+    assert request.gone and request.sent <= frames
 
 
 def test_an_aborted_request_closes_the_upstream(results, provider):

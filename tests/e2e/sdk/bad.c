@@ -173,18 +173,19 @@ static const struct ch_metric metrics[] = { { .name = "things_total", .kind = CH
 static const struct ch_metric metrics[] = { { .name = "bad_total", .kind = CH_COUNTER, .help = "Things." } };
 #endif
 
-static int complete(
-	const struct ch_svc *s, struct ch_ctx *c, const struct ch_inference_args *args, struct ch_inference_result *out, ch_ticket t)
+static int submit(const struct ch_svc *s, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
+	struct ch_inference_result *out, ch_ticket t)
 {
 	(void)s;
 	(void)c;
 	(void)args;
+	(void)sink;
 	(void)out;
 	(void)t;
 	return CH_ERROR;
 }
-static const struct ch_inference_v1 lame = { .size = sizeof(lame), .complete = complete };
-static const struct ch_inference_v1 sizeless = { .complete = complete };
+static const struct ch_inference_v1 lame = { .size = sizeof(lame), .submit = submit };
+static const struct ch_inference_v1 sizeless = { .submit = submit };
 #if defined(BAD_IFACE)
 static const struct ch_provide provides[] = { { .iface = "inference", .vt = &lame } };
 #elif defined(BAD_NO_VTABLE)

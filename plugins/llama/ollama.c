@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ollama.c - one call of Ollama's native API: what is asked, and what each piece of the answer means. A call lives in the ctx; all of it
+ * happens on the ctx's loop.
+ */
+#include "exchange.h"
+#include "ndjson.h"
+#include "ollama.h"
+#include "ollama_answer.h"
+#include "ollama_request.h"
+
+#define LINE_MOST ((size_t)1 << 20) /* bytes of one line of a stream */
+
+struct call {
+	struct exchange x;              /* first: exchange.c knows the call by it */
+	const struct llama *llama;
+	const struct ch_inference_args *args;
+	struct ch_inference_sink sink;
+	struct ndjson lines;
+	struct heap *line, *text, *calls; /* a line that was cut; decoded text; calls in OpenAI's form */
+	struct heap *list;              /* vectors, models */
+	size_t nlist;
+	size_t ncalls;                  /* calls of tools so far */
+	uint64_t salt;                  /* of their ids */
+};
+
+/* ---- failures ---- */
+
+static bool invalid(struct call *k, const char *why)
+{
+	ch_backend_refuse(k->x.out, CH_E_UPSTREAM_INVALID, 0, ch_print(k->x.c, "The backend's answer cannot be read: %s.", why));
+	return false;
+}
+
+static bool no_memory(struct call *k)
+{
+	ch_backend_refuse(k->x.out, CH_E_OVERLOADED, 0, NULL);
+	return false;
+}
+
+/* Ollama says "model 'm' not found"; a 404 that says nothing of the kind is another server's. */
+static void on_failed(struct exchange *x, struct ch_str body)
+{
+	struct ollama_piece piece;
+	const char *why;
+
+	if (x->out->code != CH_E_NOT_FOUND)
+		return;
+	x->out->error = (struct ch_str){ NULL, 0 };
+	if (x->out->model && ollama_read(body.p, body.n, &piece, &why) && piece.error.n)
+		ch_backend_refuse(x->out, CH_E_MODEL_NOT_FOUND, 0, ch_print(x->c,
+			"Ollama behind the backend %s has no model \"%s\": its operator gets it with `ollama pull %s`.", x->out->backend, x->out->model,
+			x->out->model));
+	else
+		ch_backend_refuse(x->out, CH_E_UPSTREAM_INVALID, 0, ch_print(x->c,
+			"The backend %s answered HTTP 404, as no Ollama does: its operator must look at base_url.", x->out->backend));
+}
+
+/* ---- pieces ---- */
+
+/* *h, made when it is first needed, with room for n bytes. False: no memory, *out has a code. */
+static bool room(struct call *k, struct heap **h, size_t n)
+{
+	if (!*h)
+		*h = heap_new(k->x.c);
+	return (*h && heap_grow(*h, NULL, 0, n)) || no_memory(k);
+}
+
+/* The decoded text of a piece: in place, or in k->text. */
+static bool decode(struct call *k, const struct ch_json_tok *t, struct ch_str *text)
+{
+	*text = (struct ch_str){ t->s, t->len };
+	if (!t->escaped)
+		return true;
+	if (!room(k, &k->text, t->len))
+		return false;
+	*text = (struct ch_str){ k->text->p, ch_json_unescape(t, k->text->p) };
+	return true;
+}
+
+/* The calls of a piece in OpenAI's form, in k->calls. */
+static bool convert(struct call *k, struct ch_str calls, bool stream, struct ch_str *to)
+{
+	struct ch_jw w;
+
+	*to = (struct ch_str){ NULL, 0 };
+	if (!calls.n)
+		return true;
+	if (!room(k, &k->calls, calls.n + 256))
+		return false;
+	ch_jw_init(&w, k->calls->p, k->calls->cap);
+	w.grow = heap_grow;
+	w.arg = k->calls;
+	if (!k->salt)
+		k->salt = ch_random();
+	if (!ollama_write_calls(&w, calls, stream, k->salt, &k->ncalls))
+		return invalid(k, "message.tool_calls holds something that is no call of a function");
+	if (w.failed)
+		return no_memory(k);
+	if (w.len > 2) /* more than [] */
+		*to = (struct ch_str){ w.buf, w.len };
+	return true;
+}
+
+/* What a last piece says about the whole. */
+static void conclude(struct call *k, const struct ollama_piece *piece)
+{
+	struct ch_inference_result *out = k->x.out;
+
+	out->finish_reason = k->ncalls ? "tool_calls" : piece->finish_reason;
+	out->tokens_in = piece->tokens_in > 0 ? (uint64_t)piece->tokens_in : 0;
+	out->tokens_out = piece->tokens_out > 0 ? (uint64_t)piece->tokens_out : 0;
+	out->estimated = piece->tokens_in < 0 || piece->tokens_out < 0;
+}
+
+/* Reads an object of an answer. False: *out has a code. */
+static bool read_piece(struct call *k, const char *p, size_t n, struct ollama_piece *piece)
+{
+	const char *why;
+
+	if (!ollama_read(p, n, piece, &why))
+		return invalid(k, why);
+	if (!piece->error.n)
+		return true;
+	ch_upstream_said(k->x.c, piece->error, k->x.secret, k->x.out);
+	return false;
+}
+
+/* One line of a stream. CH_OK, CH_AGAIN: no more for now; CH_DONE: it was the last; CH_ERROR: *out has a code. */
+static int take_line(struct call *k, const struct ndjson_line *line)
+{
+	struct ch_inference_delta delta = { .size = sizeof(delta) };
+	struct ch_inference_result *out = k->x.out;
+	struct ollama_piece piece;
+	int rc = CH_OK;
+
+	if (!read_piece(k, line->p, line->n, &piece) || !decode(k, &piece.text, &delta.text) ||
+		!convert(k, piece.calls, true, &delta.tool_calls))
+		return CH_ERROR;
+	exchange_begun(&k->x); /* a line of a model that thinks counts, too: it is at work */
+	if (piece.done)
+		conclude(k, &piece);
+	if (delta.text.n || delta.tool_calls.n) {
+		if (!out->first_delta)
+			out->first_delta = ch_now();
+		rc = k->sink.delta(k->x.c, k->sink.arg, &delta);
+	}
+	return piece.done ? CH_DONE : rc == CH_AGAIN ? CH_AGAIN : CH_OK;
+}
+
+static void *grow_line(void *arg, void *old, size_t used, size_t want)
+{
+	struct call *k = arg;
+
+	if (!k->line)
+		k->line = heap_new(k->x.c);
+	return k->line ? heap_grow(k->line, old, used, want) : NULL;
+}
+
+static int on_piece(struct exchange *x, const char *p, size_t n, size_t *used)
+{
+	struct call *k = (struct call *)x;
+	struct ndjson_line line;
+	size_t at;
+
+	for (;;) {
+		enum ndjson_rc rc = ndjson_next(&k->lines, p + *used, n - *used, &at, &line);
+		int went;
+
+		*used += at;
+		switch (rc) {
+		case NDJSON_MORE:
+			return CH_OK;
+		case NDJSON_TOO_LONG:
+			invalid(k, "a line of its stream has more than 1 MiB");
+			return CH_ERROR;
+		case NDJSON_NO_MEMORY:
+			no_memory(k);
+			return CH_ERROR;
+		case NDJSON_LINE:
+			went = take_line(k, &line);
+			if (went != CH_OK || x->over)
+				return went;
+		}
+	}
+}
+
+/* ---- whole answers ---- */
+
+static void on_stream_end(struct exchange *x, struct ch_str body)
+{
+	struct call *k = (struct call *)x;
+	struct ndjson_line line;
+
+	(void)body;
+	if (x->whole)
+		return;
+	if (ndjson_end(&k->lines, &line) == NDJSON_LINE) {
+		int rc = take_line(k, &line);
+
+		if (rc == CH_DONE || rc == CH_ERROR || x->over)
+			return;
+	}
+	invalid(k, "its stream ended before it said that it is done");
+}
+
+static void on_answer(struct exchange *x, struct ch_str body)
+{
+	struct call *k = (struct call *)x;
+	struct ch_inference_result *out = x->out;
+	struct ollama_piece piece;
+
+	if (!read_piece(k, body.p, body.n, &piece) || !decode(k, &piece.text, &out->text) || !convert(k, piece.calls, false, &out->tool_calls))
+		return;
+	if (piece.done)
+		conclude(k, &piece);
+	else
+		invalid(k, "it does not say that it is done");
+}
+
+/* Room for one more element of `size` bytes in k->list. NULL: no memory. */
+static void *next_of_list(struct call *k, size_t size)
+{
+	size_t need = (k->nlist + 1) * size, cap = k->list ? k->list->cap : 0;
+
+	if (need > cap && !room(k, &k->list, cap ? cap * 2 : 64 * size))
+		return NULL;
+	return k->list->p + k->nlist++ * size;
+}
+
+static bool put_float(void *arg, float v)
+{
+	float *to = next_of_list(arg, sizeof(v));
+
+	if (to)
+		*to = v;
+	return to;
+}
+
+static void on_vectors(struct exchange *x, struct ch_str body)
+{
+	struct call *k = (struct call *)x;
+	struct ch_inference_result *out = x->out;
+	struct ollama_piece piece;
+	int64_t tokens;
+	const char *why;
+
+	if (!read_piece(k, body.p, body.n, &piece))
+		return;
+	if (!ollama_read_vectors(body.p, body.n, put_float, k, &out->nvectors, &out->dimensions, &tokens, &why)) {
+		if (why)
+			invalid(k, why);
+	} else if (out->nvectors != k->args->nmessages) {
+		invalid(k, "it holds not as many vectors as there were inputs");
+	} else {
+		out->vectors = (const float *)(const void *)k->list->p;
+		out->tokens_in = tokens > 0 ? (uint64_t)tokens : 0;
+		out->estimated = tokens < 0;
+	}
+}
+
+/* ---- models ---- */
+
+static const char latest[] = ":latest"; /* what Ollama adds to a name without a tag */
+
+/* The name that the config knows this model by; n 0: it does not serve it. */
+static struct ch_str served_as(const struct call *k, struct ch_str name)
+{
+	size_t n = sizeof(latest) - 1;
+
+	if (ch_backend_rule(&k->llama->conf->backend, name))
+		return name;
+	if (name.n > n && !memcmp(name.p + name.n - n, latest, n)) {
+		name.n -= n;
+		if (ch_backend_rule(&k->llama->conf->backend, name))
+			return name;
+	}
+	return (struct ch_str){ NULL, 0 };
+}
+
+static bool put_model(void *arg, const struct ollama_model *m)
+{
+	struct call *k = arg;
+	char *name = ch_alloc(k->x.c, m->name.len + 1);
+	struct ch_str id = { name, name ? ch_json_unescape(&m->name, name) : 0 };
+	struct ch_model *to;
+
+	if (!name)
+		return no_memory(k);
+	id = served_as(k, id);
+	if (!id.n)
+		return true;
+	to = next_of_list(k, sizeof(*to));
+	if (to)
+		*to = (struct ch_model){ .id = id, .owned_by = { k->x.out->backend, strlen(k->x.out->backend) }, .created = m->created };
+	return to;
+}
+
+static void on_models(struct exchange *x, struct ch_str body)
+{
+	struct call *k = (struct call *)x;
+	const char *why;
+
+	if (!ollama_read_tags(body.p, body.n, put_model, k, &why)) {
+		if (why)
+			invalid(k, why);
+		return;
+	}
+	x->out->models = k->list ? (const struct ch_model *)(const void *)k->list->p : NULL;
+	x->out->nmodels = k->nlist;
+}
+
+/* {"version":"0.12.6"}: any object will do, but no error page of another server. */
+static void on_version(struct exchange *x, struct ch_str body)
+{
+	struct call *k = (struct call *)x;
+	struct ollama_piece piece;
+
+	read_piece(k, body.p, body.n, &piece);
+}
+
+/* ---- the call ---- */
+
+static bool ask_for(struct call *k, const char *method, const char *path)
+{
+	struct ch_http_args *r = &k->x.request;
+	char *url = ch_print(k->x.c, "%s%s", k->llama->base, path);
+
+	if (!url)
+		return no_memory(k);
+	r->size = sizeof(*r);
+	r->method = (struct ch_str){ method, strlen(method) };
+	r->url = (struct ch_str){ url, strlen(url) };
+	r->fields = k->llama->fields;
+	r->nfields = k->llama->nfields;
+	return true;
+}
+
+static bool prepare(struct call *k)
+{
+	struct exchange *x = &k->x;
+	int op = k->args->op;
+
+	if (op == CH_I_MODELS || op == CH_I_PROBE) {
+		x->end = op == CH_I_MODELS ? on_models : on_version;
+		return ask_for(k, "GET", op == CH_I_MODELS ? "/api/tags" : "/api/version");
+	}
+	x->end = op == CH_I_EMBEDDINGS ? on_vectors : x->streamed ? on_stream_end : on_answer;
+	x->request.body = ollama_request(x->c, k->llama->conf, k->args, x->out->model, x->streamed, x->out);
+	return x->request.body.p && ask_for(k, "POST", ollama_path(op));
+}
+
+int ollama_submit(const struct llama *llama, const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args,
+	const struct ch_inference_sink *sink, struct ch_inference_result *out, ch_ticket ticket)
+{
+	struct call *k;
+
+	if (!ch_backend_accept(svc, c, args, out))
+		return CH_OK;
+	k = ch_alloc(c, sizeof(*k));
+	if (!k)
+		return ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
+	k->llama = llama;
+	k->args = args;
+	k->lines.grow = grow_line;
+	k->lines.arg = k;
+	k->lines.max_line = LINE_MOST;
+	k->x.http = llama->conf->http;
+	k->x.c = c;
+	k->x.out = out;
+	k->x.ticket = ticket;
+	k->x.secret = llama->conf->api_key;
+	k->x.piece = on_piece;
+	k->x.failed = on_failed;
+	if (sink && (args->op == CH_I_CHAT || args->op == CH_I_COMPLETION)) {
+		k->x.streamed = true;
+		k->sink = *sink;
+	}
+	ch_backend_timeouts(args, &llama->conf->backend, k->x.streamed, &k->x.request);
+	return prepare(k) ? exchange_begin(&k->x) : CH_OK;
+}
+
+void ollama_go_on(struct ch_inference_result *out)
+{
+	exchange_go_on(out);
+}
+
+void ollama_cancel(struct ch_inference_result *out)
+{
+	exchange_cancel(out);
+}
