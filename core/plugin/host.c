@@ -363,13 +363,13 @@ static void host_instances_walk(struct ch_self *s, void (*fn)(void *, const stru
 {
 	const struct ch_loop *l = chi_loop_here();
 	const struct chi_gen *g = l ? chi_gen_of(l, chi_inst_of(s)) : chi_inst_of(s)->born;
-	for (size_t k = 0; g && k < g->ninsts; k++) {
-		const struct chi_inst *i = g->insts[k];
-		if (i->conf != &chi_control_inst)
-			fn(data, &(struct ch_instance){ .size = sizeof(struct ch_instance),
-					 .id = i->self.id,
-					 .plugin = i->self.plugin->name,
-					 .needed = g->needed[k] });
+	for (size_t k = 0; g && k < g->conf->ninsts; k++) { /* of the config: a process for one command has built but a few of them */
+		const struct chi_conf_inst *conf = g->conf->insts[k];
+		const struct chi_inst *i = chi_gen_find(g, conf->id);
+		fn(data, &(struct ch_instance){ .size = sizeof(struct ch_instance),
+				 .id = conf->id,
+				 .plugin = conf->plugin->name,
+				 .needed = i && chi_gen_needed(g, i) });
 	}
 }
 

@@ -2,8 +2,15 @@
 /* chat.c - `messages` of a chat. */
 #include "reader.h"
 
-static const struct ch_str roles[] = {
-	CH_STR("user"), CH_STR("assistant"), CH_STR("system"), CH_STR("developer"), CH_STR("tool"), CH_STR("function"),
+enum { ROLE_USER, ROLE_ASSISTANT, ROLE_SYSTEM, ROLE_DEVELOPER, ROLE_TOOL, ROLE_FUNCTION, ROLES };
+
+static const struct ch_str roles[ROLES] = {
+	[ROLE_USER] = CH_STR("user"),
+	[ROLE_ASSISTANT] = CH_STR("assistant"),
+	[ROLE_SYSTEM] = CH_STR("system"),
+	[ROLE_DEVELOPER] = CH_STR("developer"),
+	[ROLE_TOOL] = CH_STR("tool"),
+	[ROLE_FUNCTION] = CH_STR("function"),
 };
 
 /* Members of a message, as bits. */
@@ -11,15 +18,15 @@ enum { M_ROLE = 1, M_CONTENT = 2, M_TOOL_CALLS = 4, M_FUNCTION_CALL = 8 };
 
 /* ---- content ---- */
 
-struct text {                       /* of a part */
+struct text { /* of a part */
 	struct ch_json_tok tok;
 	struct text *next;
 };
 
 struct content {
 	size_t message;
-	struct text first, *last;   /* the texts, in order; last NULL: none yet */
-	size_t n;                   /* bytes of all together as they came, and the line ends between them */
+	struct text first, *last; /* the texts, in order; last NULL: none yet */
+	size_t n; /* bytes of all together as they came, and the line ends between them */
 };
 
 static bool add_text(struct reader *r, struct content *k, const struct ch_json_tok *tok)
@@ -140,7 +147,7 @@ static bool bad_member(struct reader *r, size_t i, const char *member, const cha
 
 static bool read_role(struct reader *r, size_t i, struct ch_str *out)
 {
-	for (size_t k = 0; r->tok.type == CH_JSON_STRING && k < sizeof(roles) / sizeof(roles[0]); k++) {
+	for (size_t k = 0; r->tok.type == CH_JSON_STRING && k < ROLES; k++) {
 		if (api_is(r, roles[k].p, roles[k].n)) {
 			*out = roles[k];
 			return true;
@@ -155,7 +162,7 @@ static int member(const struct reader *r)
 	       : API_IS(r, "content")       ? M_CONTENT
 	       : API_IS(r, "tool_calls")    ? M_TOOL_CALLS
 	       : API_IS(r, "function_call") ? M_FUNCTION_CALL
-	                                    : 0;
+					    : 0;
 }
 
 static const char *name_of(int m)
@@ -167,10 +174,8 @@ static const char *name_of(int m)
 static bool read_member(struct reader *r, size_t i, struct ch_message *m, int which)
 {
 	switch (which) {
-	case M_ROLE:
-		return read_role(r, i, &m->role);
-	case M_CONTENT:
-		return read_content(r, i, &m->content);
+	case M_ROLE: return read_role(r, i, &m->role);
+	case M_CONTENT: return read_content(r, i, &m->content);
 	case M_TOOL_CALLS:
 		if (r->tok.type != CH_JSON_ARRAY)
 			return bad_member(r, i, "tool_calls", "must be an array");
@@ -178,11 +183,8 @@ static bool read_member(struct reader *r, size_t i, struct ch_message *m, int wh
 			return false;
 		r->out->args.needs |= api_empty(r) ? 0 : CH_I_TOOLS;
 		return true;
-	case M_FUNCTION_CALL:
-		r->out->args.needs |= CH_I_TOOLS | CH_I_OTHER;
-		return api_skip(r);
-	default:
-		return api_skip(r);
+	case M_FUNCTION_CALL: r->out->args.needs |= CH_I_TOOLS | CH_I_OTHER; return api_skip(r);
+	default: return api_skip(r);
 	}
 }
 
@@ -217,12 +219,10 @@ static bool read_message(struct reader *r, size_t i)
 	m->json = (struct ch_str){ r->body.p + start, r->tok.end - start };
 	if (!(given & M_ROLE))
 		return bad_member(r, i, "role", "is missing; send one of system, developer, user, assistant, tool, function");
-	if (m->role.p == roles[4].p)
+	if (m->role.p == roles[ROLE_TOOL].p || m->role.p == roles[ROLE_FUNCTION].p)
 		r->out->args.needs |= CH_I_TOOLS;
-	else if (m->role.p == roles[5].p)
-		r->out->args.needs |= CH_I_TOOLS | CH_I_OTHER;
 	/* What an assistant said may have been calls, a refusal or audio alone. */
-	if (!(given & M_CONTENT) && m->role.p != roles[1].p)
+	if (!(given & M_CONTENT) && m->role.p != roles[ROLE_ASSISTANT].p)
 		return bad_member(r, i, "content", "is missing; send a string or an array of parts");
 	return true;
 }
@@ -237,7 +237,8 @@ bool api_messages(struct reader *r, const char *name)
 		if (r->tok.type == CH_JSON_ARRAY_END)
 			return i > 0 || api_refuse(r, name, "`messages` is empty; at least one message is needed.");
 		if (r->tok.type != CH_JSON_OBJECT)
-			return api_refuse(r, api_path(r, name, "messages[%zu]", i), "A message must be an object with `role` and `content`.");
+			return api_refuse(
+				r, api_path(r, name, "messages[%zu]", i), "A message must be an object with `role` and `content`.");
 		if (!read_message(r, i))
 			return false;
 	}

@@ -23,7 +23,8 @@ static bool read_ids(struct reader *r, const char *name, size_t i, bool first_re
 		if (r->tok.type == CH_JSON_ARRAY_END)
 			break;
 		if (!ch_json_int(&r->tok, 0, API_INT_MAX, &id))
-			return api_refuse(r, name, "`%s` mixes token ids with something else, or an id is no integer from 0 to %d.", name, API_INT_MAX);
+			return api_refuse(r, name, "`%s` mixes token ids with something else, or an id is no integer from 0 to %d.", name,
+				API_INT_MAX);
 	}
 	if (!any)
 		return api_refuse(r, api_path(r, name, "%s[%zu]", name, i), "An array of token ids must hold at least one.");

@@ -3,8 +3,8 @@
  * members.c - which members of a body are known, what each may be, and what each asks of a backend.
  *
  * CH_I_OTHER is for members of OpenAI's that change the answer and that the canonical fields do not hold: a backend of another dialect would
- * leave them out silently. What only helps the provider (user, metadata, store, service_tier, safety_identifier, prompt_cache_key), is a hint
- * about effort (reasoning_effort, verbosity, parallel_tool_calls), or is no member of OpenAI's (top_k, …) passes unread.
+ * leave them out silently. What only helps the provider (user, metadata, store, service_tier, safety_identifier, prompt_cache_key),
+ * parallel_tool_calls, and what is no member of OpenAI's (top_k, …) pass unread.
  */
 #include "reader.h"
 
@@ -214,22 +214,17 @@ static bool read_functions(struct reader *r, const char *name)
 
 	if (!read_objects(r, name, &any))
 		return false;
-	need(r, CH_I_TOOLS | CH_I_OTHER, any);
+	need(r, CH_I_TOOLS, any);
 	return true;
 }
 
-/* `auto` is what each backend does by itself; `none` only matters beside tools, which may come behind it. */
+/* tool_choice, function_call. What they say is for a backend that knows tools; `auto` and `none` are what every other one does by itself. */
 static bool read_tool_choice(struct reader *r, const char *name)
 {
-	if (r->tok.type == CH_JSON_OBJECT) {
-		need(r, CH_I_OTHER, true);
-		return api_skip(r);
-	}
-	if (r->tok.type != CH_JSON_STRING)
+	if (r->tok.type != CH_JSON_STRING && r->tok.type != CH_JSON_OBJECT)
 		return wrong(r, name, "auto, none, required or an object");
-	r->tools_off = API_IS(r, "none");
-	need(r, CH_I_OTHER, !r->tools_off && !API_IS(r, "auto"));
-	return true;
+	need(r, CH_I_TOOLS, r->tok.type == CH_JSON_OBJECT || (!API_IS(r, "auto") && !API_IS(r, "none")));
+	return api_skip(r);
 }
 
 static bool read_format(struct reader *r, const char *name)
@@ -287,11 +282,13 @@ static bool read_other_object(struct reader *r, const char *name)
 	return api_skip(r);
 }
 
-static bool read_function_call(struct reader *r, const char *name)
+/* reasoning_effort, verbosity: OpenAI refuses them, too, where a model does not know them. */
+static bool read_other_text(struct reader *r, const char *name)
 {
-	if (r->tok.type != CH_JSON_OBJECT)
-		return read_tool_choice(r, name);
-	return read_other_object(r, name);
+	if (r->tok.type != CH_JSON_STRING)
+		return wrong(r, name, "a string");
+	need(r, CH_I_OTHER, true);
+	return true;
 }
 
 /* ---- completions, embeddings ---- */
@@ -338,7 +335,10 @@ struct member {
 	unsigned ops;
 	bool (*read)(struct reader *, const char *name);
 };
-#define ROW(name, ops, read) { name, sizeof(name) - 1, ops, read }
+#define ROW(name, ops, read)                                                                                                               \
+	{                                                                                                                                  \
+		name, sizeof(name) - 1, ops, read                                                                                          \
+	}
 
 enum { BACKEND = 0, MODEL, STREAM_OPTIONS };
 
@@ -368,7 +368,9 @@ static const struct member members[] = {
 	ROW("prediction", CHAT, read_other_object),
 	ROW("web_search_options", CHAT, read_other_object),
 	ROW("functions", CHAT, read_functions),
-	ROW("function_call", CHAT, read_function_call),
+	ROW("function_call", CHAT, read_tool_choice),
+	ROW("reasoning_effort", CHAT, read_other_text),
+	ROW("verbosity", CHAT, read_other_text),
 	ROW("prompt", COMPLETION, api_prompt),
 	ROW("best_of", COMPLETION, read_choices),
 	ROW("suffix", COMPLETION, read_suffix),
@@ -452,7 +454,6 @@ static bool whole(struct reader *r, size_t kept)
 	struct api_request *q = r->out;
 
 	q->openai.usage = q->openai.stream && r->usage;
-	need(r, CH_I_OTHER, r->tools_off && q->args.needs & CH_I_TOOLS);
 	if (q->args.op == CH_I_PASS)
 		return kept || api_refuse(r, NULL, "Nothing is asked: the body has no member for the backend.");
 	if (q->args.nmessages)

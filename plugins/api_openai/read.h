@@ -16,14 +16,14 @@
 #include <chimera/inference.h>
 #include <chimera/kit/json.h>
 
-#define API_JSON_TOKENS 200000      /* of a body */
+#define API_JSON_TOKENS 200000 /* of a body */
 #define API_JSON_DEPTH 64
-#define API_NAME_MAX 256            /* bytes of a model's or backend's name */
-#define API_MESSAGES_MAX 16384      /* messages, prompts or inputs of a request */
+#define API_NAME_MAX 256 /* bytes of a model's or backend's name */
+#define API_MESSAGES_MAX 16384 /* messages, prompts or inputs of a request */
 #define API_STOP_MAX 64
 #define API_INT_MAX 2147483647
 #define API_CHOICES_MAX 128
-#define API_SPLICES 3               /* backend, and a model and stream_options that are null */
+#define API_SPLICES 3 /* backend, and a model and stream_options that are null */
 
 /* A request that was read. Lives in the ctx; args and openai point into it and into the body. */
 struct api_request {
@@ -35,7 +35,7 @@ struct api_request {
 /* What is wrong, for ch_refuse_param; text in the arena or static. */
 struct api_fault {
 	enum ch_code code;
-	const char *param;          /* "messages[2].role"; NULL: the body as a whole */
+	const char *param; /* "messages[2].role"; NULL: the body as a whole */
 	const char *detail;
 };
 

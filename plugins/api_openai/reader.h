@@ -8,14 +8,13 @@
 struct reader {
 	struct ch_ctx *c;
 	struct ch_json j;
-	struct ch_json_tok tok;     /* the token at hand */
+	struct ch_json_tok tok; /* the token at hand */
 	struct ch_str body;
 	struct api_request *out;
 	struct api_fault *fault;
 	struct ch_message *messages; /* out->args.messages while it grows */
-	uint64_t seen;              /* bits of the table of members */
-	bool usage;                 /* stream_options.include_usage */
-	bool tools_off;             /* tool_choice is "none" */
+	uint64_t seen; /* bits of the table of members */
+	bool usage; /* stream_options.include_usage */
 };
 
 /* ---- refusing: these return false ---- */

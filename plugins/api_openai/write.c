@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* write.c - see write.h. Outside of all containers the writer puts nothing between values, so chunks are put together of raw pieces. */
+#include <endian.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -163,35 +164,36 @@ static void write_floats(struct ch_jw *w, const float *v, size_t n)
 	RAW(w, "]");
 }
 
+#define GROUP 768 /* floats at a time: 3,072 bytes are 4,096 characters */
+
 static void write_base64(struct ch_jw *w, const float *v, size_t n)
 {
 	static const char abc[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const size_t bytes = n * 4;
-	unsigned char in[3];
-	char text[4096];
-	size_t len = 0;
+	unsigned char in[4 * GROUP + 2];
+	char text[16 * GROUP / 3];
 
 	RAW(w, "\"");
-	for (size_t i = 0; i < bytes; i += 3) {
-		size_t k = bytes - i < 3 ? bytes - i : 3;
+	for (size_t at = 0; at < n; at += GROUP) {
+		size_t floats = n - at < GROUP ? n - at : GROUP, bytes = 4 * floats, len = 0;
 
-		memset(in, 0, sizeof(in));
-		for (size_t b = 0; b < k; b++) { /* the bytes in the order of a little-endian machine, on any */
+		for (size_t i = 0; i < floats; i++) {
 			uint32_t bits;
 
-			memcpy(&bits, &v[(i + b) / 4], 4);
-			in[b] = (unsigned char)(bits >> 8 * ((i + b) % 4));
+			memcpy(&bits, &v[at + i], 4);
+			bits = htole32(bits);
+			memcpy(in + 4 * i, &bits, 4);
 		}
-		text[len++] = abc[in[0] >> 2];
-		text[len++] = abc[(in[0] & 3) << 4 | in[1] >> 4];
-		text[len++] = k > 1 ? abc[(in[1] & 15) << 2 | in[2] >> 6] : '=';
-		text[len++] = k > 2 ? abc[in[2] & 63] : '=';
-		if (len == sizeof(text)) {
-			ch_jw_raw(w, text, len);
-			len = 0;
+		in[bytes] = in[bytes + 1] = 0;
+		for (size_t i = 0; i < bytes; i += 3) {
+			text[len++] = abc[in[i] >> 2];
+			text[len++] = abc[(in[i] & 3) << 4 | in[i + 1] >> 4];
+			text[len++] = abc[(in[i + 1] & 15) << 2 | in[i + 2] >> 6];
+			text[len++] = abc[in[i + 2] & 63];
 		}
+		if (bytes % 3)
+			memset(text + len - (3 - bytes % 3), '=', 3 - bytes % 3);
+		ch_jw_raw(w, text, len);
 	}
-	ch_jw_raw(w, text, len);
 	RAW(w, "\"");
 }
 
@@ -272,7 +274,7 @@ void api_write_head(struct ch_jw *w, const struct api_stamp *s, const char *mode
 
 /* One choice around its delta; the end of the chunk with it. */
 static void write_choice(struct ch_jw *w, const struct api_stamp *s, struct ch_str head, bool first, struct ch_str text,
-                         struct ch_str tool_calls, const char *reason)
+	struct ch_str tool_calls, const char *reason)
 {
 	bool comma = false;
 
@@ -308,7 +310,8 @@ static void write_choice(struct ch_jw *w, const struct api_stamp *s, struct ch_s
 	RAW(w, "}");
 }
 
-void api_write_delta(struct ch_jw *w, const struct api_stamp *s, struct ch_str head, bool first, struct ch_str text, struct ch_str tool_calls)
+void api_write_delta(
+	struct ch_jw *w, const struct api_stamp *s, struct ch_str head, bool first, struct ch_str text, struct ch_str tool_calls)
 {
 	write_choice(w, s, head, first, text, tool_calls, NULL);
 }

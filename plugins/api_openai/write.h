@@ -13,10 +13,10 @@
 
 /* What stands in an answer beside what the result says. */
 struct api_stamp {
-	bool chat;                  /* a chat, else a completion */
-	bool usage;                 /* of a stream: each chunk has a member `usage` */
+	bool chat; /* a chat, else a completion */
+	bool usage; /* of a stream: each chunk has a member `usage` */
 	char id[API_ID_MAX];
-	int64_t created;            /* seconds since the epoch */
+	int64_t created; /* seconds since the epoch */
 };
 
 /* A fresh id: "chatcmpl-" or "cmpl-" and 32 random hex digits. */
@@ -35,13 +35,14 @@ void api_write_models(struct ch_jw *w, const struct ch_model *, size_t n);
 /* The beginning that all chunks of a stream share; kept by the caller. */
 void api_write_head(struct ch_jw *w, const struct api_stamp *, const char *model);
 /* tool_calls n 0: none. first: with the role. */
-void api_write_delta(struct ch_jw *w, const struct api_stamp *, struct ch_str head, bool first, struct ch_str text, struct ch_str tool_calls);
+void api_write_delta(
+	struct ch_jw *w, const struct api_stamp *, struct ch_str head, bool first, struct ch_str text, struct ch_str tool_calls);
 void api_write_finish(struct ch_jw *w, const struct api_stamp *, struct ch_str head, bool first, const char *reason);
 void api_write_usage(struct ch_jw *w, struct ch_str head, const struct ch_inference_result *);
 
 /* ---- exposed for its test ---- */
 
-/* A float's shortest text of at most nine digits that reads back equal; at least 24 bytes. Returns its length. "null" for what is no number. */
+/* A float in nine significant digits or less, which read back equal; out has 24 bytes. Returns the length. "null" for what is no number. */
 size_t api_float(char *out, float v);
 
 #endif

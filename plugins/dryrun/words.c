@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* words.c - see words.h. */
 #include <endian.h>
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -16,9 +17,30 @@ static uint64_t scramble(uint64_t z)
 	return z ^ z >> 31;
 }
 
-static uint64_t next(uint64_t *state)
+uint64_t dryrun_next(uint64_t *state)
 {
 	return scramble(*state += GOLDEN);
+}
+
+double dryrun_share(uint64_t random)
+{
+	return (double)(random >> 11) * 0x1p-53;
+}
+
+void dryrun_vector(uint64_t digest, float *v, size_t n)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		v[i] = (float)(2 * dryrun_share(dryrun_next(&digest)) - 1);
+		sum += (double)v[i] * (double)v[i];
+	}
+	if (sum <= 0) { /* no direction at all */
+		v[0] = 1;
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		v[i] = (float)((double)v[i] / sqrt(sum));
 }
 
 /* Up to eight bytes, the first one lowest. */
@@ -77,8 +99,8 @@ static size_t put_digest(char *out, uint64_t digest)
 	return 8;
 }
 
-/* Two or three syllables of a consonant and a vowel. */
-static size_t put_pseudo_word(char *out, uint64_t r)
+/* Syllables of a consonant and a vowel. */
+size_t dryrun_pseudo_word(char *out, uint64_t r)
 {
 	size_t n = 4 + 2 * (r & 1);
 
@@ -102,5 +124,5 @@ size_t dryrun_word(struct dryrun_words *w, char out[DRYRUN_WORD_MAX])
 	out[0] = ' ';
 	if (i == 1)
 		return 1 + put_digest(out + 1, w->digest);
-	return 1 + put_pseudo_word(out + 1, next(&w->random));
+	return 1 + dryrun_pseudo_word(out + 1, dryrun_next(&w->random));
 }

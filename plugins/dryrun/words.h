@@ -27,6 +27,18 @@ uint64_t dryrun_count(const char *p, size_t n);
 
 void dryrun_words_init(struct dryrun_words *w, uint64_t digest);
 
+/* The next number of a splitmix64 generator. */
+uint64_t dryrun_next(uint64_t *state);
+
+/* A random number as one from 0 up to, but not, 1. */
+double dryrun_share(uint64_t random);
+
+/* A word of two or three syllables, 4 to 6 letters, without NUL. Returns its length. */
+size_t dryrun_pseudo_word(char *out, uint64_t random);
+
+/* A vector of length 1 in a direction that the digest gives. */
+void dryrun_vector(uint64_t digest, float *v, size_t n);
+
 /*
  * Writes the next word, with a blank in front unless it is the first, without NUL. Returns its length. The first is "dryrun:", the second 8
  * hex digits of the digest.

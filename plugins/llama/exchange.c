@@ -6,7 +6,7 @@
 #include "exchange.h"
 
 #define ERROR_MOST 65536 /* bytes of an error's body that are looked at */
-#define DRAIN_MS 1000    /* how long an answer that is whole may take to end, so that its connection can be kept */
+#define DRAIN_MS 250     /* how long an answer that is whole may take to end, so that its connection can be kept */
 
 enum { NOTHING, DELAY, FIRST, DRAIN, GO_ON }; /* what the timer is for */
 
@@ -76,9 +76,12 @@ static int hand_on(struct exchange *x, const char *p, size_t n, size_t *used)
 	int rc;
 
 	*used = 0;
-	rc = x->piece(x, p, n, used);
-	if (x->over)
-		return CH_DONE; /* given up by whoever got the pieces */
+	do {
+		x->went_on = false;
+		rc = x->piece(x, p, n, used);
+		if (x->over)
+			return CH_DONE; /* given up by whoever got the pieces */
+	} while (rc == CH_AGAIN && x->went_on);
 	if (rc == CH_DONE) {
 		x->whole = true;
 		arm(x, DRAIN, DRAIN_MS);
@@ -127,10 +130,12 @@ static int on_ended(struct ch_ctx *c, void *data, int why, void *result)
 	(void)result;
 	if (x->over)
 		return CH_AGAIN; /* the call's ticket has been resumed */
-	if (why != CH_READY) {
-		give_up(x, CH_E_UPSTREAM_TIMEOUT, "The backend did not answer in the time that the request had.");
+	if (why == CH_TIMEOUT)
+		give_up(x, CH_E_UPSTREAM_TIMEOUT, "The backend did not answer within the time that the request had.");
+	else if (why == CH_GONE)
+		give_up(x, CH_E_UPSTREAM_ERROR, "The client left before the answer was whole.");
+	if (why != CH_READY)
 		return CH_AGAIN;
-	}
 	x->ended = true;
 	x->out->status = x->result.status;
 	if (x->out->code) {
@@ -169,15 +174,14 @@ static int ask(struct exchange *x)
 	ch_unsuspend(own);
 	x->ended = true;
 	if (rc != CH_OK)
-		return ch_backend_refuse(x->out, CH_E_UPSTREAM_UNAVAILABLE, 0, "The HTTP client is broken; see the server's log.");
+		return ch_backend_refuse(x->out, CH_E_UPSTREAM_ERROR, 0, "This server's HTTP client is broken; see its log.");
 	ch_upstream_failed(x->c, &x->result, (struct ch_str){ NULL, 0 }, x->secret, x->out);
 	return CH_OK;
 }
 
-/* As if the upstream had failed: what whoever fills the seam wants to see. */
 static int fail(struct exchange *x)
 {
-	return ch_backend_refuse(x->out, CH_E_UPSTREAM_ERROR, 0, "The backend failed, because this server was told to act as if it had.");
+	return ch_backend_refuse(x->out, CH_E_UPSTREAM_ERROR, 0, "The backend failed on purpose (a fault was injected).");
 }
 
 static int start(struct exchange *x)
@@ -226,7 +230,7 @@ static void on_timer(void *data)
 			finish(x);
 		break;
 	case FIRST:
-		give_up(x, CH_E_UPSTREAM_TIMEOUT, ch_print(x->c, "The backend made no piece of its answer within %lld ms (first_token_timeout).",
+		give_up(x, CH_E_UPSTREAM_TIMEOUT, ch_print(x->c, "The backend sent nothing of its answer within %lld ms.",
 			(long long)x->request.first_byte_timeout_ms));
 		break;
 	case DRAIN:
@@ -279,7 +283,10 @@ void exchange_go_on(struct ch_inference_result *out)
 {
 	struct exchange *x = out->call;
 
-	if (!x || !x->paused)
+	if (!x)
+		return;
+	x->went_on = true;
+	if (!x->paused)
 		return;
 	x->paused = false;
 	if (x->body_n || x->ended)
@@ -293,5 +300,5 @@ void exchange_cancel(struct ch_inference_result *out)
 	struct exchange *x = out->call;
 
 	if (x && !x->over)
-		give_up(x, CH_E_UPSTREAM_UNAVAILABLE, "The call was given up.");
+		give_up(x, CH_E_UPSTREAM_ERROR, "The question was given up.");
 }

@@ -21,8 +21,8 @@ struct exchange {
 	const char *secret;           /* taken out of texts */
 	bool streamed;
 	/*
-	 * Streamed: the next bytes of a 2xx's body. CH_OK: all were taken; CH_AGAIN: only *used, no more until exchange_go_on; CH_DONE: the answer
-	 * is whole, what still comes is not looked at; CH_ERROR: *out has a code.
+	 * Streamed: the bytes of a 2xx's body from *used on; it moves *used. CH_OK: all were taken; CH_AGAIN: no more until exchange_go_on;
+	 * CH_DONE: the answer is whole, what still comes is not looked at; CH_ERROR: *out has a code.
 	 */
 	int (*piece)(struct exchange *, const char *p, size_t n, size_t *used);
 	/* The whole 2xx's body (streamed: n 0) came. Fills *out, with a code if it is no answer. */
@@ -36,7 +36,9 @@ struct exchange {
 	int waits_for;                /* what the timer is for */
 	struct heap *body;            /* a whole answer, the body of an error, or what a paused stream still holds */
 	size_t body_n, body_at;
-	bool paused, whole, ended, over;
+	bool paused, went_on, whole;
+	bool ended;                   /* http/1 is not at work for it (any more) */
+	bool over;                    /* the call has been told */
 	bool fault;                   /* the seam says: fail */
 };
 

@@ -21,6 +21,7 @@ struct call {
 	struct heap *list;              /* vectors, models */
 	size_t nlist;
 	size_t ncalls;                  /* calls of tools so far */
+	uint64_t deltas;                /* pieces with text: a guess at the tokens of an answer that is cut */
 	uint64_t salt;                  /* of their ids */
 };
 
@@ -109,7 +110,7 @@ static void conclude(struct call *k, const struct ollama_piece *piece)
 
 	out->finish_reason = k->ncalls ? "tool_calls" : piece->finish_reason;
 	out->tokens_in = piece->tokens_in > 0 ? (uint64_t)piece->tokens_in : 0;
-	out->tokens_out = piece->tokens_out > 0 ? (uint64_t)piece->tokens_out : 0;
+	out->tokens_out = piece->tokens_out >= 0 ? (uint64_t)piece->tokens_out : k->deltas;
 	out->estimated = piece->tokens_in < 0 || piece->tokens_out < 0;
 }
 
@@ -141,6 +142,10 @@ static int take_line(struct call *k, const struct ndjson_line *line)
 	if (piece.done)
 		conclude(k, &piece);
 	if (delta.text.n || delta.tool_calls.n) {
+		if (!piece.done) {
+			out->tokens_out = ++k->deltas;
+			out->estimated = true;
+		}
 		if (!out->first_delta)
 			out->first_delta = ch_now();
 		rc = k->sink.delta(k->x.c, k->sink.arg, &delta);
@@ -242,18 +247,21 @@ static void on_vectors(struct exchange *x, struct ch_str body)
 	struct call *k = (struct call *)x;
 	struct ch_inference_result *out = x->out;
 	struct ollama_piece piece;
+	size_t n, dimensions;
 	int64_t tokens;
 	const char *why;
 
 	if (!read_piece(k, body.p, body.n, &piece))
 		return;
-	if (!ollama_read_vectors(body.p, body.n, put_float, k, &out->nvectors, &out->dimensions, &tokens, &why)) {
+	if (!ollama_read_vectors(body.p, body.n, put_float, k, &n, &dimensions, &tokens, &why)) {
 		if (why)
 			invalid(k, why);
-	} else if (out->nvectors != k->args->nmessages) {
+	} else if (n != k->args->nmessages) {
 		invalid(k, "it holds not as many vectors as there were inputs");
 	} else {
 		out->vectors = (const float *)(const void *)k->list->p;
+		out->nvectors = n;
+		out->dimensions = dimensions;
 		out->tokens_in = tokens > 0 ? (uint64_t)tokens : 0;
 		out->estimated = tokens < 0;
 	}

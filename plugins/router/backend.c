@@ -15,7 +15,7 @@
 #include "balance.h"
 
 const char *const router_status_names[ROUTER_STATUSES + 1] = { "ok", "error", "cancelled", NULL };
-const char *const router_reason_names[ROUTER_REASONS + 1] = { "connect", "429", "5xx", "timeout", "auth", "busy", NULL };
+const char *const router_reason_names[ROUTER_REASONS + 1] = { "connect", "429", "5xx", "timeout", "auth", NULL };
 
 /* ---- the circuit; under the lock ---- */
 

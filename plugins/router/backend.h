@@ -20,17 +20,17 @@
 
 enum router_status { ROUTER_DONE, ROUTER_FAILED, ROUTER_CANCELLED, ROUTER_STATUSES }; /* "ok", "error", "cancelled" */
 
-/* Why a question went on to another attempt: "connect", "429", "5xx", "timeout", "auth", "busy" (no place, or an open circuit). */
-enum router_reason { ROUTER_CONNECT, ROUTER_429, ROUTER_5XX, ROUTER_TIMED_OUT, ROUTER_AUTH, ROUTER_NO_PLACE, ROUTER_REASONS };
+/* Why a question went on to another attempt: "connect", "429", "5xx", "timeout", "auth". */
+enum router_reason { ROUTER_CONNECT, ROUTER_429, ROUTER_5XX, ROUTER_TIMED_OUT, ROUTER_AUTH, ROUTER_REASONS };
 
 extern const char *const router_status_names[ROUTER_STATUSES + 1], *const router_reason_names[ROUTER_REASONS + 1];
 
 /* Of one backend and one name for models. */
 struct router_rule_series {
-	unsigned requests[ROUTER_STATUSES];     /* inference_requests_total{backend,model,status} */
-	unsigned latency;                       /* inference_latency_seconds{backend,model} */
-	unsigned llm_requests[ROUTER_STATUSES]; /* llm_requests_total{provider,model,status} */
-	unsigned llm_duration;                  /* llm_request_duration_seconds{provider,model} */
+	unsigned requests[ROUTER_STATUSES];     /* inference_requests_total{backend,model,status}: questions, at the backend asked last */
+	unsigned latency;                       /* inference_latency_seconds{backend,model}: the same, waiting and retries included */
+	unsigned llm_requests[ROUTER_STATUSES]; /* llm_requests_total{provider,model,status}: attempts */
+	unsigned llm_duration;                  /* llm_request_duration_seconds{provider,model}: the same, those that were answered */
 	unsigned tokens_in, tokens_out;         /* llm_tokens_used_total{provider,model,kind} */
 	unsigned first_token;                   /* chimera_time_to_first_token_seconds{backend,model} */
 	unsigned between;                       /* chimera_time_between_tokens_seconds{backend,model} */

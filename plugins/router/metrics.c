@@ -71,16 +71,32 @@ static void rule_series(struct ch_self *self, const struct router_backend *b, st
 	s->cost = ch_series(self, M_COST, of);
 }
 
+/* Codes that a backend gives; another one would be a mistake of its plugin, and counts as such. */
+static bool is_backends(int code)
+{
+	switch (code) {
+	case CH_E_BAD_REQUEST:
+	case CH_E_NOT_FOUND:
+	case CH_E_TOO_LARGE:
+	case CH_E_UNSUPPORTED_MEDIA:
+	case CH_E_UNPROCESSABLE:
+	case CH_E_NOT_IMPLEMENTED:
+	case CH_E_OVERLOADED:
+		return true;
+	default:
+		return code >= CH_E_UPSTREAM_AUTH && code < ROUTER_CODES;
+	}
+}
+
 static void backend_series(struct ch_self *self, struct router_backend *b)
 {
 	struct router_backend_series *s = &b->series;
 	const char *of[] = { b->id, NULL };
 
-	for (int i = 1; i < ROUTER_CODES; i++) {
-		of[1] = ch_code_info((enum ch_code)i)->name;
+	for (int i = 0; i < ROUTER_CODES; i++) {
+		of[1] = ch_code_info(is_backends(i) ? (enum ch_code)i : CH_E_INTERNAL)->name;
 		s->errors[i] = ch_series(self, M_ERRORS, of);
 	}
-	s->errors[0] = s->errors[CH_E_INTERNAL];
 	for (int i = 0; i < ROUTER_REASONS; i++) {
 		of[1] = router_reason_names[i];
 		s->retries[i] = ch_series(self, M_RETRIES, of);

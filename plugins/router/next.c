@@ -140,7 +140,7 @@ static int64_t back_off_ms(const struct router_call *k)
 /* Another equal at once, else the same ones in a while. False: neither, or it is not worth it. */
 static bool once_more(struct router_call *k, ch_resumed on_place, enum router_next *next, int64_t *ms)
 {
-	int reason = router_reason(k->failures->code);
+	int reason = router_reason(k->last->code);
 	bool elsewhere = reason == ROUTER_TIMED_OUT || reason == ROUTER_AUTH; /* … only: those who failed so are banned */
 
 	if (k->on_equals > k->r->conf->retries || !(elsewhere || k->r->retry_on & 1u << reason))

@@ -5,6 +5,8 @@
  *
  * Threads and ownership: pure, on the ctx's loop; the table is read-only, the plan lies in the ctx's arena.
  */
+#include <stdio.h>
+
 #include <chimera/kit/near.h>
 
 #include "table.h"

@@ -5,6 +5,7 @@
  * Threads and ownership: struct router is filled on the boot thread and read-only while the loops run. What changes lies behind it, under
  * locks of its own: a backend's struct router_state, the budget of retries, the lists of models. The first two are handed to a successor.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <chimera/inspect.h>
@@ -58,10 +59,8 @@ static void warn(const struct router *r)
 	}
 }
 
-static bool start_backends(struct router *r)
+static bool new_states(struct router *r)
 {
-	const struct ch_breaker_conf breaker = breaker_conf(r->conf);
-
 	for (size_t i = 0; i < r->nbackends; i++) {
 		struct router_backend *b = &r->backends[i];
 
@@ -69,9 +68,16 @@ static bool start_backends(struct router *r)
 		b->state = router_state_new(b->id);
 		if (!b->state)
 			return false;
-		router_backend_settle(b, &breaker);
 	}
 	return true;
+}
+
+static void settle(struct router *r)
+{
+	const struct ch_breaker_conf breaker = breaker_conf(r->conf);
+
+	for (size_t i = 0; i < r->nbackends; i++)
+		router_backend_settle(&r->backends[i], &breaker);
 }
 
 static void stop(struct ch_self *self)
@@ -94,16 +100,23 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	r->self = self;
 	r->conf = self->conf;
 	r->retry_on = router_retry_bits(&r->conf->retry_on);
+	if (!router_table_make(r, true)) { /* it has said why */
+		stop(self);
+		return CH_ERROR;
+	}
 	r->retry = router_retry_new(r->conf->retry_budget);
-	if (!r->retry || !router_table_make(r, true) || !router_metrics_start(r) || !start_backends(r) || !(r->models = router_models_new(r))) {
-		ch_log(self, NULL, CH_ERR, "The router cannot start: the line before says why; without one there is no memory.");
+	r->models = router_models_new(r);
+	if (!r->retry || !r->models || !router_metrics_start(r) || !new_states(r)) {
+		ch_log(self, NULL, CH_ERR, "there is no memory for its state");
 		stop(self);
 		return CH_ERROR;
 	}
 	about(r);
 	warn(r);
-	if (!prev)
-		router_ping_all(r);
+	if (prev)
+		return CH_OK; /* gauges and circuits are still prev's: adopt is next, if the reload goes well */
+	settle(r);
+	router_ping_all(r);
 	return CH_OK;
 }
 
@@ -111,17 +124,15 @@ static void adopt(struct ch_self *self, struct ch_self *prev)
 {
 	struct router *r = self->state;
 	const struct router *was = prev->state;
-	const struct ch_breaker_conf breaker = breaker_conf(r->conf);
 
 	for (size_t i = 0; i < r->nbackends; i++) {
 		struct router_backend *b = &r->backends[i];
 		const struct router_backend *before = router_backend_find(was, (struct ch_str){ b->id, strlen(b->id) });
 
-		if (!before)
-			continue;
-		router_backend_adopt(b, before);
-		router_backend_settle(b, &breaker);
+		if (before)
+			router_backend_adopt(b, before);
 	}
+	settle(r);
 	router_retry_put(r->retry);
 	r->retry = router_retry_hold(was->retry, r->conf->retry_budget);
 }

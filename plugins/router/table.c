@@ -5,6 +5,7 @@
  * Threads and ownership: the boot thread alone. Texts point into the configs of the router, of its backends and of the registry, which live
  * as long as the instance.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <chimera/inspect.h>

@@ -4,7 +4,7 @@
  *
  *   next.c      where to go next: which equal, whether it is worth a retry, which fallback, or nowhere
  *   attempt.c   one attempt on one backend: what it is told, its pieces, its end, what is counted of it
- *   verdict.c   what the client gets when nobody answered, and the line in the log
+ *   verdict.c   what the caller gets in the end, and the line in the log when nobody answered
  *   call.c      the question's states, its tickets and its one end
  *
  * Everything here runs on the ctx's loop.
@@ -23,9 +23,9 @@ enum router_where {
 	ROUTER_W_OVER
 };
 
-/* An attempt that failed, the youngest first. In the arena. */
+/* An attempt that failed and let the question go on. In the arena; the first one in its call. */
 struct router_failure {
-	struct router_failure *before;
+	struct router_failure *next;
 	const struct router_entry *entry;
 	int code, status;
 	int64_t took_us;
@@ -42,6 +42,7 @@ struct router_call {
 	bool committed;                         /* a delta went to the caller: this attempt is the answer, however it ends */
 	struct ch_inference_sink sink;          /* the caller's */
 	struct router_plan plan;
+	int64_t started;
 	int64_t due;                            /* ch_now by which all must be over; 0: no limit */
 	int64_t impatient;                      /* the same of the client alone; 0: it did not say */
 
@@ -63,10 +64,15 @@ struct router_call {
 	struct ch_inference_result inner;
 	uint32_t pass;
 	unsigned span, attempts;
-	int64_t began, last_delta, upstream_us; /* upstream_us: of all attempts */
+	int64_t began;
+	int64_t last_delta, gaps_us;            /* gaps_us: between deltas, less what the caller paused */
+	uint64_t deltas;
+	int64_t upstream_us;                    /* of all attempts */
 	int64_t *upstream_sum;                  /* … and of all questions of the ctx */
 	bool cut_short;                         /* by the client's patience: it got less time than an attempt has */
-	struct router_failure *failures;
+	int64_t first_delta;                    /* ch_now; 0: none came yet */
+	struct router_failure failure;          /* the first; next to it the others */
+	struct router_failure *last;            /* NULL: none has failed */
 	struct ch_inference_result failed;      /* of the last failure that means something; code 0: none yet */
 };
 
@@ -86,16 +92,24 @@ int64_t router_left(const struct router_call *k, int64_t now);
 
 /* ---- attempt.c ---- */
 
-/* Asks k->entry, where it has a place. False: it is answered at once, well or not: router_attempt_end comes next. k->ticket is its ticket. */
+/* The question is over, by what its last attempt, or none, has come to: counts it. */
+void router_count(const struct router_call *k, enum router_status);
+/* Asks k->entry, where it has a place, with a ticket k->ticket. False: *inner is filled already: router_attempt_end comes next. */
 bool router_attempt(struct router_call *k, ch_resumed on_answer);
-/* The attempt is over: counts it, gives the place back. True: *inner is the answer, or an error that ends the question. */
-bool router_attempt_end(struct router_call *k, enum router_status);
-/* The client left, or whoever asked gave up: cancels it and counts it. */
+/* It is over and *inner filled: gives the place back and counts it. True: *inner is the answer, or an error that ends the question. */
+bool router_attempt_end(struct router_call *k);
+/* It has run out of time: the same. */
+bool router_attempt_timeout(struct router_call *k);
+/* The client left, or whoever asked gave up: the same, but for what it means. */
 void router_attempt_cancel(struct router_call *k);
 
 /* ---- verdict.c ---- */
 
-/* Nobody answered: fills *out and says so in the log. */
-void router_verdict(struct router_call *k);
+/* The last attempt's *inner is what the caller gets. */
+void router_answered(struct router_call *k);
+/* Nobody answered: says so in *out and in the log. */
+void router_unanswered(struct router_call *k);
+/* The caller gave the question up. */
+void router_cancelled(struct router_call *k);
 
 #endif

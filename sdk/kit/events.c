@@ -123,6 +123,12 @@ int ch_events_write(struct ch_events *e, const void *p, size_t n, ch_fn release,
 	return rc == CH_OK ? CH_OK : CH_AGAIN;
 }
 
+int ch_events_lost(struct ch_events *e)
+{
+	e->lost_ = true;
+	return CH_OK;
+}
+
 static void blank_line_ends(char *p, size_t n)
 {
 	for (char *at = p; (at = (char *)memchr(at, '\n', (size_t)(p + n - at))); at++)
@@ -137,10 +143,8 @@ int ch_events_frame(struct ch_events *e, const char *data, size_t n)
 
 	if (n > sizeof(small) - 8) {
 		buf = (char *)malloc(n + 8);
-		if (!buf) {
-			e->lost_ = true;
-			return CH_OK;
-		}
+		if (!buf)
+			return ch_events_lost(e);
 	}
 	memcpy(buf, "data: ", 6);
 	memcpy(buf + 6, data, n);

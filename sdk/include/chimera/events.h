@@ -32,7 +32,7 @@ struct ch_events {
 	bool paused;                      /* the last piece made it AGAIN; go_on will be called */
 	bool events_;                     /* it is an event stream, not another type's bytes */
 	bool ended_;
-	bool lost_;                       /* a frame found no memory: a stream with a hole is cut at its end */
+	bool lost_;
 	char tail_[4];                    /* the last bytes sent: do they end a frame? */
 	int64_t ping_ms;
 	int64_t last_;                    /* ch_now of the last bytes */
@@ -55,6 +55,8 @@ bool ch_events_begin(struct ch_events *, const char *type);
 int ch_events_frame(struct ch_events *, const char *data, size_t n);
 /* Bytes as they are: whole frames with their blank lines, or the next bytes of a stream that is passed on. release as in ch_write. */
 int ch_events_write(struct ch_events *, const void *p, size_t n, ch_fn release, void *arg);
+/* A piece of the stream was lost for want of memory: nothing more is sent, and at its end the stream is cut. Returns CH_OK, for a sink. */
+int ch_events_lost(struct ch_events *);
 /* `data: [DONE]` and the end. CH_DONE. */
 int ch_events_done(struct ch_events *);
 /* The end of bytes that are passed on: nothing is added. CH_DONE. */

@@ -81,7 +81,7 @@ static inline void ch_server(struct ch_server *out) { ch_host_->server(out); }
 static inline void ch_checks_walk(void (*fn)(void *, const struct ch_check_state *), void *data) { ch_host_->checks_walk(fn, data); }
 /* [start] How often the checks of this config run, milliseconds; the host's own choice is 5 s. */
 static inline void ch_checks_interval(struct ch_self *s, int64_t ms) { ch_host_->checks_interval(s, ms); }
-/* Loop thread, or in start: the enabled instances of the newest config that this one belongs to, in its order. */
+/* Loop thread, or in check and start: the enabled instances of the newest config that this one belongs to, in its order. */
 static inline void ch_instances_walk(struct ch_self *s, void (*fn)(void *, const struct ch_instance *), void *data)
 {
 	ch_host_->instances_walk(s, fn, data);

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attempt.c - one attempt on one backend: what it is told, the pieces of its answer, its end, and what is counted of it. */
+#include "way.h"
+
+#define FAIR_US 30000000 /* an attempt that the client's patience cut short says something of the backend if it had this long */
+
+static bool is_equal(const struct router_call *k)
+{
+	return k->entry >= k->plan.equals && k->entry < k->plan.equals + k->plan.nequals;
+}
+
+/* ---- pieces of the answer ---- */
+
+/* From here on the answer is this attempt's: the caller has seen something of it. */
+static void first_delta(struct router_call *k, int64_t now)
+{
+	struct ch_inference_result *out = k->out, *in = &k->inner;
+
+	k->committed = true;
+	k->first_delta = now;
+	out->backend = k->entry->backend->id;
+	out->model = in->model ? in->model : k->entry->model;
+	out->rule = k->entry->rule->name;
+	out->content_type = in->content_type;
+	out->status = in->status;
+	out->attempts = k->attempts;
+	out->first_delta = in->first_delta ? in->first_delta : now;
+	router_backend_first(k->entry->backend, &k->pass, now - k->began);
+	ch_observe(k->entry->rule->series.first_token, (double)(now - k->started) / 1e6);
+}
+
+static int on_delta(struct ch_ctx *c, void *arg, const struct ch_inference_delta *d)
+{
+	struct router_call *k = arg;
+	int64_t now = ch_now();
+
+	if (k->where != ROUTER_W_ASKS)
+		return CH_OK; /* given up: nobody wants it */
+	if (!k->committed)
+		first_delta(k, now);
+	else
+		k->gaps_us += now - k->last_delta;
+	k->deltas++;
+	k->last_delta = now;
+	return k->sink.delta(c, k->sink.arg, d);
+}
+
+/* ---- its end ---- */
+
+static void count_tokens(const struct router_call *k)
+{
+	const struct ch_inference_result *in = &k->inner;
+	const struct router_rule *rule = k->entry->rule;
+	double cost = ((double)in->tokens_in * rule->price_in + (double)in->tokens_out * rule->price_out) / 1e6;
+
+	if (in->tokens_in)
+		ch_add(rule->series.tokens_in, (double)in->tokens_in);
+	if (in->tokens_out)
+		ch_add(rule->series.tokens_out, (double)in->tokens_out);
+	if (cost > 0)
+		ch_add(rule->series.cost, cost);
+}
+
+static void count(const struct router_call *k, enum router_status status, int64_t took_us)
+{
+	const struct router_rule_series *s = &k->entry->rule->series;
+	int code = k->inner.code;
+
+	ch_add(s->llm_requests[status], 1);
+	if (status == ROUTER_DONE)
+		ch_observe(s->llm_duration, (double)took_us / 1e6);
+	if (status == ROUTER_FAILED)
+		ch_add(k->entry->backend->series.errors[code > 0 && code < ROUTER_CODES ? code : CH_E_INTERNAL], 1);
+	if (k->deltas > 1)
+		ch_observe(s->between, (double)k->gaps_us / 1e6 / (double)(k->deltas - 1));
+	count_tokens(k);
+}
+
+void router_count(const struct router_call *k, enum router_status status)
+{
+	const struct router_rule_series *s = &(k->entry ? k->entry : &k->plan.equals[0])->rule->series;
+
+	ch_add(s->requests[status], 1);
+	if (status != ROUTER_CANCELLED)
+		ch_observe(s->latency, (double)(ch_now() - k->started) / 1e6);
+}
+
+/* What the breaker is told. */
+static enum router_verdict judge(const struct router_call *k, enum router_status status, int64_t took_us)
+{
+	if (status != ROUTER_FAILED)
+		return status == ROUTER_DONE ? ROUTER_V_OK : ROUTER_V_UNKNOWN;
+	switch (router_reason(k->inner.code)) {
+	case ROUTER_TIMED_OUT:
+		return k->cut_short && took_us < FAIR_US ? ROUTER_V_UNKNOWN : ROUTER_V_FAILED;
+	case ROUTER_CONNECT:
+	case ROUTER_5XX:
+		return ROUTER_V_FAILED;
+	default:
+		return ROUTER_V_UNKNOWN;
+	}
+}
+
+static void end(struct router_call *k, enum router_status status)
+{
+	int64_t took = ch_now() - k->began;
+	int code = k->inner.code;
+
+	k->ticket = 0;
+	k->upstream_us += took;
+	if (k->upstream_sum != &k->upstream_us)
+		*k->upstream_sum += took;
+	router_backend_leave(k->entry->backend, k->pass, judge(k, status, took), k->first_delta ? k->first_delta - k->began : took,
+		status == ROUTER_FAILED ? code : 0);
+	count(k, status, took);
+	ch_span_note(k->c, k->span, "outcome", status == ROUTER_FAILED ? ch_code_info((enum ch_code)code)->name : router_status_names[status]);
+	ch_span_end(k->c, k->span, status == ROUTER_DONE);
+}
+
+/* Remembers a failure that another attempt may mend. */
+static void failed(struct router_call *k, int reason)
+{
+	struct router_failure *f = k->last ? ch_alloc(k->c, sizeof(*f)) : &k->failure;
+	const struct ch_inference_result *in = &k->inner;
+
+	if (reason == ROUTER_TIMED_OUT || reason == ROUTER_AUTH)
+		k->banned[k->entry->backend->index] = true;
+	if (in->code != CH_E_UPSTREAM_AUTH || !k->failed.code)
+		k->failed = *in; /* that a key is wrong helps a client least */
+	if (f && k->last)
+		k->last->next = f;
+	else if (!f)
+		f = k->last; /* no memory: the log will lack one */
+	*f = (struct router_failure){ .entry = k->entry, .code = in->code, .status = in->status, .took_us = ch_now() - k->began };
+	k->last = f;
+}
+
+bool router_attempt_end(struct router_call *k)
+{
+	int code = k->inner.code, reason = router_reason(code);
+
+	end(k, code ? ROUTER_FAILED : ROUTER_DONE);
+	if (!code || k->committed || reason < 0)
+		return true;
+	failed(k, reason);
+	return false;
+}
+
+static void cancel(struct router_call *k)
+{
+	k->entry->backend->vt->cancel(k->entry->backend->svc, k->c, &k->inner);
+}
+
+bool router_attempt_timeout(struct router_call *k)
+{
+	const char *detail = ch_print(k->c, "%s did not answer within %.1f s.", k->entry->backend->id, (double)(ch_now() - k->began) / 1e6);
+
+	cancel(k);
+	k->inner.code = CH_E_UPSTREAM_TIMEOUT;
+	k->inner.detail = detail;
+	k->inner.error = (struct ch_str){ NULL, 0 };
+	return router_attempt_end(k);
+}
+
+void router_attempt_cancel(struct router_call *k)
+{
+	cancel(k);
+	end(k, ROUTER_CANCELLED);
+}
+
+/* ---- its begin ---- */
+
+static int64_t first_of(int64_t a, int64_t b, int64_t c)
+{
+	return a > 0 ? a : b > 0 ? b : c;
+}
+
+/* What this backend is asked. Returns the milliseconds that it has; 0: no limit. */
+static int64_t fill(struct router_call *k)
+{
+	const struct ch_inference_args *a = k->args;
+	const struct ch_backend_conf *b = k->entry->backend->conf;
+	const struct router_conf *r = k->r->conf;
+	int64_t limit = first_of(k->plan.timeout_ms, b->timeout, r->timeout), left = router_left(k, k->began);
+
+	if (a->timeout_ms > 0 && (limit <= 0 || a->timeout_ms < limit))
+		limit = a->timeout_ms;
+	k->cut_short = k->impatient && (limit <= 0 || k->impatient - k->began < limit * 1000);
+	if (left >= 0 && (limit <= 0 || left < limit))
+		limit = left > 0 ? left : 1;
+	k->sent = *a;
+	k->sent.model = (struct ch_str){ k->entry->model, strlen(k->entry->model) };
+	k->sent.rule = k->entry->rule->name;
+	k->sent.timeout_ms = limit;
+	k->sent.connect_timeout_ms = first_of(a->connect_timeout_ms, b->connect_timeout, r->connect_timeout);
+	k->sent.first_token_timeout_ms = first_of(a->first_token_timeout_ms, b->first_token_timeout, r->first_token_timeout);
+	k->sent.idle_timeout_ms = first_of(a->idle_timeout_ms, b->idle_timeout, r->idle_timeout);
+	return limit;
+}
+
+/* Of an equal after the first, and of a fallback: why it is asked. */
+static void count_way(struct router_call *k)
+{
+	const struct router_entry *from = k->last ? k->last->entry : &k->plan.equals[0];
+
+	if (!is_equal(k)) {
+		ch_add(k->r->fallbacks[from->backend->index * k->r->nbackends + k->entry->backend->index], 1);
+		return;
+	}
+	if (k->on_equals++)
+		ch_add(from->backend->series.retries[router_reason(k->last->code)], 1);
+	k->tried[k->entry - k->plan.equals] = true;
+	k->granted = k->backed_off = false;
+}
+
+bool router_attempt(struct router_call *k, ch_resumed on_answer)
+{
+	const struct router_backend *b = k->entry->backend;
+	const struct ch_inference_sink sink = { .size = sizeof(sink), .delta = on_delta, .arg = k };
+
+	k->attempts++;
+	k->began = ch_now();
+	k->inner = (struct ch_inference_result){ .size = sizeof(k->inner) };
+	count_way(k);
+	k->span = ch_span_begin(k->c, "upstream");
+	ch_span_note(k->c, k->span, "backend", b->id);
+	ch_span_note(k->c, k->span, "model", k->entry->model);
+	k->ticket = ch_suspend(k->c, fill(k), on_answer, k);
+	if (!k->ticket) {
+		k->inner.code = CH_E_OVERLOADED;
+		k->inner.detail = "The server has no memory for this question; try again later.";
+		return false;
+	}
+	int rc = b->vt->submit(b->svc, k->c, &k->sent, k->has_sink ? &sink : NULL, &k->inner, k->ticket);
+	if (rc == CH_AGAIN)
+		return true;
+	ch_unsuspend(k->ticket);
+	if (rc != CH_OK) {
+		k->inner.code = CH_E_UPSTREAM_ERROR;
+		k->inner.detail = "The backend's plugin is broken; see the server's log.";
+	}
+	return false;
+}
