@@ -32,7 +32,7 @@ python3-requests       end-to-end tests
 python3-jsonschema     the schemas in /openapi.json
 python3-prometheus-client  reads our OpenMetrics
 libcurl4-openssl-dev   http_client, and a test plugin that drives libcurl on our loop
-libssl-dev             http_client reads TLS connections
+libssl-dev             http_client reads TLS connections, model_registry SHA-256
 openssl                certificates for tests
 clang                  libFuzzer, and a second compiler
 libclang-rt-14-dev     the run time of libFuzzer

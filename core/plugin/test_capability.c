@@ -42,14 +42,17 @@ static int heard(struct ch_ctx *c, void *data, int why, void *result)
 {
 	(void)data;
 	(void)result;
-	return why == CH_READY ? ch_respond(c, 200, "text/plain", "ok", 2) : CH_DONE;
+	if (why == CH_READY)
+		return ch_respond(c, 200, "text/plain", "ok", 2);
+	ch_unsuspend(held);
+	return CH_DONE;
 }
 
 static int on_x(struct ch_self *self, struct ch_ctx *c)
 {
 	(void)self;
 	held = ch_suspend(c, 0, heard, NULL);
-	return CH_AGAIN;
+	return held ? CH_AGAIN : ch_refuse(c, CH_E_OVERLOADED, 0, "no memory");
 }
 
 static const struct ch_route routes[] = { { .method = "GET", .pattern = "/x", .fn = on_x } };

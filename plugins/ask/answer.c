@@ -6,20 +6,6 @@
 
 #define RAW(w, text) ch_jw_raw(w, "" text, sizeof(text) - 1)
 
-/* Microseconds as milliseconds with three places: 1234 is 1.234. */
-static void write_ms(struct ch_jw *w, int64_t us)
-{
-	char text[32], *p = text + sizeof(text);
-	uint64_t v = us > 0 ? (uint64_t)us : 0;
-
-	for (int i = 0; i < 4 || v; i++, v /= 10) {
-		if (i == 3)
-			*--p = '.';
-		*--p = (char)('0' + v % 10);
-	}
-	ch_jw_raw(w, p, (size_t)(text + sizeof(text) - p));
-}
-
 static void write_answer(struct ch_jw *w, const struct ask_answer *a)
 {
 	ch_jw_object(w);
@@ -43,7 +29,7 @@ static void write_answer(struct ch_jw *w, const struct ask_answer *a)
 	ch_jw_uint(w, a->tokens_in + a->tokens_out);
 	ch_jw_object_end(w);
 	ch_jw_key(w, "latency_ms");
-	write_ms(w, a->latency_us);
+	ch_jw_ms(w, a->latency_us);
 	ch_jw_key(w, "req_id");
 	ch_jw_cstr(w, a->req_id);
 	ch_jw_object_end(w);

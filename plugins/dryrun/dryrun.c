@@ -1,135 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dryrun.c - a backend without a model: "inference/1" that makes its answers up, always the same ones from the same prompt. For trying a
- * configuration, for tests and for load: time to the first token and pace can be set.
+ * configuration, for tests and for load: time to the first token, pace, failures and silence can be set.
  *
- * Threads and ownership: everything on the ctx's loop. A call lives in the ctx's arena and is found by out->call; its timer is freed before
- * the ticket is resumed, so nothing of a call is touched after that.
+ *   answer.c   what is answered: words, a JSON object, the call of a tool
+ *   tools.c    which tool, with which arguments
+ *   fate.c     which calls fail, hang or take longer
+ *   words.c    the made-up text and vectors
+ *
+ * Threads and ownership: everything on the ctx's loop but the count of calls, which is atomic. A call lives in the ctx's arena and is found
+ * by out->call; its timer is freed before the ticket is resumed, so nothing of a call is touched after that.
  */
-#include <chimera/inference.h>
+#include "answer.h"
+#include "dryrun.h"
 
-#include "words.h"
-
-#define BURST 64 /* unpaced words a turn of the loop: a long answer must not hold up its neighbours */
+#define BURST 64 /* unpaced pieces a turn of the loop: a long answer must not hold up its neighbours */
 #define HOUR 3.6e9 /* microseconds: the slowest pace, so that sums of it do not overflow */
 
-struct dryrun_conf {
-	struct ch_list models;
-	const char *default_model;
-	int64_t seed;
-	int64_t latency; /* ms */
-	double tokens_per_second;
-	int64_t answer_tokens;
-};
-
-/* One answer being made. */
+/* One answer being made; all times are ch_now's. */
 struct call {
-	struct dryrun_words words;
-	uint64_t total;    /* words to make */
-	int64_t first_due; /* ch_now of the first word */
-	double interval;   /* microseconds from word to word */
+	struct dryrun_answer answer;
+	struct dryrun_fate fate;
+	int64_t first_due;  /* of the first piece */
+	double interval;    /* from piece to piece */
+	int64_t whole_by, first_by, idle; /* the timeouts; idle: a span */
+	int64_t last;       /* the last piece, or when the sink took more again */
+	const struct ch_svc *svc;
 	struct ch_ctx *c;
 	struct ch_inference_result *out;
 	struct ch_inference_sink sink;
 	struct ch_timer *timer;
 	ch_ticket ticket;
-	bool paused;       /* the sink wants no more until go_on */
+	bool paused;        /* the sink wants no more until go_on */
 };
-
-/* ---- models ---- */
-
-/* "name", or "begin*" for all that begin so. */
-static bool serves(const struct dryrun_conf *conf, const char *p, size_t n)
-{
-	for (size_t i = 0; i < conf->models.n; i++) {
-		struct ch_str m = conf->models.v[i];
-		bool open = m.n && m.p[m.n - 1] == '*';
-		size_t len = m.n - open;
-
-		if ((open ? n >= len : n == len) && !memcmp(m.p, p, len))
-			return true;
-	}
-	return false;
-}
-
-static const char no_memory[] = "No memory is left for this request; ask for a shorter answer or send a shorter prompt.";
-
-static int give_code(struct ch_inference_result *out, enum ch_code code, const char *detail)
-{
-	out->code = code;
-	out->detail = detail ? detail : no_memory;
-	return CH_OK;
-}
-
-static int no_such_model(struct ch_ctx *c, const struct dryrun_conf *conf, struct ch_str model, struct ch_inference_result *out)
-{
-	const char *names = "";
-
-	for (size_t i = 0; i < conf->models.n && names; i++)
-		names = ch_print(c, "%s%s%s", names, i ? ", " : "", conf->models.v[i].p);
-	return give_code(out, CH_E_MODEL_NOT_FOUND,
-		names ? ch_print(c, "There is no model \"%.*s\" here; there is: %s.", (int)(model.n < 128 ? model.n : 128), model.p, names)
-		      : NULL);
-}
-
-/* ---- making an answer ---- */
-
-static uint64_t digest(const struct dryrun_conf *conf, const struct ch_inference_args *args, const char *model)
-{
-	uint64_t h = dryrun_mix((uint64_t)conf->seed, model, strlen(model));
-
-	for (size_t i = 0; i < args->nmessages; i++) {
-		h = dryrun_mix(h, args->messages[i].role.p, args->messages[i].role.n);
-		h = dryrun_mix(h, args->messages[i].content.p, args->messages[i].content.n);
-	}
-	return h;
-}
-
-/* Fills in all that is known before the first word. False: out holds a code. */
-static bool prepare(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, struct ch_inference_result *out,
-                    struct dryrun_words *words, uint64_t *total)
-{
-	const struct dryrun_conf *conf = svc->self->conf;
-	struct ch_str model = args->model;
-
-	if (!model.n)
-		model = (struct ch_str){ conf->default_model, strlen(conf->default_model) };
-	if (!serves(conf, model.p, model.n)) {
-		no_such_model(c, conf, model, out);
-		return false;
-	}
-	out->model = ch_dup(c, model.p, model.n);
-	if (!out->model) {
-		give_code(out, CH_E_OVERLOADED, no_memory);
-		return false;
-	}
-	out->backend = svc->id;
-	out->tokens_in = 0;
-	for (size_t i = 0; i < args->nmessages; i++)
-		out->tokens_in += dryrun_count(args->messages[i].content.p, args->messages[i].content.n);
-	*total = (uint64_t)conf->answer_tokens;
-	out->finish_reason = "stop";
-	if (args->max_tokens > 0 && (uint64_t)args->max_tokens < *total) {
-		*total = (uint64_t)args->max_tokens;
-		out->finish_reason = "length";
-	}
-	dryrun_words_init(words, digest(conf, args, out->model));
-	return true;
-}
-
-static int fill_text(struct ch_ctx *c, struct dryrun_words *words, uint64_t total, struct ch_inference_result *out)
-{
-	char *text = ch_alloc(c, total * DRYRUN_WORD_MAX);
-	size_t n = 0;
-
-	if (!text)
-		return give_code(out, CH_E_OVERLOADED, no_memory);
-	while (words->made < total)
-		n += dryrun_word(words, text + n);
-	out->text = (struct ch_str){ text, n };
-	out->tokens_out = total;
-	return CH_OK;
-}
 
 /* ---- calls that take time ---- */
 
@@ -140,9 +43,25 @@ static void finish(struct call *call)
 	ch_resume(call->ticket, NULL, NULL);
 }
 
-static int64_t due(const struct call *call, uint64_t word)
+/* When the next thing happens: a piece, the end, the failure. */
+static int64_t due(const struct call *call)
 {
-	return call->first_due + (int64_t)((double)word * call->interval);
+	const struct dryrun_answer *a = &call->answer;
+	uint64_t piece = call->sink.delta ? a->made : a->total;
+
+	if (call->paused || call->fate.hang)
+		return INT64_MAX;
+	if (piece >= a->total)
+		piece = a->total ? a->total - 1 : 0;
+	return call->first_due + (int64_t)((double)piece * call->interval);
+}
+
+/* When the call has taken too long. */
+static int64_t limit(const struct call *call)
+{
+	int64_t by = call->answer.made ? call->last + call->idle : call->first_by;
+
+	return !call->sink.delta || call->paused || call->whole_by < by ? call->whole_by : by;
 }
 
 static void wait_until(struct call *call, int64_t when)
@@ -152,87 +71,164 @@ static void wait_until(struct call *call, int64_t when)
 	ch_timer_set(call->timer, us > 0 ? (us + 999) / 1000 : 0);
 }
 
-static void on_whole(void *data)
+/* Gives the sink its next piece. False: the call is over. */
+static bool give_piece(struct call *call)
 {
-	struct call *call = data;
+	struct ch_inference_delta d;
+	char buf[DRYRUN_PIECE_MAX];
+	bool full;
 
-	fill_text(call->c, &call->words, call->total, call->out);
-	finish(call);
+	dryrun_answer_piece(&call->answer, buf, &d);
+	call->last = ch_now();
+	if (!call->out->first_delta)
+		call->out->first_delta = call->last;
+	call->out->tokens_out = call->answer.made;
+	full = call->sink.delta(call->c, call->sink.arg, &d) == CH_AGAIN;
+	if (call->out->call != call)
+		return false; /* cancelled by its own sink */
+	call->paused = full;
+	return true;
 }
 
-static void on_word(void *data)
+/* What was due. False: the call is over. */
+static bool step(struct call *call)
+{
+	struct dryrun_answer *a = &call->answer;
+
+	if (call->fate.code && (!call->sink.delta || a->made >= call->fate.after || a->made == a->total))
+		dryrun_failed(call->svc, call->c, &call->fate, call->out);
+	else if (!call->sink.delta)
+		dryrun_answer_whole(call->c, a, call->out);
+	else if (a->made < a->total)
+		return give_piece(call);
+	finish(call);
+	return false;
+}
+
+static void on_time(void *data)
 {
 	struct call *call = data;
-	char word[DRYRUN_WORD_MAX];
-	unsigned burst = 0;
 
-	while (call->words.made < call->total) {
-		int64_t when = due(call, call->words.made);
-		bool full;
-		size_t n;
+	for (unsigned burst = 0;; burst++) {
+		int64_t now = ch_now(), when = due(call), by = limit(call);
 
-		if (when > ch_now() || burst++ == BURST) {
-			wait_until(call, when);
+		if (when > by && now >= by) {
+			ch_backend_refuse(call->out, CH_E_UPSTREAM_TIMEOUT, 0, call->answer.made ?
+				"The backend did not go on with its answer in time." : "The backend did not answer in time.");
+			finish(call);
 			return;
 		}
-		n = dryrun_word(&call->words, word);
-		call->out->tokens_out = call->words.made;
-		full = call->sink.delta(call->c, call->sink.arg, &(struct ch_inference_delta){ .size = sizeof(struct ch_inference_delta), .text = { word, n } }) == CH_AGAIN;
-		if (call->out->call != call)
-			return; /* cancelled by its own sink */
-		if (full) {
-			call->paused = true;
+		if (when > now || burst == BURST) {
+			wait_until(call, when < by ? when : by);
 			return;
 		}
+		if (!step(call))
+			return;
 	}
-	finish(call);
 }
 
-/* Starts a call that ends in `fn`. CH_OK: out holds a code. */
-static int begin(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inference_result *out, ch_ticket ticket,
-	const struct dryrun_words *words, uint64_t total, const struct ch_inference_sink *sink, ch_fn fn)
+/* What there is to wait for begins. CH_AGAIN, or CH_OK: out has a code. */
+static int begin(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
+	struct ch_inference_result *out, ch_ticket ticket, const struct dryrun_answer *answer, const struct dryrun_fate *fate)
 {
 	const struct dryrun_conf *conf = svc->self->conf;
 	struct call *call = ch_alloc(c, sizeof(*call));
+	int64_t now = ch_now();
+	struct ch_http_args t;
 
-	if (!call)
-		return give_code(out, CH_E_OVERLOADED, no_memory);
-	call->timer = ch_timer(ch_loop(c), fn, call);
-	if (!call->timer)
-		return give_code(out, CH_E_OVERLOADED, no_memory);
-	call->words = *words;
-	call->total = total;
+	if (call)
+		call->timer = ch_timer(ch_loop(c), on_time, call);
+	if (!call || !call->timer)
+		return ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
+	ch_backend_timeouts(args, &conf->backend, sink != NULL, &t);
+	call->answer = *answer;
+	call->fate = *fate;
+	call->first_due = now + fate->latency;
 	if (conf->tokens_per_second > 0)
 		call->interval = 1e6 / conf->tokens_per_second;
 	if (call->interval > HOUR)
 		call->interval = HOUR;
-	call->first_due = ch_now() + conf->latency * 1000;
+	call->whole_by = now + t.total_timeout_ms * 1000;
+	call->first_by = now + t.first_byte_timeout_ms * 1000;
+	call->idle = t.idle_timeout_ms * 1000;
+	call->svc = svc;
 	call->c = c;
 	call->out = out;
 	if (sink)
 		call->sink = *sink;
 	call->ticket = ticket;
 	out->call = call;
-	wait_until(call, due(call, sink ? 0 : total - 1));
+	wait_until(call, due(call) < limit(call) ? due(call) : limit(call));
 	return CH_AGAIN;
 }
+
+/* ---- what is answered without a sink ---- */
+
+static int give_vectors(struct ch_ctx *c, const struct dryrun_conf *conf, const struct ch_inference_args *args, struct ch_inference_result *out)
+{
+	size_t n = args->nmessages, dimensions = (size_t)conf->dimensions;
+	float *v = ch_alloc(c, n * dimensions * sizeof(*v));
+
+	if (!v)
+		return ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
+	for (size_t i = 0; i < n; i++)
+		dryrun_vector(dryrun_digest(conf, args, out->model, &args->messages[i], 1), v + i * dimensions, dimensions);
+	out->vectors = v;
+	out->nvectors = n;
+	out->dimensions = dimensions;
+	return CH_OK;
+}
+
+/* The names that stand for one model each. */
+static int give_models(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inference_result *out)
+{
+	const struct ch_backend_conf *conf = &((const struct dryrun_conf *)svc->self->conf)->backend;
+	struct ch_model *models = ch_alloc(c, (conf->models.n + 1) * sizeof(*models));
+	size_t n = 0;
+	bool listed = !*conf->default_model;
+
+	if (!models)
+		return ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
+	for (size_t i = 0; i <= conf->models.n; i++) {
+		struct ch_str id = { conf->default_model, strlen(conf->default_model) };
+
+		if (i < conf->models.n)
+			id = conf->models.v[i];
+		else if (listed)
+			break;
+		if (!id.n || id.p[id.n - 1] == '*')
+			continue;
+		listed = listed || !strcmp(id.p, conf->default_model);
+		models[n++] = (struct ch_model){ .id = id, .owned_by = { svc->id, strlen(svc->id) } };
+	}
+	out->models = models;
+	out->nmodels = n;
+	return CH_OK;
+}
+
+/* ---- the service ---- */
 
 static int submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
                   struct ch_inference_result *out, ch_ticket ticket)
 {
 	const struct dryrun_conf *conf = svc->self->conf;
-	struct dryrun_words words;
-	uint64_t total;
+	struct dryrun_answer answer = { .total = 0 };
+	struct dryrun_fate fate;
 
-	if (args->op != CH_I_CHAT)
-		return give_code(out, CH_E_NOT_IMPLEMENTED, "dryrun answers chats.");
-	if (!prepare(svc, c, args, out, &words, &total))
+	if (!ch_backend_accept(svc, c, args, out))
 		return CH_OK;
-	if (sink)
-		return begin(svc, c, out, ticket, &words, total, sink, on_word);
-	if (!conf->latency && conf->tokens_per_second <= 0)
-		return fill_text(c, &words, total, out);
-	return begin(svc, c, out, ticket, &words, total, NULL, on_whole);
+	if (args->op == CH_I_MODELS)
+		return give_models(svc, c, out);
+	for (size_t i = 0; i < args->nmessages; i++)
+		out->tokens_in += dryrun_count(args->messages[i].content.p, args->messages[i].content.n);
+	if ((args->op == CH_I_CHAT || args->op == CH_I_COMPLETION) && !dryrun_answer_begin(svc, c, args, &answer, out))
+		return CH_OK;
+	if (args->op == CH_I_EMBEDDINGS && give_vectors(c, conf, args, out) == CH_OK && out->code)
+		return CH_OK;
+	fate = dryrun_draw(svc, c, out->model ? out->model : "");
+	if (sink || fate.latency || fate.hang || fate.code || (conf->tokens_per_second > 0 && answer.total))
+		return begin(svc, c, args, sink, out, ticket, &answer, &fate);
+	return answer.total ? dryrun_answer_whole(c, &answer, out) : CH_OK;
 }
 
 static void go_on(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inference_result *out)
@@ -244,6 +240,7 @@ static void go_on(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inferenc
 	if (!call || !call->paused)
 		return;
 	call->paused = false;
+	call->last = ch_now();
 	ch_timer_set(call->timer, 0);
 }
 
@@ -253,8 +250,13 @@ static void cancel(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inferen
 	(void)c;
 	if (!out->call)
 		return;
-	give_code(out, CH_E_UPSTREAM_UNAVAILABLE, "The call was given up.");
+	ch_backend_refuse(out, CH_E_UPSTREAM_UNAVAILABLE, 0, "The call was given up.");
 	finish(out->call);
+}
+
+static const struct ch_inference_about *about(const struct ch_svc *svc)
+{
+	return &((const struct dryrun_state *)svc->self->state)->about;
 }
 
 /* ---- tables ---- */
@@ -262,34 +264,43 @@ static void cancel(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inferen
 static int check(struct ch_self *self)
 {
 	const struct dryrun_conf *conf = self->conf;
+	struct dryrun_state *state = self->state;
 
-	if (serves(conf, conf->default_model, strlen(conf->default_model)))
-		return CH_OK;
-	ch_config_error(self, NULL, "default_model", "\"%s\" is none of `models`: name it there too, or set default_model to one of them",
-		conf->default_model);
-	return CH_ERROR;
+	state->about = (struct ch_inference_about){
+		.size = sizeof(state->about),
+		.provider = "dryrun",
+		.ops = 1u << CH_I_CHAT | 1u << CH_I_COMPLETION | 1u << CH_I_EMBEDDINGS | 1u << CH_I_MODELS | 1u << CH_I_PROBE,
+		.can = CH_I_TOOLS | CH_I_FORMAT,
+		.made_up = true,
+		.conf = &conf->backend,
+	};
+	return ch_backend_check(self, &conf->backend) ? CH_OK : CH_ERROR;
 }
+
+static const char *const tool_calls[] = { "named", "offered", "never", NULL };
 
 static const struct ch_option options[] = {
-	CH_OPT(struct dryrun_conf, models, LIST, .flags = CH_O_REQUIRED, .def = "dryrun",
-		.help = "The models it answers for; one that ends with * stands for all names that begin so"),
-	CH_OPT(struct dryrun_conf, default_model, STR, .flags = CH_O_REQUIRED, .def = "dryrun",
-		.help = "The model of a request that names none"),
-	CH_OPT(struct dryrun_conf, seed, INT, .def = "0", .help = "Another seed gives other answers to the same prompts"),
-	CH_OPT(struct dryrun_conf, latency, DURATION, .def = "0ms", .min = "0ms", .max = "1h", .help = "Time before the first token"),
-	CH_OPT(struct dryrun_conf, tokens_per_second, DOUBLE, .def = "0", .min = "0", .max = "1000000",
-		.help = "Pace of the tokens after the first one; 0 gives them all at once"),
+	CH_BACKEND_OPTIONS(struct dryrun_conf, backend, "dryrun", "dryrun"),
+	CH_OPT(struct dryrun_conf, seed, INT, .def = "0", .help = "Another seed gives other answers to the same prompts, and other luck to calls"),
 	CH_OPT(struct dryrun_conf, answer_tokens, INT, .def = "16", .min = "1", .max = "100000",
 		.help = "Length of an answer in tokens, unless the request allows fewer"),
+	CH_OPT(struct dryrun_conf, dimensions, INT, .def = "256", .min = "1", .max = "4096", .help = "Numbers of an embedding"),
+	CH_OPT(struct dryrun_conf, tool_calls, ENUM, .def = "named", .values = tool_calls,
+		.help = "When a tool is called that the request offers: if the user's last message holds its name, always the first one, or only "
+			"if tool_choice says so"),
+	CH_OPT(struct dryrun_conf, latency, DURATION, .def = "0ms", .min = "0ms", .max = "1h", .help = "Time before the first token"),
+	CH_OPT(struct dryrun_conf, latency_jitter, DURATION, .def = "0ms", .min = "0ms", .max = "1h",
+		.help = "Up to so much more, drawn for each call from the seed and the call's number"),
+	CH_OPT(struct dryrun_conf, tokens_per_second, DOUBLE, .def = "0", .min = "0", .max = "1000000",
+		.help = "Pace of the tokens after the first one; 0 gives them all at once"),
+	CH_OPT(struct dryrun_conf, fail, SHARE, .def = "0%", .help = "Share of the calls that fail, drawn as latency_jitter"),
+	CH_OPT(struct dryrun_conf, fail_code, ENUM, .def = "upstream_error", .values = dryrun_fail_codes, .help = "How they fail"),
+	CH_OPT(struct dryrun_conf, fail_after, INT, .def = "0", .min = "0", .max = "100000",
+		.help = "Tokens of a stream before it fails, which breaks it; 0 refuses it"),
+	CH_OPT(struct dryrun_conf, hang, SHARE, .def = "0%", .help = "Share of the calls that never answer, drawn likewise"),
+	CH_OPT(struct dryrun_conf, faulty_models, LIST,
+		.help = "The models that fail and hang are about, as in models; empty is all of them, and probes"),
 };
-
-static const struct ch_inference_about *about(const struct ch_svc *svc)
-{
-	static const struct ch_inference_about what = { .size = sizeof(what), .provider = "dryrun", .ops = 1u << CH_I_CHAT, .made_up = true };
-
-	(void)svc;
-	return &what;
-}
 
 static const struct ch_inference_v1 inference = {
 	.size = sizeof(inference),
@@ -309,9 +320,10 @@ static const struct ch_plugin dryrun = {
 	.abi_major = CH_ABI_MAJOR,
 	.abi_minor = CH_ABI_MINOR,
 	.name = "dryrun",
-	.version = "0.1",
+	.version = "0.2",
 	.summary = "A backend that makes its answers up",
 	.conf_size = sizeof(struct dryrun_conf),
+	.state_size = sizeof(struct dryrun_state),
 	.options = CH_TABLE(options),
 	.provides = CH_TABLE(provides),
 	.check = check,

@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "llama.h"
 #include "ollama.h"
@@ -84,7 +85,7 @@ static bool check_url(struct ch_self *self, const struct llama_conf *conf)
 
 	if (strncmp(url, "http://", 7) && strncmp(url, "https://", 8))
 		ch_config_error(self, NULL, "base_url", "\"%s\" does not begin with http:// or https://", url);
-	else if (url[strcspn(url, "?#@ \t")])
+	else if (url[strcspn(url, "?#@ \t\r\n")])
 		ch_config_error(self, NULL, "base_url", "it holds one of ? # @ or a blank: write scheme, host, port and path alone, and a key as api_key");
 	else if (conf->dialect == LLAMA_OLLAMA && (ends_with(url, n, "/v1") || ends_with(url, n, "/api")))
 		ch_config_error(self, NULL, "base_url", "\"%s\" goes too far: leave /v1 or /api out, or set dialect = openai for OpenAI's protocol", url);
@@ -93,12 +94,44 @@ static bool check_url(struct ch_self *self, const struct llama_conf *conf)
 	return false;
 }
 
+/* It becomes a header field. */
+static bool check_key(struct ch_self *self, const struct llama_conf *conf)
+{
+	const struct ch_list *extra = &conf->backend.extra_headers;
+	bool ok = true;
+
+	for (const char *p = conf->api_key; *p && ok; p++)
+		ok = (unsigned char)*p > 0x20 && *p != 0x7f;
+	if (!ok)
+		ch_config_error(self, NULL, "api_key", "it holds a blank or a control character, perhaps the end of a line: write the key alone");
+	for (size_t i = 0; i < extra->n && conf->api_key[0]; i++)
+		if (!strncasecmp(extra->v[i].p, "Authorization:", 14)) {
+			ch_config_error(self, NULL, "extra_headers", "Authorization is made of api_key: set one of both");
+			ok = false;
+		}
+	return ok;
+}
+
+/* What this instance is; others may ask before it starts. */
+static void fill_about(struct llama *l, const struct llama_conf *conf)
+{
+	l->about = (struct ch_inference_about){
+		.size = sizeof(l->about),
+		.provider = dialects[conf->dialect],
+		.ops = conf->dialect == LLAMA_OLLAMA ? OLLAMA_OPS : CH_OPENAI_OPS,
+		.can = conf->dialect == LLAMA_OLLAMA ? OLLAMA_CAN : CH_OPENAI_CAN,
+		.conf = &conf->backend,
+	};
+}
+
 static int check(struct ch_self *self)
 {
 	const struct llama_conf *conf = self->conf;
 	bool ok = ch_backend_check(self, &conf->backend);
 
+	fill_about(self->state, conf);
 	ok &= check_url(self, conf);
+	ok &= check_key(self, conf);
 	if (!ollama_keep_alive_ok(conf->keep_alive)) {
 		ch_config_error(self, NULL, "keep_alive", "\"%s\" is no time: write it like 5m or 1h30m, 0 to unload at once, or forever",
 			conf->keep_alive);
@@ -176,13 +209,7 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 		stop(self);
 		return CH_ERROR;
 	}
-	l->about = (struct ch_inference_about){
-		.size = sizeof(l->about),
-		.provider = dialects[l->conf->dialect],
-		.ops = l->conf->dialect == LLAMA_OLLAMA ? OLLAMA_OPS : CH_OPENAI_OPS,
-		.can = l->conf->dialect == LLAMA_OLLAMA ? OLLAMA_CAN : CH_OPENAI_CAN,
-		.conf = &l->conf->backend,
-	};
+	fill_about(l, l->conf);
 	l->openai.size = sizeof(l->openai);
 	l->openai.http = l->conf->http;
 	l->openai.conf = &l->conf->backend;

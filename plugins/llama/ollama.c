@@ -206,7 +206,7 @@ static void on_stream_end(struct exchange *x, struct ch_str body)
 		if (rc == CH_DONE || rc == CH_ERROR || x->over)
 			return;
 	}
-	invalid(k, "its stream ended before it said that it is done");
+	ch_backend_refuse(x->out, CH_E_UPSTREAM_ERROR, 0, "The backend's stream ended before it said that it is done: the answer is not whole.");
 }
 
 static void on_answer(struct exchange *x, struct ch_str body)

@@ -287,7 +287,7 @@ static void a_broken_stream_ends_with_one_code(void **state)
 		const char *text;
 		int error, code;
 	} cases[] = {
-		{ "", CH_HTTP_OK, CH_E_UPSTREAM_INVALID },                         /* an end without done */
+		{ "", CH_HTTP_OK, CH_E_UPSTREAM_ERROR },                           /* an end without done */
 		{ "{\"message\":{\"content\":\"b\"}", CH_HTTP_OK, CH_E_UPSTREAM_INVALID }, /* … in the middle of a line */
 		{ "", CH_HTTP_CLOSED, CH_E_UPSTREAM_ERROR },
 		{ "", CH_HTTP_TIMEOUT_IDLE, CH_E_UPSTREAM_TIMEOUT },

@@ -286,6 +286,7 @@ static struct caller *ask(struct ch_test *t, int op, const char *role, const cha
 {
 	memset(&caller, 0, sizeof(caller));
 	memset(&net, 0, sizeof(net));
+	caller.rc = CH_ERROR; /* not yet asked */
 	caller.svc = ch_test_provided(t, "llama", "inference/1");
 	assert_non_null(caller.svc);
 	caller.messages[0] = (struct ch_message){ .role = str(role), .content = str(content) };

@@ -102,7 +102,12 @@ static bool check_plain(struct ch_self *self, const char *key, const char *value
 static int check(struct ch_self *self)
 {
 	const struct openai_conf *conf = self->conf;
+	struct openai_state *s = self->state;
 	bool ok = ch_backend_check(self, &conf->backend);
+
+	/* A router asks for this in its own check. */
+	s->about = (struct ch_inference_about){ .size = sizeof(s->about), .provider = "openai", .ops = CH_OPENAI_OPS, .can = CH_OPENAI_CAN,
+		.conf = &conf->backend };
 
 	ok &= check_plain(self, "base_url", conf->base_url, false) && check_url(self, conf->base_url);
 	ok &= check_plain(self, "query", conf->query, false);
@@ -191,8 +196,6 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	s->up.fields = s->fields;
 	s->up.probe = conf->probe;
 	s->up.inject_usage = conf->inject_usage;
-	s->about = (struct ch_inference_about){ .size = sizeof(s->about), .provider = "openai", .ops = CH_OPENAI_OPS, .can = CH_OPENAI_CAN,
-		.conf = &conf->backend };
 	if (conf->api_key[0] && is_open_way(s->base_url))
 		ch_log(self, NULL, CH_WARN, "base_url is http, so api_key crosses the network in the clear: use https, if the server has it");
 	return CH_OK;

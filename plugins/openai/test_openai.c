@@ -6,6 +6,14 @@
 #define ANSWER "{\"id\":\"x\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hello \\\"you\\\"\"}," \
 	"\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":12,\"total_tokens\":21}}\n"
 
+static void answered(const char *text)
+{
+	head(200, "application/json");
+	data(text);
+	if (up.open)
+		end(CH_HTTP_OK);
+}
+
 /* ---- what is sent ---- */
 
 static void the_clients_bytes_go_on_as_they_came(void **state)
@@ -68,6 +76,22 @@ static void a_request_without_a_model_gets_the_default(void **state)
 		answered(ANSWER);
 		over(0);
 	}
+	finish();
+}
+
+static void a_null_that_goes_anyway_is_not_replaced_too(void **state)
+{
+	static const char text[] = "{\"messages\":[],\"model\":null}";
+	struct ch_splice splice = { 14, 13, { NULL, 0 } };
+
+	(void)state;
+	begin();
+	body(text);
+	me.openai.splices = &splice;
+	me.openai.nsplices = 1;
+	ask();
+	assert_string_equal(up.body, "{\"model\":\"m\",\"messages\":[]}");
+	answered(ANSWER);
 	finish();
 }
 
@@ -183,6 +207,21 @@ static void an_unlisted_model_is_not_asked_for(void **state)
 	assert_int_equal(me.code, CH_E_MODEL_NOT_FOUND);
 	assert_string_equal(me.detail, "The backend openai serves no model \"other\"; it serves m, gpt-*.");
 	assert_int_equal(up.calls, 0);
+	finish();
+}
+
+static void what_a_router_has_found_out_is_not_looked_up_again(void **state)
+{
+	(void)state;
+	begin();
+	body(CHAT);
+	me.args.model = (struct ch_str)CH_STR("unlisted");
+	me.args.rule = "un*";
+	ask();
+	assert_string_equal(up.body, "{\"model\":\"unlisted\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
+	answered(ANSWER);
+	over(0);
+	assert_string_equal(me.model, "unlisted");
 	finish();
 }
 
@@ -647,12 +686,14 @@ int main(void)
 		cmocka_unit_test(the_clients_bytes_go_on_as_they_came),
 		cmocka_unit_test(a_model_that_differs_is_replaced_and_splices_are_made),
 		cmocka_unit_test(a_request_without_a_model_gets_the_default),
+		cmocka_unit_test(a_null_that_goes_anyway_is_not_replaced_too),
 		cmocka_unit_test(canonical_fields_are_written_as_a_request),
 		cmocka_unit_test(tool_calls_are_read_out_for_who_has_no_json),
 		cmocka_unit_test(a_trace_goes_on_under_a_span_of_its_own),
 		cmocka_unit_test(extra_fields_a_query_and_the_organization_go_along),
 		cmocka_unit_test(no_name_of_a_model_is_part_of_the_url),
 		cmocka_unit_test(an_unlisted_model_is_not_asked_for),
+		cmocka_unit_test(what_a_router_has_found_out_is_not_looked_up_again),
 		cmocka_unit_test(an_upstreams_status_becomes_the_clients),
 		cmocka_unit_test(retry_after_is_clamped_to_what_clients_heed),
 		cmocka_unit_test(what_breaks_below_http_has_a_code_too),

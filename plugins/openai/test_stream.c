@@ -123,8 +123,8 @@ static void a_hidden_usage_leaves_no_trace(void **state)
 	begin();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		stream();
-		snprintf(text, sizeof(text), "data: %s\n\ndata: [DONE]\n\n", rows[i].sent);
-		snprintf(want, sizeof(want), "%s%s", rows[i].shown ? rows[i].shown : "", rows[i].shown ? "\n" : "");
+		snprintf(text, sizeof(text), "data: %s\n\n" EVENT(STOP "}") "data: [DONE]\n\n", rows[i].sent);
+		snprintf(want, sizeof(want), "%s%s" STOP "}\n", rows[i].shown ? rows[i].shown : "", rows[i].shown ? "\n" : "");
 		data(text);
 		end(0);
 		over(0);
@@ -161,10 +161,10 @@ static void an_event_of_several_lines_is_one_frame_on_one_line(void **state)
 	(void)state;
 	begin();
 	stream();
-	data("data: {\"choices\":\r\ndata: [{}]}\r\n\r\n: ping\r\n\r\nevent: x\r\ndata: [DONE]\r\n\r\n");
+	data("data: {\"choices\":\r\ndata: [{\"finish_reason\":\"stop\"}]}\r\n\r\n: ping\r\n\r\nevent: x\r\ndata: [DONE]\r\n\r\n");
 	end(0);
 	over(0);
-	assert_string_equal(me.frames, "{\"choices\": [{}]}\n");
+	assert_string_equal(me.frames, "{\"choices\": [{\"finish_reason\":\"stop\"}]}\n");
 	finish();
 }
 
@@ -184,7 +184,7 @@ static void canonical_deltas_are_text_and_tool_calls(void **state)
 	assert_string_equal(me.text, "H\xc3\xa9 \xe2\x82\xac");
 	ask();
 	head(200, "text/event-stream");
-	data(EVENT("{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0}]}}]}") EVENT("[DONE]"));
+	data(EVENT("{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0}]},\"finish_reason\":\"stop\"}]}") EVENT("[DONE]"));
 	end(0);
 	over(0);
 	assert_string_equal(me.tools, "[{\"index\":0}]");
@@ -353,10 +353,10 @@ static void behind_done_the_end_is_not_waited_for_long(void **state)
 
 /* ---- how streams break ---- */
 
-static void an_end_without_done_is_a_broken_stream(void **state)
+static void an_end_before_a_finish_reason_is_a_broken_stream(void **state)
 {
-	static const char *const texts[] = { EVENT(ROLE NONE) EVENT(STOP NONE), EVENT(ROLE NONE) "data: {\"choices\":", ": ping\n\n",
-		EVENT(ROLE NONE) "data: [DON" };
+	static const char *const texts[] = { EVENT(ROLE NONE) EVENT(WORD NONE), EVENT(ROLE NONE) "data: {\"choices\":", ": ping\n\n",
+		EVENT(ROLE NONE) "data: [DON", EVENT(ROLE NONE) EVENT("[DONE]"), EVENT("[DONE]") };
 
 	(void)state;
 	begin();
@@ -369,13 +369,32 @@ static void an_end_without_done_is_a_broken_stream(void **state)
 			assert_int_equal(me.status, 200);
 		}
 	stream();
-	data(EVENT(WORD NONE) EVENT(STOP NONE) "data: [DONE]\n"); /* but for the last line end */
-	end(0);
-	over(0);
+	data(EVENT(WORD NONE) EVENT("[DONE]"));
+	ch_test_advance(me.t, 250);
+	over(CH_E_UPSTREAM_ERROR);
 	stream();
 	data(EVENT(WORD NONE));
 	end(CH_HTTP_INVALID);
 	over(CH_E_UPSTREAM_INVALID);
+	finish();
+}
+
+static void an_end_behind_the_finish_reason_is_one_with_or_without_done(void **state)
+{
+	static const char *const texts[] = { EVENT(WORD NONE) EVENT(STOP NONE), EVENT(WORD NONE) EVENT(STOP NONE) "data: [DONE]\n",
+		EVENT(WORD NONE) EVENT(STOP NONE) EVENT("[DONE]") };
+
+	(void)state;
+	begin();
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		for (int many = 0; many < 2; many++)
+			for (int reset = 0; reset < 2; reset++) {
+				me.args.needs = many ? CH_I_MANY : 0; /* of several answers one finish_reason says nothing */
+				stream();
+				data(texts[i]);
+				end(reset ? CH_HTTP_CLOSED : 0);
+				over(many && !i ? CH_E_UPSTREAM_ERROR : 0);
+			}
 	finish();
 }
 
@@ -409,7 +428,7 @@ static void an_event_that_cannot_be_read_fails_the_stream(void **state)
 		assert_int_equal(me.deltas, 1);
 	}
 	stream();
-	data(EVENT("{\"choices\":[{\"delta\":{\"content\":\"\\\\u0000\"}}]}") EVENT("[DONE]")); /* a backslash and u0000: no NUL */
+	data(EVENT("{\"choices\":[{\"delta\":{\"content\":\"\\\\u0000\"}}]}") EVENT(STOP "}")); /* a backslash and u0000: no NUL */
 	end(0);
 	over(0);
 	finish();
@@ -579,7 +598,8 @@ int main(void)
 		cmocka_unit_test(the_first_piece_has_its_time_whatever_else_comes),
 		cmocka_unit_test(a_whole_answer_has_the_attempts_time),
 		cmocka_unit_test(behind_done_the_end_is_not_waited_for_long),
-		cmocka_unit_test(an_end_without_done_is_a_broken_stream),
+		cmocka_unit_test(an_end_before_a_finish_reason_is_a_broken_stream),
+		cmocka_unit_test(an_end_behind_the_finish_reason_is_one_with_or_without_done),
 		cmocka_unit_test(what_is_broken_off_keeps_its_tokens),
 		cmocka_unit_test(an_event_that_cannot_be_read_fails_the_stream),
 		cmocka_unit_test(an_error_in_a_stream_ends_it),

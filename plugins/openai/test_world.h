@@ -342,13 +342,6 @@ static void end(int error)
 	ch_test_on_loop(me.t, step_end, NULL);
 }
 
-static void answered(const char *text)
-{
-	head(200, "application/json");
-	data(text);
-	end(CH_HTTP_OK);
-}
-
 static void over(int code)
 {
 	assert_int_equal(me.resumed, me.rc == CH_AGAIN);

@@ -99,23 +99,19 @@ size_t router_who_lists(const struct router *r, struct ch_str model, const char 
 
 /* ---- "backend" and "backend/model" ---- */
 
-static const char *near_backend(const struct router *r, const char *id, struct ch_near *near)
-{
-	ch_near_init(near, id);
-	for (size_t i = 0; i < r->nbackends; i++)
-		ch_near_offer(near, r->backends[i].id);
-	return near->best;
-}
-
 static bool no_such_backend(const struct place *at, const char *text, size_t n)
 {
 	struct ch_near near;
 	char id[136];
 
 	snprintf(id, sizeof(id), "%.*s", (int)n, text);
-	near_backend(at->r, id, &near);
-	ch_config_error(at->r->self, at->row, at->key, "there is no backend \"%s\"%s%s%s; `backends` of [%s] says which there are", id,
-		*near.best ? "; did you mean \"" : "", near.best, *near.best ? "\"" : "", at->r->self->id);
+	ch_near_init(&near, id);
+	for (size_t i = 0; i < at->r->nbackends; i++)
+		ch_near_offer(&near, at->r->backends[i].id);
+	if (*near.best)
+		ch_config_error(at->r->self, at->row, at->key, "there is no backend \"%s\"; did you mean \"%s\"?", id, near.best);
+	else
+		ch_config_error(at->r->self, at->row, at->key, "there is no backend \"%s\"; `backends` of [%s] says which there are", id, at->r->self->id);
 	return false;
 }
 

@@ -156,7 +156,7 @@ static void a_model_that_nobody_lists_is_404_with_the_nearest_names(void **state
 	(void)state;
 	assert_true(ch_test_start(t));
 	assert_string_equal(ask(t, "gemna3"), "404 There is no model \"gemna3\" here; did you mean \"gemma3\" or \"gemma3*\"?");
-	assert_string_equal(ask(t, "gpt4.1"), "404 There is no model \"gpt4.1\" here; did you mean \"gpt-4.1\", \"gpt-4o\" or \"gpt-*\"?");
+	assert_string_equal(ask(t, "gpt4.1"), "404 There is no model \"gpt4.1\" here; did you mean \"gpt-4.1\", \"gpt-*\" or \"gpt-4o\"?");
 	assert_string_equal(ask(t, "claude"), "404 There is no model \"claude\" here; did you mean \"claude-4\"?");
 	assert_string_equal(ask(t, "zzzzzzzzzzzz"),
 		"404 There is no model \"zzzzzzzzzzzz\" here; GET /v1/models lists those that there are.");
@@ -524,12 +524,14 @@ static void the_only_backend_is_no_default_if_its_answers_are_made_up(void **sta
 	struct ch_test *t = begin("[router]\nbackends = llama, vllm\n");
 
 	(void)state;
+	ch_test_server(t)->profile = "prod";
 	fakes[3].about.made_up = true;
 	assert_true(ch_test_start(t));
 	assert_string_equal(ask(t, NULL), "vllm/Qwen/Qwen3-32B[Qwen/Qwen3-32B]");
 	assert_string_equal(ask(t, "gemma3"), "llama/gemma3[gemma3]"); /* who names it gets it */
 	end(t);
 	t = begin("[router]\nbackends = llama\n");
+	ch_test_server(t)->profile = "prod";
 	fakes[3].about.made_up = true;
 	assert_true(ch_test_start(t));
 	ask(t, NULL);

@@ -348,7 +348,7 @@ static inline void world_new(unsigned backends)
 /* Lines of [router], and what follows. */
 static inline void world_start(const char *router)
 {
-	char ini[2048];
+	char ini[4096];
 
 	snprintf(ini, sizeof(ini), "[asker]\n[router]\n%s\n", router ? router : "");
 	ch_test_config(w.t, ini);

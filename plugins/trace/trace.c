@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include <chimera/inspect.h>
+#include <chimera/kit/json.h>
 
 #include "ids.h"
 #include "traceparent.h"
@@ -111,6 +112,8 @@ static int on_headers(struct ch_self *self, struct ch_ctx *c)
 }
 
 /* Server-Timing (W3C): one metric a span that has ended before the head leaves, in milliseconds; a name is a token there. */
+static const bool token_char[256] = { ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['_'] = true };
+
 struct timing {
 	char text[512];
 	size_t n;
@@ -119,26 +122,34 @@ struct timing {
 static void on_span(void *data, const struct ch_span *s)
 {
 	struct timing *t = data;
-	char name[48];
-	size_t n = 0;
+	struct ch_jw w; /* for numbers only */
+	size_t n = t->n;
 
-	for (; s->name[n] && n < sizeof(name) - 1; n++)
-		name[n] = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_", s->name[n]) ? s->name[n] : '-';
-	name[n] = 0;
-	if (!s->end || t->n > sizeof(t->text) - 96)
+	if (!s->end || n > sizeof(t->text) - 96)
 		return;
-	t->n += (size_t)snprintf(t->text + t->n, sizeof(t->text) - t->n, "%s%s;dur=%.3f", t->n ? ", " : "", name,
-	                         (double)(s->end - s->begin) / 1e3);
+	if (n) {
+		memcpy(t->text + n, ", ", 2);
+		n += 2;
+	}
+	for (const char *p = s->name; *p && p < s->name + 47; p++)
+		t->text[n++] = token_char[(unsigned char)*p] ? *p : '-';
+	memcpy(t->text + n, ";dur=", 5);
+	n += 5;
+	ch_jw_init(&w, t->text + n, sizeof(t->text) - 1 - n);
+	ch_jw_ms(&w, s->end - s->begin);
+	t->n = n + w.len;
 }
 
 static int on_response(struct ch_self *self, struct ch_ctx *c)
 {
 	const struct trace_conf *conf = self->conf;
-	struct timing t = { .n = 0 };
+	struct timing t;
 
 	if (!conf->server_timing)
 		return CH_OK;
+	t.n = 0;
 	ch_spans_walk(c, on_span, &t);
+	t.text[t.n] = 0;
 	if (t.n)
 		ch_header_set(c, "Server-Timing", t.text);
 	return CH_OK;

@@ -218,7 +218,7 @@ static bool find_model(const struct ch_svc *svc, struct ch_ctx *c, const struct 
 		model = (struct ch_str){ conf->default_model, strlen(conf->default_model) };
 	if (!printable(model))
 		return refuse(out, CH_E_BAD_REQUEST, "The model's name holds a control character.");
-	out->rule = ch_backend_rule(conf, model);
+	out->rule = args->rule ? args->rule : ch_backend_rule(conf, model);
 	if (!out->rule) {
 		names = served(c, conf);
 		return refuse(out, CH_E_MODEL_NOT_FOUND, names ? ch_print(c, "The backend %s serves no model \"%.*s\"; it serves %s.", svc->id,

@@ -214,6 +214,21 @@ void ch_jw_uint(struct ch_jw *w, uint64_t v)
 	put_number(w, false, v);
 }
 
+void ch_jw_ms(struct ch_jw *w, int64_t us)
+{
+	char text[32], *p = text + sizeof(text);
+	uint64_t v = us < 0 ? -(uint64_t)us : (uint64_t)us;
+
+	for (int i = 0; i < 4 || v; i++, v /= 10) {
+		if (i == 3)
+			*--p = '.';
+		*--p = (char)('0' + v % 10);
+	}
+	if (us < 0)
+		*--p = '-';
+	value(w, p, (size_t)(text + sizeof(text) - p));
+}
+
 void ch_jw_double(struct ch_jw *w, double v)
 {
 	char text[40];

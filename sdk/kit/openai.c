@@ -290,10 +290,7 @@ static int on_data(struct ch_ctx *c, void *arg, const char *p, size_t n)
 		break;
 	}
 	case OPENAI_WHOLE:
-		if (!openai_gather(k, p, n)) {
-			k->overflow = true;
-			rc = CH_DONE; /* judged when http/1 has let go */
-		}
+		rc = openai_gather(k, p, n) ? CH_OK : CH_DONE; /* judged when http/1 has let go */
 		break;
 	default:
 		break;
@@ -303,19 +300,23 @@ static int on_data(struct ch_ctx *c, void *arg, const char *p, size_t n)
 	return rc;
 }
 
-/* A stream whose end was clean: was it whole? */
+/*
+ * The stream is over: was the answer whole? It was if the model said that it had finished: some servers leave [DONE] out, or are cut behind
+ * that. Of several answers only [DONE] tells. [DONE] alone is none: a server that broke off may send it too.
+ */
 static void judge_events(struct openai_call *k)
 {
 	struct ch_sse_event ev;
 
 	if (!k->done && ch_sse_end(&k->sse, &ev) && ev.data && is_done(&ev))
 		k->done = true; /* but for the empty line behind it */
-	if (k->done)
+	if (k->finished && (k->done || !(k->args->needs & CH_I_MANY)))
 		return;
-	if (k->http.error)
+	if (k->http.error && !k->done)
 		upstream_failed(k->c, &k->http, (struct ch_str){ NULL, 0 }, &k->secrets, k->out);
 	else
-		ch_backend_refuse(k->out, CH_E_UPSTREAM_ERROR, 0, "The backend's stream ended before its [DONE]: the answer is not whole.");
+		ch_backend_refuse(k->out, CH_E_UPSTREAM_ERROR, 0, k->done ? "The backend ended its stream without a finish_reason: the answer is not whole."
+			: "The backend's stream ended before its [DONE]: the answer is not whole.");
 }
 
 static int on_http(struct ch_ctx *c, void *data, int why, void *result)
@@ -397,6 +398,7 @@ static void on_timer(void *data)
 		feed_held(k);
 		break;
 	case OPENAI_END_DUE:
+		judge_events(k);
 		finish(k);
 		let_go(k);
 		break;

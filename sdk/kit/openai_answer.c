@@ -58,21 +58,29 @@ static bool begin_body(struct openai_call *k, size_t n)
 	return k->body;
 }
 
-bool openai_gather(struct openai_call *k, const char *p, size_t n)
+static bool make_room(struct openai_call *k, size_t n)
 {
-	if (n > k->most - k->nbody)
-		return false;
-	if (!k->body && !begin_body(k, n))
-		return false;
-	if (n > k->cap - k->nbody) {
-		size_t cap = k->cap * 2 > k->nbody + n ? k->cap * 2 : k->nbody + n;
-		char *more = k->kept ? realloc(k->body, cap) : NULL; /* without a keeper its length was told, and is exceeded */
+	size_t want = k->nbody + n, cap = k->cap * 2 > want ? k->cap * 2 : want;
+	char *more;
 
-		if (!more)
-			return false;
+	if (want <= k->cap)
+		return true;
+	more = k->kept ? realloc(k->body, cap) : NULL; /* what has no keeper had its length told, and no more comes */
+	if (more) {
 		k->body = more;
 		k->cap = cap;
 	}
+	return more;
+}
+
+bool openai_gather(struct openai_call *k, const char *p, size_t n)
+{
+	k->overflow = n > k->most - k->nbody;
+	if (k->overflow)
+		return false;
+	k->no_memory = (!k->body && !begin_body(k, n)) || !make_room(k, n);
+	if (k->no_memory)
+		return false;
 	memcpy(k->body + k->nbody, p, n);
 	k->nbody += n;
 	return true;
@@ -89,6 +97,7 @@ void openai_note(struct openai_call *k, const struct openai_frame *f)
 		k->out->tokens_in = f->tokens_in;
 		k->out->tokens_out = f->tokens_out;
 	}
+	k->finished |= f->finished;
 	if (f->finish.type != CH_JSON_STRING || k->out->finish_reason)
 		return;
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
@@ -200,8 +209,11 @@ void openai_judge(struct openai_call *k)
 
 	if (k->args->op == CH_I_PROBE && good)
 		return;
-	if (good && k->overflow) {
-		invalid(k, k->nbody >= k->most / 2 ? "is larger than allowed (max_answer)" : "is larger than there is memory for");
+	if (good && (k->overflow || k->no_memory)) {
+		if (k->overflow)
+			invalid(k, "is larger than allowed (max_answer)");
+		else
+			ch_backend_refuse(k->out, CH_E_OVERLOADED, 0, NULL);
 		return;
 	}
 	if (!good || r->error) {

@@ -64,13 +64,22 @@ static size_t find_null(struct ch_str body, const char *quoted, const char *name
 	return 0;
 }
 
-/* A member that has no value gets one: in place of its null, or in front of all others. False: no memory. */
-static bool put_member(struct ch_ctx *c, struct changes *ch, struct ch_str body, const char *quoted, const char *name, struct ch_str value)
+static bool is_spliced(const struct ch_openai *o, size_t at)
 {
+	for (size_t i = 0; i < o->nsplices; i++)
+		if (at >= o->splices[i].at && at < o->splices[i].at + o->splices[i].n)
+			return true;
+	return false;
+}
+
+/* A member that has no value gets one: in place of its null, unless that goes anyway, or in front of all others. False: no memory. */
+static bool put_member(struct ch_ctx *c, struct changes *ch, const struct ch_openai *o, const char *quoted, const char *name, struct ch_str value)
+{
+	struct ch_str body = o->body;
 	size_t null = find_null(body, quoted, name), at = inside(body.p, body.n), i = at;
 	const char *text;
 
-	if (null) {
+	if (null && !is_spliced(o, null)) {
 		change(ch, null, 4, value);
 		return true;
 	}
@@ -114,7 +123,7 @@ static bool change_model(struct ch_ctx *c, struct changes *ch, const struct ch_i
 	if (!value.p)
 		return false;
 	if (!is.n)
-		return put_member(c, ch, o->body, "\"model\"", "model", value);
+		return put_member(c, ch, o, "\"model\"", "model", value);
 	change(ch, o->model_at, o->model_n, value);
 	return true;
 }
@@ -168,6 +177,8 @@ static struct ch_str spliced(struct ch_ctx *c, const struct ch_openai *o, const 
 		bool own = k < ch->nown && (i == o->nsplices || ch->own[k].at <= o->splices[i].at);
 		const struct ch_splice *s = own ? &ch->own[k++] : &o->splices[i++];
 
+		if (s->at < at)
+			continue; /* it touches the one before, which nobody may make: the JSON stays what it is */
 		w = put(w, o->body.p + at, s->at - at);
 		w = put(w, s->with.p, s->with.n);
 		at = s->at + s->n;
@@ -185,7 +196,7 @@ static struct ch_str forwarded(struct ch_ctx *c, const struct ch_inference_args 
 		return (struct ch_str){ NULL, 0 };
 	if (usage && o->stream_options_n)
 		change_options(&ch, o);
-	else if (usage && !put_member(c, &ch, o->body, "\"stream_options\"", "stream_options", (struct ch_str)CH_STR("{\"include_usage\":true}")))
+	else if (usage && !put_member(c, &ch, o, "\"stream_options\"", "stream_options", (struct ch_str)CH_STR("{\"include_usage\":true}")))
 		return (struct ch_str){ NULL, 0 };
 	return ch.nown || o->nsplices ? spliced(c, o, &ch) : o->body;
 }

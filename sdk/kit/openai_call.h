@@ -42,10 +42,10 @@ struct openai_call {
 	bool ended;                    /* the caller has heard */
 	bool inside;                   /* the sink runs */
 	bool went_on, paused;
-	bool done;                     /* [DONE] came */
+	bool done, finished;           /* [DONE] came; a finish_reason did */
 	bool usage;                    /* a usage came */
 	bool fault;                    /* fail when the timer fires */
-	bool overflow;                 /* the whole answer is too large, or there is no memory for it */
+	bool overflow, no_memory;      /* the whole answer is larger than it may be; than there is memory for */
 	uint64_t deltas;               /* pieces with text: a guess at the tokens */
 
 	char *body;                    /* OPENAI_WHOLE: what came; in the ctx's memory, or from malloc and kept with the ctx */
@@ -67,7 +67,7 @@ struct openai_call *openai_call_new(const struct ch_openai_upstream *up, struct 
 /* Before any bytes come. */
 void openai_events_init(struct openai_call *k);
 
-/* Bytes of a whole answer. False: more than may be, or no memory. */
+/* Bytes of a whole answer. False: overflow or no_memory is set. */
 bool openai_gather(struct openai_call *k, const char *p, size_t n);
 
 /* Usage and finish_reason, as a chunk or an answer told them. */

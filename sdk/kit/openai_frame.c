@@ -95,8 +95,11 @@ static bool read_choice(struct ch_json *j, struct openai_frame *f, bool first)
 			if (first)
 				f->text = t;
 		}
-		if (finish && first && t.type == CH_JSON_STRING)
-			f->finish = t;
+		if (finish && t.type == CH_JSON_STRING) {
+			f->finished = true;
+			if (first)
+				f->finish = t;
+		}
 		if (!skip(j, &t))
 			return false;
 	}

@@ -18,6 +18,7 @@ struct openai_frame {
 	struct ch_json_tok text;      /* of the first choice: its content or text; type CH_JSON_END: it has none */
 	struct ch_str tool_calls;     /* of the first choice: a JSON array; n 0: none */
 	struct ch_json_tok finish;    /* of the first choice: its finish_reason; type CH_JSON_END: none yet */
+	bool finished;                /* some choice has a finish_reason */
 	bool usage;                   /* there is a usage: … */
 	uint64_t tokens_in, tokens_out;
 	size_t cut_at, cut_n;         /* the member `usage`, null or not, with the comma that must go with it; n 0: it is not there */

@@ -999,9 +999,31 @@ static void the_locale_does_not_matter(void **state)
 	wrote(&w, "-2.25");
 }
 
+static void microseconds_are_written_as_milliseconds_with_three_places(void **state)
+{
+	static const struct {
+		int64_t us;
+		const char *ms;
+	} rows[] = { { 0, "0.000" }, { 7, "0.007" }, { 1234, "1.234" }, { 1000000, "1000.000" }, { -1500, "-1.500" },
+		{ INT64_MAX, "9223372036854775.807" } };
+	char text[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ch_jw w;
+
+		ch_jw_init(&w, text, sizeof(text) - 1);
+		ch_jw_ms(&w, rows[i].us);
+		assert_false(w.failed);
+		text[w.len] = 0;
+		assert_string_equal(text, rows[i].ms);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(microseconds_are_written_as_milliseconds_with_three_places),
 		cmocka_unit_test(tokens_come_in_order_with_their_bytes),
 		cmocka_unit_test(end_and_error_are_final),
 		cmocka_unit_test(any_value_may_be_the_document),

@@ -87,18 +87,84 @@ void ch_backend_timeouts(const struct ch_inference_args *, const struct ch_backe
 /*
  * Fills *out from an http/1 call that failed or whose status is no 2xx: code, status, retry_after_ms, detail and, for what the client can
  * mend (400, 404, 413, 415, 422), the upstream's own `error` object. `body` is the answer's, as far as it came. Every occurrence of `secret`
- * (NULL: none) and of anything that looks like a bearer token is taken out of texts.
+ * (NULL, or less than 6 bytes: none) and of anything that looks like a bearer token is taken out of texts.
  *
  *   400 404 413 415 422   the same status          401 402 403   CH_E_UPSTREAM_AUTH         429     CH_E_UPSTREAM_RATE_LIMITED
  *   408 and timeouts      CH_E_UPSTREAM_TIMEOUT    503 "busy"    CH_E_UPSTREAM_BUSY         other   CH_E_UPSTREAM_ERROR
- *   no connection         CH_E_UPSTREAM_UNAVAILABLE                                         no HTTP, 1xx, 3xx   CH_E_UPSTREAM_INVALID
+ *   no connection, in time or at all: CH_E_UPSTREAM_UNAVAILABLE                             no HTTP, 1xx, 3xx   CH_E_UPSTREAM_INVALID
  *
  * retry_after_ms: of retry-after-ms or Retry-After, clamped to 1 to 120 s; 0 without one.
  */
 void ch_upstream_failed(struct ch_ctx *, const struct ch_http_result *, struct ch_str body, const char *secret, struct ch_inference_result *out);
 
-/* The same for an error object that came in a 200 or inside of a stream: its JSON is `error`. CH_E_UPSTREAM_ERROR, or what its code says. */
+/* The same for an error that came in a 200 or inside of a stream: its JSON, an object or a text. CH_E_UPSTREAM_ERROR, or what its code says. */
 void ch_upstream_said(struct ch_ctx *, struct ch_str error, const char *secret, struct ch_inference_result *out);
+
+/* ---- memory of any size ---- */
+
+/* A growing buffer outside of a ctx's arena, freed with the ctx. In memory of the ctx; set c, the rest zero. Nothing is held before it grows. */
+struct ch_heap { struct ch_ctx *c; char *p; size_t cap; };
+
+/* Room for `want` bytes; what was there stays. As `grow` of the kit's writers and splitters, too: `heap` is their arg. NULL: no memory. */
+void *ch_heap_grow(void *heap, void *old, size_t used, size_t want);
+
+/* ---- one exchange with an upstream ---- */
+
+/*
+ * What a backend of any protocol does for one call: it sends a request by http/1, waits by a ticket of its own, gathers the answer or hands
+ * it on in pieces, with pause, cancel, the time to the first piece, and the seam where faults are injected; it says what a failure means,
+ * and resumes the call's ticket exactly once. Zeroed memory of the ctx, where the backend fills the first part before ch_exchange_begin.
+ */
+struct ch_exchange {
+	size_t size;
+	const struct ch_svc *http;        /* "http/1" */
+	struct ch_ctx *c;
+	struct ch_inference_result *out;  /* the call's */
+	ch_ticket ticket;                 /* the call's */
+	struct ch_http_args request;      /* with its timeouts (ch_backend_timeouts) */
+	const char *secret;               /* taken out of texts; NULL: none. So are … */
+	const struct ch_http_field *secret_fields; /* … the values of these */
+	size_t nsecret_fields;
+	bool streamed;                    /* a 2xx's body goes to `piece`; else it is gathered for `end` */
+	int64_t first_ms;                 /* how long ch_exchange_begun may be waited for; 0: no limit beside those of the request */
+	size_t max_answer;                /* bytes of what is gathered; more is CH_E_UPSTREAM_INVALID */
+	/* A 2xx's head is there, in x->result; `streamed` and max_answer may be set anew. CH_OK; CH_ERROR: *out has a code. NULL: not wanted. */
+	int (*head)(struct ch_exchange *);
+	/*
+	 * Streamed: the body's bytes from *used on; it moves *used. CH_OK: all were taken; CH_AGAIN: no more until ch_exchange_go_on, what was
+	 * not taken is kept; CH_DONE: the answer is whole, what still comes is not looked at; CH_ERROR: *out has a code.
+	 */
+	int (*piece)(struct ch_exchange *, const char *p, size_t n, size_t *used);
+	/* The whole body of a 2xx came, or `piece` said DONE. Fills *out, with a code if it is no answer. Streamed: the body is empty. */
+	void (*end)(struct ch_exchange *, struct ch_str body);
+	/* *out has the code of ch_upstream_failed: it may be made more precise, or taken back. NULL: it stays. */
+	void (*failed)(struct ch_exchange *, struct ch_str body);
+
+	/* Its own. */
+	struct ch_http_result result;     /* to be read */
+	struct ch_timer *timer;
+	int waits_for;                    /* what the timer is for */
+	struct ch_heap heap;              /* of `body`, if that is not in the arena */
+	char *body;                       /* a whole answer, the body of an error, or what a paused stream still holds */
+	size_t nbody, body_cap, body_at;
+	bool paused, went_on, whole;
+	bool ended;                       /* http/1 is not at work for it, or not any more */
+	bool over;                        /* the call has been told */
+	bool fault;                       /* the seam says: fail */
+};
+
+/* As submit of inference/1: CH_OK, *out has a code; CH_AGAIN, the ticket will be resumed. out->call is the struct ch_exchange meanwhile. */
+int ch_exchange_begin(struct ch_exchange *x);
+/* The first piece of a stream came: it is not waited for any more. */
+void ch_exchange_begun(struct ch_exchange *x);
+/* As ch_upstream_said, without all that the exchange knows to be secret. */
+void ch_exchange_said(struct ch_exchange *x, struct ch_str error);
+/* As go_on and cancel of inference/1. */
+void ch_exchange_go_on(struct ch_inference_result *out);
+void ch_exchange_cancel(struct ch_inference_result *out);
+
+/* Header fields that let the ctx's trace go on at the upstream, under a span of its own: how many of the two were filled. */
+size_t ch_backend_trace(struct ch_ctx *, char traceparent[56], struct ch_http_field fields[2]);
 
 /* ---- OpenAI's protocol over http/1 ---- */
 

@@ -26,8 +26,9 @@ def gateway(request, provider, plugins, tmp_path_factory):
             pytest.skip("CHIMERA_GATEWAY is set, and this needs a chimerad of its own")
         yield gw.running()
         return
-    gw.need(plugins)
-    c = kit.Chimera(tmp_path_factory.mktemp("gateway"), plugins, request.module.config(provider.port)).start()
+    sections = request.module.config(provider.port)
+    gw.need(plugins, sections)
+    c = kit.Chimera(tmp_path_factory.mktemp("gateway"), plugins, sections).start()
     try:
         yield gw.Gateway(c.address(), c)
         c.stop()
@@ -37,9 +38,9 @@ def gateway(request, provider, plugins, tmp_path_factory):
 
 @pytest.fixture
 def start(chimera, plugins):
-    gw.need(plugins)
-
-    def one(port, **sections):
-        c = chimera(gw.sections(port, **sections))
+    def one(port, **more):
+        sections = gw.sections(port, **more)
+        gw.need(plugins, sections)
+        c = chimera(sections)
         return gw.Gateway(c.address(), c)
     return one

@@ -289,9 +289,12 @@ def _(conn, req):
         conn.reply(gz.compress(req.answer.whole()), "Content-Encoding: gzip")
 
 
+BOMB = gzip_zeros(256)  # MiB
+
+
 @bad("gzip-bomb")
 def _(conn, req):
-    conn.reply(gzip_zeros(1024), "Content-Encoding: gzip", kind=req.answer.stream_type if req.stream else "application/json")
+    conn.reply(BOMB, "Content-Encoding: gzip", kind=req.answer.stream_type if req.stream else "application/json")
 
 
 @bad("whole-for-stream")
@@ -310,6 +313,7 @@ def _(conn, req):
 def _(conn, req):
     if req.stream:
         begin(conn, req)
+        conn.left(0.1)  # or what came before is not looked at
     else:
         conn.send(conn.head("Content-Type: application/json", "Transfer-Encoding: chunked"))
     conn.send(b"five\r\n{}\r\n0\r\n\r\n")

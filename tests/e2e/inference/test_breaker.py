@@ -11,7 +11,8 @@ from provider import behave
 import chimera as kit
 
 COOLDOWN = 1.0
-BREAKER = {"breaker_failures": 3, "breaker_cooldown": f"{int(COOLDOWN * 1000)}ms", "breaker_min_requests": 1000000, "retries": 0}
+BREAKER = {"breaker_failures": 3, "breaker_cooldown": f"{int(COOLDOWN * 1000)}ms", "breaker_min_requests": 1000000, "retries": 0,
+           "timeout": "1500ms"}
 CLOSED, OPEN, HALF = 0, 1, 2
 
 
@@ -64,7 +65,7 @@ def test_u13_half_open_lets_one_through_at_a_time_and_a_bad_one_opens_it_again(s
 
 
 def test_u13_many_at_once_are_one_probe(start, provider):
-    g = one(start, provider.port, timeout="2s")
+    g = one(start, provider.port)
     open_it(g, provider, "up-many")
     provider.script("up-many", "stall-before-head")
     end = time.monotonic() + COOLDOWN + 0.2
@@ -146,7 +147,8 @@ def test_u13_with_one_hung_backend_a_thousand_requests_are_all_answered(start, p
             out = []
             for _ in range(count):
                 c.send(g.request("/v1/chat/completions", gw.chat_body("both-hung")))
-                out.append(c.response().status)
+                r = c.response()
+                out.append(r.status if r.status == 200 else r.text)
             return out
     began = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(64) as pool:
@@ -159,7 +161,7 @@ def test_u13_with_one_hung_backend_a_thousand_requests_are_all_answered(start, p
     lags.sort()
     print(f"{n} requests in {took:.1f} s, {len(hung)} of them met the hung backend; loop lag: median {lags[len(lags) // 2] * 1e3:.2f} ms, "
           f"at most {lags[-1] * 1e3:.2f} ms of {len(lags)} samples")
-    assert statuses == [200] * n
+    assert [s for s in statuses if s != 200] == [] and len(statuses) == n
     assert 5 <= len(hung) <= 64 + 5 and state(g, "hung") == OPEN and state(g) == CLOSED
     if not kit.SANITIZERS:
         assert lags[-1] < 0.25

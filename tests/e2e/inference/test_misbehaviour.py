@@ -58,7 +58,7 @@ TABLE = {
     "status-101": (INVALID, INVALID, False),
     "error-in-200": (ERROR, ERROR, True),
     "error-in-200-whole": (ERROR, ERROR, True),
-    "empty": (INVALID, INVALID, True),
+    "empty": (INVALID, ERROR, True),
     "html": (INVALID, INVALID, True),
     "invalid-json": (INVALID, INVALID, True),
     "array": (INVALID, INVALID, True),
@@ -122,7 +122,7 @@ NOT_OLLAMA = {"error-mid-done", "error-mid-event", "comments", "comments-first",
 # Where Ollama's answer to the same is another.
 OLLAMA = {
     "whole-for-stream": ("503 upstream_invalid", "ok", True),  # its last line may be its only one
-    "invalid-json": (INVALID, INVALID, True),
+    "half-frame-end": (INVALID, "error upstream_invalid", True),  # half a line is a line
 }
 LOG = 30  # cases at once
 
@@ -165,7 +165,7 @@ def outcomes(gateway, provider, trap):
         dialect, name, stream, *_ = case.values
         try:
             return gw.outcome(gateway, model_of(dialect, name), stream)
-        except (AssertionError, ValueError, KeyError, OSError) as e:
+        except Exception as e:  # whatever it is, it is that case's: pylint: disable=broad-except
             return e
     with concurrent.futures.ThreadPoolExecutor(LOG) as pool:
         return dict(zip((c.values[:3] for c in CASES), pool.map(one, CASES)))
@@ -190,7 +190,7 @@ def test_one_end_and_the_right_one(outcomes, provider, dialect, name, stream, ex
         assert r.said.startswith(status + " "), r.said
     else:
         assert r.said == expected, r.response
-    if " " in r.said and not r.said.startswith(("400", "404", "413", "415", "422")):
+    if r.said != "ok" and r.response.status not in gw.MENDABLE:
         assert r.error()["code"] == r.said.split()[1]
     assert gw.SECRET.encode() not in r.everything
 

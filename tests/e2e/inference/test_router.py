@@ -17,6 +17,7 @@ import chimera as kit
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "config"))
 import ctl  # noqa: E402
 
+QUICK = {"first_token_timeout": "1500ms", "idle_timeout": "1500ms", "timeout": "1500ms"}
 SLOW = 4 if kit.SANITIZERS else 1  # of a busy machine's lateness
 
 
@@ -64,7 +65,7 @@ def test_u6_what_is_retried_and_what_not(gateway, provider, model, asked, said, 
 
 def config(port):
     """Of the module's own gateway: retries without an end of their budget."""
-    return gw.sections(port, llama__ollama=None, openai__dead=None, router={"retries": 2, "retry_budget": "100%"})
+    return gw.sections(port, llama__ollama=None, openai__dead=None, router={"retries": 2, "retry_budget": "100%", **QUICK})
 
 
 def test_nothing_is_retried_after_the_first_byte(gateway, provider):
@@ -127,8 +128,9 @@ def fallbacks(provider, plugins, tmp_path_factory):
     """fallback: a backend that lists neither the model nor a default, one that has a default, and BACKEND/MODEL."""
     gw.need(plugins)
     c = kit.Chimera(tmp_path_factory.mktemp("fallbacks"), plugins, gw.sections(
-        provider.port, llama__ollama=None, openai__dead=None, router={"fallback": "without, second, third/third-named", "retries": 0},
-        openai__without={"base_url": gw.base(provider.port), "models": "without-*"},
+        provider.port, llama__ollama=None, openai__dead=None,
+        router={"fallback": "without, second, third/third-named", "retries": 0, **QUICK},
+        openai__without={"base_url": gw.base(provider.port), "models": "without-*", "default_model": ""},
         openai__second={"base_url": gw.base(provider.port), "models": "both-*", "default_model": "second-default"},
         openai__third={"base_url": gw.base(provider.port), "models": "third-*"})).start()
     with c:
@@ -192,7 +194,7 @@ def test_a_model_that_nobody_lists_is_404_with_the_nearest_names(gateway, provid
     before = len(provider.requests)
     r = gateway.chat("gtp-test")
     e = r.json()["error"]
-    assert (r.status, e["code"], e["param"], e["type"]) == (404, "model_not_found", "model", "invalid_request_error")
+    assert (r.status, e["code"], e["type"]) == (404, "model_not_found", "invalid_request_error")
     assert "gtp-test" in e["message"]
     r = gateway.chat("gemma3:latst")
     assert r.status == 404 and "gemma3:latest" in r.json()["error"]["message"], r
@@ -214,7 +216,7 @@ def test_the_client_may_name_a_backend(start, provider):
         assert g.chat("both-1", backend=name).header("X-Chimera-Backend") == name
     assert g.chat("both-1", backend="second", stream=False).status == 200
     r = g.chat("both-1", backend="secnd")
-    assert r.status == 400 and r.json()["error"]["param"] == "backend" and "second" in r.json()["error"]["message"]
+    assert r.status == 400 and "secnd" in r.json()["error"]["message"] and '"second"' in r.json()["error"]["message"]
     r = g.chat("both-1", ("X-Chimera-Backend", "second"))
     assert r.status == 400 and "allow_backend_header" in r.json()["error"]["message"]
 
@@ -238,7 +240,7 @@ def test_weights_share_the_requests(start, provider, weight, share):
 
 def test_the_least_busy_is_asked(start, provider):
     g = two_backends(start, provider.port, balance="least_in_flight")
-    with g.stream("words-100-50", model="words-100-50") as s:
+    with g.stream("words-100-50") as s:
         s.event()
         assert {g.chat("both-l").header("X-Chimera-Backend") for _ in range(6)} == {"second"}
 

@@ -125,6 +125,7 @@ void ch_jw_string(struct ch_jw *w, const char *s, size_t n);       /* each byte 
 void ch_jw_cstr(struct ch_jw *w, const char *s);                   /* NULL writes null */
 void ch_jw_int(struct ch_jw *w, int64_t v);
 void ch_jw_uint(struct ch_jw *w, uint64_t v);
+void ch_jw_ms(struct ch_jw *w, int64_t us);                        /* microseconds as milliseconds with three places: 1234 is 1.234. Since 0.3 */
 void ch_jw_double(struct ch_jw *w, double v);                      /* shortest text that reads back equal; NaN and infinities write null */
 void ch_jw_bool(struct ch_jw *w, bool v);
 void ch_jw_null(struct ch_jw *w);
