@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* call.c - see api_openai.h. */
-#include <stdio.h>
-
 #include "api_openai.h"
 
 const char api_no_memory_text[] = "No memory is left for this request; send a shorter one or try again.";
@@ -20,9 +18,11 @@ void api_note(struct api_call *call)
 
 static void number_header(struct ch_ctx *c, const char *name, int64_t v)
 {
-	char text[24];
+	char text[24] = "";
+	struct ch_jw w;
 
-	snprintf(text, sizeof(text), "%lld", (long long)v);
+	ch_jw_init(&w, text, sizeof(text) - 1);
+	ch_jw_int(&w, v);
 	ch_header_set(c, name, text);
 }
 

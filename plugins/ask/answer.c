@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* answer.c - see answer.h. Outside of all containers the writer puts nothing between values, so it builds frames too. */
+/* answer.c - see answer.h. */
 #include <string.h>
 
 #include "answer.h"
 
-#define RAW(w, text) ch_jw_raw(w, "" text, sizeof(text) - 1)
-
-static void write_answer(struct ch_jw *w, const struct ask_answer *a)
+void ask_write_answer(struct ch_jw *w, const struct ask_answer *a)
 {
 	ch_jw_object(w);
 	ch_jw_key(w, "backend");
@@ -29,51 +27,18 @@ static void write_answer(struct ch_jw *w, const struct ask_answer *a)
 	ch_jw_uint(w, a->tokens_in + a->tokens_out);
 	ch_jw_object_end(w);
 	ch_jw_key(w, "latency_ms");
-	ch_jw_ms(w, a->latency_us);
+	ch_jw_ms(w, a->latency_us > 0 ? a->latency_us : 0);
 	ch_jw_key(w, "req_id");
 	ch_jw_cstr(w, a->req_id);
 	ch_jw_object_end(w);
 }
 
-void ask_write_whole(struct ch_jw *w, const struct ask_answer *a)
-{
-	write_answer(w, a);
-}
-
 void ask_write_delta(struct ch_jw *w, const char *text, size_t n)
 {
-	RAW(w, "data: ");
 	ch_jw_object(w);
 	ch_jw_key(w, "delta");
 	ch_jw_string(w, text, n);
 	ch_jw_object_end(w);
-	RAW(w, "\n\n");
-}
-
-void ask_write_end(struct ch_jw *w, const struct ask_answer *a)
-{
-	RAW(w, "data: ");
-	write_answer(w, a);
-	RAW(w, "\n\ndata: [DONE]\n\n");
-}
-
-void ask_write_error(struct ch_jw *w, const char *message, const char *type, const char *code)
-{
-	RAW(w, "data: ");
-	ch_jw_object(w);
-	ch_jw_key(w, "error");
-	ch_jw_object(w);
-	ch_jw_key(w, "message");
-	ch_jw_cstr(w, message);
-	ch_jw_key(w, "type");
-	ch_jw_cstr(w, type);
-	ch_jw_key(w, "param");
-	ch_jw_null(w);
-	ch_jw_key(w, "code");
-	ch_jw_cstr(w, code);
-	ch_jw_object_end(w);
-	ch_jw_object_end(w);
-	RAW(w, "\n\n");
 }
 
 size_t ask_piece(const char *text, size_t n)

@@ -9,24 +9,22 @@
 #include <chimera/kit/json.h>
 
 #define ASK_PIECE_MAX 512                        /* bytes of text in one frame; longer deltas become several frames */
-#define ASK_FRAME_MAX (6 * ASK_PIECE_MAX + 64)   /* room for such a frame if each byte must be escaped */
+#define ASK_FRAME_MAX (6 * ASK_PIECE_MAX + 64)   /* room for its JSON if each byte must be escaped */
 
 /* Texts may be NULL: null. */
 struct ask_answer {
 	const char *backend, *model, *finish_reason, *req_id;
-	const char *text;                        /* not in streams */
+	const char *text;                        /* NULL: none is written */
 	size_t ntext;
 	uint64_t tokens_in, tokens_out;
 	int64_t latency_us;                      /* written as milliseconds */
 };
 
-/* A whole answer: one JSON object. */
-void ask_write_whole(struct ch_jw *w, const struct ask_answer *a);
+/* One JSON object: a whole answer, or with text NULL what a stream's last frame says of it. */
+void ask_write_answer(struct ch_jw *w, const struct ask_answer *a);
 
-/* The frames of a stream: a piece of text; the end with `data: [DONE]`; the broken end. */
+/* A piece of text. */
 void ask_write_delta(struct ch_jw *w, const char *text, size_t n);
-void ask_write_end(struct ch_jw *w, const struct ask_answer *a);
-void ask_write_error(struct ch_jw *w, const char *message, const char *type, const char *code);
 
 /* How many of the n bytes (n > 0) go into the next frame: at most ASK_PIECE_MAX, and no UTF-8 sequence is cut. */
 size_t ask_piece(const char *text, size_t n);

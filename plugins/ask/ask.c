@@ -5,6 +5,8 @@
  * Threads and ownership: everything on the request's loop; a call lives in the ctx's arena. The state is written at start and only read
  * after.
  */
+#include <stdio.h>
+
 #include "call.h"
 #include "request.h"
 
@@ -28,11 +30,19 @@ void ask_count(struct ch_self *self, enum ch_code code)
 	ch_add(state->errors[code > 0 && code < ASK_CODES ? code : 0], 1);
 }
 
+/* What the provider says of itself. */
+static const struct ch_inference_about *about(const struct ask_call *call)
+{
+	return ((const struct ch_inference_v1 *)call->call.svc->vt)->about(call->call.svc);
+}
+
 void ask_note(struct ask_call *call)
 {
 	struct ch_facts *f = ch_facts(call->c);
 
-	f->backend = call->result.backend ? call->result.backend : call->call.svc->id;
+	f->backend = call->result.backend;
+	if (!f->backend && (!call->result.code || about(call)->conf)) /* of a router's refusals it says itself who was asked */
+		f->backend = call->call.svc->id;
 	f->model = call->result.model;
 	f->tokens_in = call->result.tokens_in;
 	f->tokens_out = call->result.tokens_out;
@@ -40,8 +50,15 @@ void ask_note(struct ask_call *call)
 
 void ask_name(struct ask_call *call)
 {
+	char attempts[16];
+
 	ask_note(call);
-	ch_header_set(call->c, "X-Chimera-Backend", ch_facts(call->c)->backend);
+	if (ch_facts(call->c)->backend)
+		ch_header_set(call->c, "X-Chimera-Backend", ch_facts(call->c)->backend);
+	if (!call->result.attempts)
+		return;
+	snprintf(attempts, sizeof(attempts), "%u", call->result.attempts);
+	ch_header_set(call->c, "X-Chimera-Attempts", attempts);
 }
 
 void ask_finish(struct ask_call *call, struct ask_answer *a)
@@ -96,7 +113,7 @@ static int answer(struct ask_call *call)
 	a.text = r->text.n ? r->text.p : "";
 	a.ntext = r->text.n;
 	ch_jw_ctx(&w, call->c, r->text.n + r->text.n / 8 + 512);
-	ask_write_whole(&w, &a);
+	ask_write_answer(&w, &a);
 	if (w.failed)
 		return ask_refuse(call, CH_E_OVERLOADED, no_memory);
 	return ch_respond(call->c, 200, "application/json", w.buf, w.len);
@@ -124,6 +141,11 @@ static int complete(struct ask_call *call)
 	return rc == CH_OK ? answer(call) : ask_refuse(call, CH_E_UPSTREAM_ERROR, ask_broken);
 }
 
+static bool same(struct ch_str s, const char *text)
+{
+	return s.n == strlen(text) && !memcmp(s.p, text, s.n);
+}
+
 static int on_ask(struct ch_self *self, struct ch_ctx *c)
 {
 	const struct ask_conf *conf = self->conf;
@@ -132,7 +154,7 @@ static int on_ask(struct ch_self *self, struct ch_ctx *c)
 	struct ask_fault fault;
 	struct ask_call *call;
 
-	if (type.n && !ask_is_json(type)) {
+	if (type.n && !ch_type_is_json(type)) {
 		ask_count(self, CH_E_UNSUPPORTED_MEDIA);
 		return ch_refuse(c, CH_E_UNSUPPORTED_MEDIA, 0, "The body is \"%.*s\"; send application/json.",
 			(int)(type.n < 64 ? type.n : 64), type.p);
@@ -153,6 +175,7 @@ static int on_ask(struct ch_self *self, struct ch_ctx *c)
 		.size = sizeof(call->call.args),
 		.op = CH_I_CHAT,
 		.model = q.model,
+		.backend = q.backend,
 		.messages = q.messages,
 		.nmessages = q.nmessages,
 		.max_tokens = q.max_tokens,
@@ -160,6 +183,12 @@ static int on_ask(struct ch_self *self, struct ch_ctx *c)
 		.top_p = -1,
 	};
 	call->result.size = sizeof(call->result);
+	/* A router knows whom it may ask; a backend by itself is the only one there is. */
+	if (q.backend.n && about(call)->conf && !same(q.backend, conf->backend->id)) {
+		ask_count(self, CH_E_BAD_REQUEST);
+		return ch_refuse_param(c, CH_E_BAD_REQUEST, "backend", "There is no backend \"%.*s\" to ask here; leave `backend` out, or send %s.",
+			(int)q.backend.n, q.backend.p, conf->backend->id);
+	}
 	return q.stream ? ask_stream(call) : complete(call);
 }
 
@@ -185,7 +214,9 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 
 static const struct ch_option options[] = {
 	CH_OPT(struct ask_conf, backend, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "inference/1",
-		.help = "Who answers: the instance of a backend"),
+		.help = "Who answers: a router, or a backend"),
+	CH_OPT(struct ask_conf, ping, DURATION, .def = "15s", .flags = CH_O_OFF, .min = "1s", .max = "1h",
+		.help = "Streams: after so much silence a comment is sent, so that clients and proxies hold on; off: none"),
 	CH_OPT(struct ask_conf, max_messages, INT, .def = "4096", .min = "1", .max = "32768", .help = "Most messages of one request"),
 };
 
@@ -227,7 +258,7 @@ static const struct ch_plugin ask = {
 	.abi_major = CH_ABI_MAJOR,
 	.abi_minor = CH_ABI_MINOR,
 	.name = "ask",
-	.version = "0.1",
+	.version = "0.2",
 	.summary = "POST /v1/ask: a question, an answer",
 	.conf_size = sizeof(struct ask_conf),
 	.state_size = sizeof(struct ask_state),

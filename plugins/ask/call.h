@@ -3,6 +3,7 @@
 #ifndef ASK_CALL_H
 #define ASK_CALL_H
 
+#include <chimera/events.h>
 #include <chimera/inference.h>
 #include <chimera/json.h>
 
@@ -13,6 +14,7 @@
 struct ask_conf {
 	const struct ch_svc *backend;
 	int64_t max_messages;
+	int64_t ping;                     /* milliseconds; -1: off */
 };
 
 /* Series of this instance, made at start. */
@@ -27,8 +29,7 @@ struct ask_call {
 	struct ch_ctx *c;
 	struct ch_inference_call call;
 	struct ch_inference_result result;
-	bool begun;                       /* stream: the head has left */
-	bool paused;                      /* stream: the backend waits for go_on */
+	struct ch_events events;          /* of a stream */
 };
 
 void ask_count(struct ch_self *self, enum ch_code code);
@@ -36,7 +37,7 @@ void ask_count(struct ch_self *self, enum ch_code code);
 /* Notes in the facts what answered and what it has cost so far, whether or not it comes to an end. */
 void ask_note(struct ask_call *call);
 
-/* Names what answered in the answer's head. */
+/* Names in the answer's head what answered, and after how many attempts. */
 void ask_name(struct ask_call *call);
 
 /* Notes and counts a complete answer, and fills *a but for its text. */

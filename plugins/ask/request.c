@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* request.c - see request.h. */
-#include <strings.h>
-
 #include <chimera/kit/json.h>
 
 #include "request.h"
 
 /* Members of the body, as bits and as indices into `members`. */
-enum { M_PROMPT, M_MESSAGES, M_MODEL, M_MAX_TOKENS, M_TEMPERATURE, M_STREAM, M_COUNT };
-static const char *const members[M_COUNT] = { "prompt", "messages", "model", "max_tokens", "temperature", "stream" };
+enum { M_PROMPT, M_MESSAGES, M_MODEL, M_BACKEND, M_MAX_TOKENS, M_TEMPERATURE, M_STREAM, M_COUNT };
+static const char *const members[M_COUNT] = { "prompt", "messages", "model", "backend", "max_tokens", "temperature", "stream" };
 enum { MM_ROLE, MM_CONTENT, MM_COUNT };
 static const char *const message_members[MM_COUNT] = { "role", "content" };
 
-#define ALLOWED "prompt, messages, model, max_tokens, temperature, stream"
+#define ALLOWED "prompt, messages, model, backend, max_tokens, temperature, stream"
 #define SHOWN_MAX 64 /* bytes of a client's own text that are repeated to it */
 
 static const struct ch_str roles[] = { CH_STR("user"), CH_STR("assistant"), CH_STR("system"), CH_STR("developer"), CH_STR("tool") };
@@ -230,17 +228,17 @@ static bool read_messages(struct reader *r)
 	}
 }
 
-static bool read_model(struct reader *r)
+/* The name of a model or a backend. */
+static bool read_name(struct reader *r, int member, size_t max, struct ch_str *out)
 {
-	struct ch_str *m = &r->out->model;
 	bool ok = r->tok.type == CH_JSON_STRING;
 
-	if (ok && !text(r, m))
+	if (ok && !text(r, out))
 		return false;
-	ok = ok && m->n && m->n <= ASK_MODEL_MAX;
-	for (size_t i = 0; ok && i < m->n; i++)
-		ok = m->p[i] > ' ' && m->p[i] <= '~';
-	return ok || refuse(r, "model", "`model` must be a name of 1 to %d printable ASCII characters without blanks.", ASK_MODEL_MAX);
+	ok = ok && out->n && out->n <= max;
+	for (size_t i = 0; ok && i < out->n; i++)
+		ok = out->p[i] > ' ' && out->p[i] <= '~';
+	return ok || refuse(r, members[member], "`%s` must be a name of 1 to %zu printable ASCII characters without blanks.", members[member], max);
 }
 
 static bool read_value(struct reader *r, int member)
@@ -255,7 +253,9 @@ static bool read_value(struct reader *r, int member)
 	case M_MESSAGES:
 		return read_messages(r);
 	case M_MODEL:
-		return read_model(r);
+		return read_name(r, member, ASK_MODEL_MAX, &q->model);
+	case M_BACKEND:
+		return read_name(r, member, ASK_BACKEND_MAX, &q->backend);
 	case M_MAX_TOKENS:
 		return ch_json_int(&r->tok, 1, ASK_MAX_TOKENS, &q->max_tokens) ||
 		       refuse(r, "max_tokens", "`max_tokens` must be an integer from 1 to %d.", ASK_MAX_TOKENS);
@@ -310,17 +310,4 @@ bool ask_read(struct ch_ctx *c, struct ch_str body, size_t max_messages, struct 
 	if (!out->nmessages)
 		return refuse(&r, "prompt", "Nothing is asked: send `prompt` or `messages`.");
 	return true;
-}
-
-bool ask_is_json(struct ch_str t)
-{
-	static const char json[] = "application/json";
-	const size_t n = sizeof(json) - 1;
-	size_t i = n;
-
-	if (t.n < n || strncasecmp(t.p, json, n))
-		return false;
-	while (i < t.n && (t.p[i] == ' ' || t.p[i] == '\t'))
-		i++;
-	return i == t.n || t.p[i] == ';';
 }

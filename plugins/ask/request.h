@@ -12,6 +12,7 @@
 
 #define ASK_TOKENS_MAX 200000       /* JSON tokens of a body */
 #define ASK_MODEL_MAX 128
+#define ASK_BACKEND_MAX 64
 #define ASK_MAX_TOKENS 2147483647
 #define ASK_TEMPERATURE 2.0
 
@@ -19,6 +20,7 @@ struct ask_request {
 	struct ch_message *messages;        /* a prompt is one message of the user; text lies in the body or in the arena */
 	size_t nmessages;
 	struct ch_str model;                /* n 0: not given */
+	struct ch_str backend;              /* the same */
 	int64_t max_tokens;                 /* 0: not given */
 	double temperature;                 /* -1: not given */
 	bool stream;
@@ -36,9 +38,6 @@ struct ask_fault {
  * escapes. Returns true, or false with *fault filled.
  */
 bool ask_read(struct ch_ctx *c, struct ch_str body, size_t max_messages, struct ask_request *out, struct ask_fault *fault);
-
-/* Is a Content-Type of this value JSON? Parameters are ignored, so is letter case. */
-bool ask_is_json(struct ch_str content_type);
 
 /* JSON Schema 2020-12 of body and answer. */
 extern const char ask_request_schema[], ask_response_schema[];

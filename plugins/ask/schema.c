@@ -11,6 +11,8 @@ const char ask_request_schema[] =
 	"\"role\":{\"enum\":[\"system\",\"user\",\"assistant\",\"developer\",\"tool\"]},"
 	"\"content\":{\"type\":\"string\"}}}},"
 	"\"model\":{\"type\":[\"string\",\"null\"],\"minLength\":1,\"maxLength\":128,\"pattern\":\"^[!-~]+$\"},"
+	"\"backend\":{\"type\":[\"string\",\"null\"],\"minLength\":1,\"maxLength\":64,\"pattern\":\"^[!-~]+$\","
+	"\"description\":\"Who shall answer, if the server lets clients choose\"},"
 	"\"max_tokens\":{\"type\":[\"integer\",\"null\"],\"minimum\":1,\"maximum\":2147483647},"
 	"\"temperature\":{\"type\":[\"number\",\"null\"],\"minimum\":0,\"maximum\":2},"
 	"\"stream\":{\"type\":[\"boolean\",\"null\"],\"description\":\"true: the answer comes as server-sent events\"}},"

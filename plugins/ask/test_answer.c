@@ -41,7 +41,7 @@ static void a_whole_answer_is_one_object(void **state)
 {
 	(void)state;
 	begin();
-	ask_write_whole(&w, &whole);
+	ask_write_answer(&w, &whole);
 	assert_string_equal(text(),
 		"{\"backend\":\"dryrun\",\"model\":\"m\",\"answer\":\"a \\\"b\\\"\",\"finish_reason\":\"stop\","
 		"\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5},\"latency_ms\":1.234,\"req_id\":\"r-1\"}");
@@ -53,7 +53,7 @@ static void what_is_not_known_is_null(void **state)
 
 	(void)state;
 	begin();
-	ask_write_whole(&w, &a);
+	ask_write_answer(&w, &a);
 	assert_string_equal(text(),
 		"{\"backend\":\"b\",\"model\":null,\"answer\":\"\",\"finish_reason\":null,"
 		"\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0},\"latency_ms\":0.005,\"req_id\":null}");
@@ -77,17 +77,17 @@ static void latency_is_in_milliseconds_with_three_places(void **state)
 
 		a.latency_us = cases[i].us;
 		begin();
-		ask_write_whole(&w, &a);
+		ask_write_answer(&w, &a);
 		assert_non_null(strstr(text(), cases[i].ms));
 	}
 }
 
-static void a_piece_is_one_frame_on_one_line(void **state)
+static void a_piece_is_one_line(void **state)
 {
 	(void)state;
 	begin();
 	ask_write_delta(&w, "line\nnext", 9);
-	assert_string_equal(text(), "data: {\"delta\":\"line\\nnext\"}\n\n");
+	assert_string_equal(text(), "{\"delta\":\"line\\nnext\"}");
 }
 
 static void the_worst_piece_fits_a_frame(void **state)
@@ -98,30 +98,20 @@ static void the_worst_piece_fits_a_frame(void **state)
 	memset(worst, 1, sizeof(worst)); /* each becomes \u0001 */
 	begin();
 	ask_write_delta(&w, worst, sizeof(worst));
-	assert_int_equal(strlen(text()), 6 * ASK_PIECE_MAX + strlen("data: {\"delta\":\"\"}\n\n"));
+	assert_int_equal(strlen(text()), 6 * ASK_PIECE_MAX + strlen("{\"delta\":\"\"}"));
 }
 
-static void a_stream_ends_with_usage_and_done(void **state)
+static void without_text_it_is_what_a_streams_end_says(void **state)
 {
 	struct ask_answer a = whole;
 
 	(void)state;
 	a.text = NULL;
 	begin();
-	ask_write_end(&w, &a);
+	ask_write_answer(&w, &a);
 	assert_string_equal(text(),
-		"data: {\"backend\":\"dryrun\",\"model\":\"m\",\"finish_reason\":\"stop\","
-		"\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5},\"latency_ms\":1.234,\"req_id\":\"r-1\"}\n\n"
-		"data: [DONE]\n\n");
-}
-
-static void a_broken_stream_ends_with_an_error_and_without_done(void **state)
-{
-	(void)state;
-	begin();
-	ask_write_error(&w, "It broke.", "server_error", "upstream_error");
-	assert_string_equal(text(),
-		"data: {\"error\":{\"message\":\"It broke.\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_error\"}}\n\n");
+		"{\"backend\":\"dryrun\",\"model\":\"m\",\"finish_reason\":\"stop\","
+		"\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5},\"latency_ms\":1.234,\"req_id\":\"r-1\"}");
 }
 
 static void long_text_is_cut_between_characters(void **state)
@@ -147,10 +137,9 @@ int main(void)
 		cmocka_unit_test(a_whole_answer_is_one_object),
 		cmocka_unit_test(what_is_not_known_is_null),
 		cmocka_unit_test(latency_is_in_milliseconds_with_three_places),
-		cmocka_unit_test(a_piece_is_one_frame_on_one_line),
+		cmocka_unit_test(a_piece_is_one_line),
 		cmocka_unit_test(the_worst_piece_fits_a_frame),
-		cmocka_unit_test(a_stream_ends_with_usage_and_done),
-		cmocka_unit_test(a_broken_stream_ends_with_an_error_and_without_done),
+		cmocka_unit_test(without_text_it_is_what_a_streams_end_says),
 		cmocka_unit_test(long_text_is_cut_between_characters),
 	};
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include <chimera/inference.h>
+#include <chimera/backend.h>
 #include <chimera/test.h>
 
 CH_TEST_PLUGIN(ask);
@@ -25,18 +25,20 @@ struct fake {
 	int code;              /* with CH_OK: a refusal */
 	int64_t retry_after_ms;
 	bool deaf;             /* cancel does not confirm */
+	bool routes;           /* it is no backend but a router */
 	struct ch_ctx *c;      /* the call that runs */
 	struct ch_inference_result *out;
 	struct ch_inference_sink sink;
 	ch_ticket ticket;
 	unsigned calls, cancelled, went_on;
 	int64_t max_tokens;
-	char prompt[64];
+	char prompt[64], backend[64];
 };
 
 static void fill(struct fake *f, struct ch_inference_result *out)
 {
-	out->backend = "fake";
+	out->backend = f->routes ? "other" : "fake";
+	out->attempts = f->routes ? 3 : 0;
 	out->model = "m1";
 	out->finish_reason = "stop";
 	out->tokens_in = 2;
@@ -56,6 +58,8 @@ static int start_call(const struct ch_svc *svc, struct ch_ctx *c, const struct c
 	f->out = out;
 	f->ticket = ticket;
 	f->max_tokens = args->max_tokens;
+	memcpy(f->backend, args->backend.p ? args->backend.p : "", args->backend.n);
+	f->backend[args->backend.n] = 0;
 	memcpy(f->prompt, args->messages[0].content.p, args->messages[0].content.n);
 	if (f->rc == CH_OK) {
 		fill(f, out);
@@ -90,7 +94,16 @@ static void cancel(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inferen
 		assert_false(ch_resume(f->ticket, NULL, NULL)); /* too late by definition: it confirms */
 }
 
-static const struct ch_inference_v1 vtable = { .size = sizeof(vtable), .submit = submit, .go_on = go_on, .cancel = cancel };
+static const struct ch_inference_about *about(const struct ch_svc *svc)
+{
+	static const struct ch_backend_conf conf;
+	static const struct ch_inference_about backend = { .size = sizeof(backend), .provider = "fake", .conf = &conf };
+	static const struct ch_inference_about router = { .size = sizeof(router), .provider = "router" };
+
+	return ((struct fake *)ch_test_data(svc))->routes ? &router : &backend;
+}
+
+static const struct ch_inference_v1 vtable = { .size = sizeof(vtable), .submit = submit, .go_on = go_on, .cancel = cancel, .about = about };
 
 /* What the backend does later, on the loop. */
 static void answer_text(void *data)
@@ -157,6 +170,64 @@ static void an_answer_at_once_is_one_json_object(void **state)
 	assert_string_equal(f.prompt, "hello");
 	assert_true(ch_test_metric(t, "ask_latency_ms", "fake", NULL) == 1);
 	assert_true(ch_test_metric(t, "ask_errors_total", NULL) == 0);
+	ch_test_free(t);
+}
+
+static void over_a_router_the_backend_that_answered_and_the_attempts_are_named(void **state)
+{
+	static const char *const bodies[] = { "{\"prompt\":\"hello\",\"backend\":\"other\"}",
+		"{\"prompt\":\"hello\",\"backend\":\"other\",\"stream\":true}" };
+	struct fake f;
+	struct ch_test *t = begin(&f, NULL);
+
+	(void)state;
+	f.routes = true;
+	f.rc = CH_OK;
+	for (size_t i = 0; i < 2; i++) {
+		struct ch_test_answer *a = post(t, bodies[i]);
+
+		assert_int_equal(a->status, 200);
+		assert_string_equal(f.backend, "other");
+		assert_string_equal(ch_test_header(a, "x-chimera-backend"), "other");
+		assert_string_equal(ch_test_header(a, "x-chimera-attempts"), "3");
+		assert_non_null(strstr(a->body, "{\"backend\":\"other\",\"model\":\"m1\","));
+	}
+	ch_test_free(t);
+}
+
+static void without_a_router_no_other_backend_can_be_asked(void **state)
+{
+	struct fake f;
+	struct ch_test *t = begin(&f, NULL);
+	struct ch_test_answer *a;
+
+	(void)state;
+	f.rc = CH_OK;
+	a = post(t, "{\"prompt\":\"hello\",\"backend\":\"other\"}");
+	assert_int_equal(a->status, 400);
+	assert_non_null(strstr(a->body, "\"param\":\"backend\""));
+	assert_int_equal(f.calls, 0);
+	a = post(t, "{\"prompt\":\"hello\",\"backend\":\"fake\"}");
+	assert_int_equal(a->status, 200);
+	assert_null(ch_test_header(a, "x-chimera-attempts"));
+	ch_test_free(t);
+}
+
+/* Between two frames, as long as nothing comes. */
+static void a_silent_stream_is_pinged(void **state)
+{
+	struct fake f;
+	struct ch_test *t = begin(&f, "[ask]\nping = 10s\n");
+	struct ch_test_answer *a = post(t, STREAM);
+
+	(void)state;
+	ch_test_on_loop(t, send_delta, &f);
+	ch_test_advance(t, 9999);
+	assert_string_equal(a->body, "data: {\"delta\":\"one \"}\n\n");
+	ch_test_advance(t, 1);
+	assert_string_equal(a->body, "data: {\"delta\":\"one \"}\n\n: ping\n\n");
+	ch_test_on_loop(t, end_stream, &f);
+	assert_true(a->complete);
 	ch_test_free(t);
 }
 
@@ -517,6 +588,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_answer_at_once_is_one_json_object),
+		cmocka_unit_test(over_a_router_the_backend_that_answered_and_the_attempts_are_named),
+		cmocka_unit_test(without_a_router_no_other_backend_can_be_asked),
+		cmocka_unit_test(a_silent_stream_is_pinged),
 		cmocka_unit_test(an_answer_that_takes_time_tells_how_long),
 		cmocka_unit_test(a_backends_code_becomes_the_answer),
 		cmocka_unit_test(a_backend_that_fails_is_503_and_never_500),

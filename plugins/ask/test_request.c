@@ -343,18 +343,6 @@ static void an_exhausted_arena_is_a_refusal_at_every_step(void **state)
 	free(body);
 }
 
-static void content_type_is_json_whatever_its_parameters(void **state)
-{
-	(void)state;
-	assert_true(ask_is_json(CH_STR("application/json")));
-	assert_true(ask_is_json(CH_STR("Application/JSON; charset=utf-8")));
-	assert_true(ask_is_json(CH_STR("application/json ;x=y")));
-	assert_false(ask_is_json(CH_STR("application/jsonp")));
-	assert_false(ask_is_json(CH_STR("application/json, text/plain")));
-	assert_false(ask_is_json(CH_STR("text/plain")));
-	assert_false(ask_is_json(CH_STR("application/x-www-form-urlencoded")));
-}
-
 static void the_schemas_are_json(void **state)
 {
 	(void)state;
@@ -387,7 +375,6 @@ int main(void)
 		TEST(a_hundred_thousand_brackets_are_refused),
 		TEST(messages_are_counted),
 		TEST(an_exhausted_arena_is_a_refusal_at_every_step),
-		TEST(content_type_is_json_whatever_its_parameters),
 		TEST(the_schemas_are_json),
 	};
 

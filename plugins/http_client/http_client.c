@@ -237,7 +237,7 @@ static const struct ch_option options[] = {
 	OPT(idle_timeout, DURATION, TIME, .def = "60s", .help = "Between two bytes of an answer's body"),
 	OPT(total_timeout, DURATION, TIME, .def = "10m", .help = "The whole of a request"),
 	OPT(keepalive_timeout, DURATION, TIME, .def = "60s", .help = "How long an idle connection is kept; less if the server says so"),
-	OPT(max_connections_per_host, INT, .flags = CH_O_RELOAD, .def = "256", .min = "1", .max = "65536",
+	OPT(max_connections_per_host, INT, .flags = CH_O_RELOAD, .def = "8192", .min = "1", .max = "65536",
 		.help = "Connections to one scheme, host and port, of the process: each worker has its share, at least one"),
 	OPT(max_idle_connections, INT, .flags = CH_O_RELOAD, .def = "256", .min = "1", .max = "65536",
 		.help = "Idle connections of the process; past it the oldest is closed"),

@@ -83,8 +83,8 @@ static bool check_url(struct ch_self *self, const struct llama_conf *conf)
 	size_t n;
 	const char *url = base_url(conf, &n);
 
-	if (strncmp(url, "http://", 7) && strncmp(url, "https://", 8))
-		ch_config_error(self, NULL, "base_url", "\"%s\" does not begin with http:// or https://", url);
+	if ((strncasecmp(url, "http://", 7) || n <= 7) && (strncasecmp(url, "https://", 8) || n <= 8))
+		ch_config_error(self, NULL, "base_url", "\"%s\" is no address of a server: write it as http://127.0.0.1:11434", url);
 	else if (url[strcspn(url, "?#@ \t\r\n")])
 		ch_config_error(self, NULL, "base_url", "it holds one of ? # @ or a blank: write scheme, host, port and path alone, and a key as api_key");
 	else if (conf->dialect == LLAMA_OLLAMA && (ends_with(url, n, "/v1") || ends_with(url, n, "/api")))

@@ -3,7 +3,6 @@
  * ollama.c - one call of Ollama's native API: what is asked, and what each piece of the answer means. A call lives in the ctx; all of it
  * happens on the ctx's loop.
  */
-#include "exchange.h"
 #include "ndjson.h"
 #include "ollama.h"
 #include "ollama_answer.h"
@@ -12,17 +11,18 @@
 #define LINE_MOST ((size_t)1 << 20) /* bytes of one line of a stream */
 
 struct call {
-	struct exchange x;              /* first: exchange.c knows the call by it */
+	struct ch_exchange x;              /* first: its functions get this pointer */
 	const struct llama *llama;
 	const struct ch_inference_args *args;
 	struct ch_inference_sink sink;
 	struct ndjson lines;
-	struct heap *line, *text, *calls; /* a line that was cut; decoded text; calls in OpenAI's form */
-	struct heap *list;              /* vectors, models */
+	struct ch_heap line, text, calls; /* a line that was cut; decoded text; calls in OpenAI's form */
+	struct ch_heap list;            /* vectors, models */
 	size_t nlist;
 	size_t ncalls;                  /* calls of tools so far */
 	uint64_t deltas;                /* pieces with text: a guess at the tokens of an answer that is cut */
 	uint64_t salt;                  /* of their ids */
+	char traceparent[56];
 };
 
 /* ---- failures ---- */
@@ -40,7 +40,7 @@ static bool no_memory(struct call *k)
 }
 
 /* Ollama says "model 'm' not found"; a 404 that says nothing of the kind is another server's. */
-static void on_failed(struct exchange *x, struct ch_str body)
+static void on_failed(struct ch_exchange *x, struct ch_str body)
 {
 	struct ollama_piece piece;
 	const char *why;
@@ -59,12 +59,10 @@ static void on_failed(struct exchange *x, struct ch_str body)
 
 /* ---- pieces ---- */
 
-/* *h, made when it is first needed, with room for n bytes. False: no memory, *out has a code. */
-static bool room(struct call *k, struct heap **h, size_t n)
+/* Room for n bytes. False: no memory, *out has a code. */
+static bool room(struct call *k, struct ch_heap *h, size_t n)
 {
-	if (!*h)
-		*h = heap_new(k->x.c);
-	return (*h && heap_grow(*h, NULL, 0, n)) || no_memory(k);
+	return ch_heap_grow(h, NULL, 0, n) || no_memory(k);
 }
 
 /* The decoded text of a piece: in place, or in k->text. */
@@ -75,7 +73,7 @@ static bool decode(struct call *k, const struct ch_json_tok *t, struct ch_str *t
 		return true;
 	if (!room(k, &k->text, t->len))
 		return false;
-	*text = (struct ch_str){ k->text->p, ch_json_unescape(t, k->text->p) };
+	*text = (struct ch_str){ k->text.p, ch_json_unescape(t, k->text.p) };
 	return true;
 }
 
@@ -89,9 +87,9 @@ static bool convert(struct call *k, struct ch_str calls, bool stream, struct ch_
 		return true;
 	if (!room(k, &k->calls, calls.n + 256))
 		return false;
-	ch_jw_init(&w, k->calls->p, k->calls->cap);
-	w.grow = heap_grow;
-	w.arg = k->calls;
+	ch_jw_init(&w, k->calls.p, k->calls.cap);
+	w.grow = ch_heap_grow;
+	w.arg = &k->calls;
 	if (!k->salt)
 		k->salt = ch_random();
 	if (!ollama_write_calls(&w, calls, stream, k->salt, &k->ncalls))
@@ -123,7 +121,7 @@ static bool read_piece(struct call *k, const char *p, size_t n, struct ollama_pi
 		return invalid(k, why);
 	if (!piece->error.n)
 		return true;
-	ch_upstream_said(k->x.c, piece->error, k->x.secret, k->x.out);
+	ch_exchange_said(&k->x, piece->error);
 	return false;
 }
 
@@ -138,7 +136,7 @@ static int take_line(struct call *k, const struct ndjson_line *line)
 	if (!read_piece(k, line->p, line->n, &piece) || !decode(k, &piece.text, &delta.text) ||
 		!convert(k, piece.calls, true, &delta.tool_calls))
 		return CH_ERROR;
-	exchange_begun(&k->x); /* a line of a model that thinks counts, too: it is at work */
+	ch_exchange_begun(&k->x); /* a line of a model that thinks counts, too: it is at work */
 	if (piece.done)
 		conclude(k, &piece);
 	if (delta.text.n || delta.tool_calls.n) {
@@ -153,16 +151,7 @@ static int take_line(struct call *k, const struct ndjson_line *line)
 	return piece.done ? CH_DONE : rc == CH_AGAIN ? CH_AGAIN : CH_OK;
 }
 
-static void *grow_line(void *arg, void *old, size_t used, size_t want)
-{
-	struct call *k = arg;
-
-	if (!k->line)
-		k->line = heap_new(k->x.c);
-	return k->line ? heap_grow(k->line, old, used, want) : NULL;
-}
-
-static int on_piece(struct exchange *x, const char *p, size_t n, size_t *used)
+static int on_piece(struct ch_exchange *x, const char *p, size_t n, size_t *used)
 {
 	struct call *k = (struct call *)x;
 	struct ndjson_line line;
@@ -192,7 +181,7 @@ static int on_piece(struct exchange *x, const char *p, size_t n, size_t *used)
 
 /* ---- whole answers ---- */
 
-static void on_stream_end(struct exchange *x, struct ch_str body)
+static void on_stream_end(struct ch_exchange *x, struct ch_str body)
 {
 	struct call *k = (struct call *)x;
 	struct ndjson_line line;
@@ -209,7 +198,7 @@ static void on_stream_end(struct exchange *x, struct ch_str body)
 	ch_backend_refuse(x->out, CH_E_UPSTREAM_ERROR, 0, "The backend's stream ended before it said that it is done: the answer is not whole.");
 }
 
-static void on_answer(struct exchange *x, struct ch_str body)
+static void on_answer(struct ch_exchange *x, struct ch_str body)
 {
 	struct call *k = (struct call *)x;
 	struct ch_inference_result *out = x->out;
@@ -226,11 +215,11 @@ static void on_answer(struct exchange *x, struct ch_str body)
 /* Room for one more element of `size` bytes in k->list. NULL: no memory. */
 static void *next_of_list(struct call *k, size_t size)
 {
-	size_t need = (k->nlist + 1) * size, cap = k->list ? k->list->cap : 0;
+	size_t need = (k->nlist + 1) * size, cap = k->list.cap;
 
 	if (need > cap && !room(k, &k->list, cap ? cap * 2 : 64 * size))
 		return NULL;
-	return k->list->p + k->nlist++ * size;
+	return k->list.p + k->nlist++ * size;
 }
 
 static bool put_float(void *arg, float v)
@@ -242,7 +231,7 @@ static bool put_float(void *arg, float v)
 	return to;
 }
 
-static void on_vectors(struct exchange *x, struct ch_str body)
+static void on_vectors(struct ch_exchange *x, struct ch_str body)
 {
 	struct call *k = (struct call *)x;
 	struct ch_inference_result *out = x->out;
@@ -259,7 +248,7 @@ static void on_vectors(struct exchange *x, struct ch_str body)
 	} else if (n != k->args->nmessages) {
 		invalid(k, "it holds not as many vectors as there were inputs");
 	} else {
-		out->vectors = (const float *)(const void *)k->list->p;
+		out->vectors = (const float *)(const void *)k->list.p;
 		out->nvectors = n;
 		out->dimensions = dimensions;
 		out->tokens_in = tokens > 0 ? (uint64_t)tokens : 0;
@@ -304,7 +293,7 @@ static bool put_model(void *arg, const struct ollama_model *m)
 	return to;
 }
 
-static void on_models(struct exchange *x, struct ch_str body)
+static void on_models(struct ch_exchange *x, struct ch_str body)
 {
 	struct call *k = (struct call *)x;
 	const char *why;
@@ -314,12 +303,12 @@ static void on_models(struct exchange *x, struct ch_str body)
 			invalid(k, why);
 		return;
 	}
-	x->out->models = k->list ? (const struct ch_model *)(const void *)k->list->p : NULL;
+	x->out->models = (const struct ch_model *)(const void *)k->list.p;
 	x->out->nmodels = k->nlist;
 }
 
 /* {"version":"0.12.6"}: any object will do, but no error page of another server. */
-static void on_version(struct exchange *x, struct ch_str body)
+static void on_version(struct ch_exchange *x, struct ch_str body)
 {
 	struct call *k = (struct call *)x;
 	struct ollama_piece piece;
@@ -328,6 +317,27 @@ static void on_version(struct exchange *x, struct ch_str body)
 }
 
 /* ---- the call ---- */
+
+/* Those of the config, and those of the ctx's trace if it has one. */
+static bool set_fields(struct call *k)
+{
+	const struct llama *l = k->llama;
+	struct ch_http_field trace[2], *fields;
+	size_t n = ch_backend_trace(k->x.c, k->traceparent, trace);
+
+	k->x.request.fields = l->fields;
+	k->x.request.nfields = l->nfields;
+	if (!n)
+		return true;
+	fields = ch_alloc(k->x.c, (l->nfields + n) * sizeof(*fields));
+	if (!fields)
+		return no_memory(k);
+	memcpy(fields, l->fields, l->nfields * sizeof(*fields));
+	memcpy(fields + l->nfields, trace, n * sizeof(*fields));
+	k->x.request.fields = fields;
+	k->x.request.nfields += n;
+	return true;
+}
 
 static bool ask_for(struct call *k, const char *method, const char *path)
 {
@@ -339,14 +349,12 @@ static bool ask_for(struct call *k, const char *method, const char *path)
 	r->size = sizeof(*r);
 	r->method = (struct ch_str){ method, strlen(method) };
 	r->url = (struct ch_str){ url, strlen(url) };
-	r->fields = k->llama->fields;
-	r->nfields = k->llama->nfields;
-	return true;
+	return set_fields(k);
 }
 
 static bool prepare(struct call *k)
 {
-	struct exchange *x = &k->x;
+	struct ch_exchange *x = &k->x;
 	int op = k->args->op;
 
 	if (op == CH_I_MODELS || op == CH_I_PROBE) {
@@ -370,14 +378,19 @@ int ollama_submit(const struct llama *llama, const struct ch_svc *svc, struct ch
 		return ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
 	k->llama = llama;
 	k->args = args;
-	k->lines.grow = grow_line;
-	k->lines.arg = k;
+	k->line.c = k->text.c = k->calls.c = k->list.c = c;
+	k->lines.grow = ch_heap_grow;
+	k->lines.arg = &k->line;
 	k->lines.max_line = LINE_MOST;
+	k->x.size = sizeof(k->x);
 	k->x.http = llama->conf->http;
 	k->x.c = c;
 	k->x.out = out;
 	k->x.ticket = ticket;
 	k->x.secret = llama->conf->api_key;
+	k->x.secret_fields = llama->extra;
+	k->x.nsecret_fields = llama->openai.nfields;
+	k->x.max_answer = (size_t)llama->conf->backend.max_answer;
 	k->x.piece = on_piece;
 	k->x.failed = on_failed;
 	if (sink && (args->op == CH_I_CHAT || args->op == CH_I_COMPLETION)) {
@@ -385,15 +398,17 @@ int ollama_submit(const struct llama *llama, const struct ch_svc *svc, struct ch
 		k->sink = *sink;
 	}
 	ch_backend_timeouts(args, &llama->conf->backend, k->x.streamed, &k->x.request);
-	return prepare(k) ? exchange_begin(&k->x) : CH_OK;
+	if (k->x.streamed)
+		k->x.first_ms = k->x.request.first_byte_timeout_ms;
+	return prepare(k) ? ch_exchange_begin(&k->x) : CH_OK;
 }
 
 void ollama_go_on(struct ch_inference_result *out)
 {
-	exchange_go_on(out);
+	ch_exchange_go_on(out);
 }
 
 void ollama_cancel(struct ch_inference_result *out)
 {
-	exchange_cancel(out);
+	ch_exchange_cancel(out);
 }

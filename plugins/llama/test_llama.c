@@ -9,6 +9,7 @@ static void a_config_that_cannot_work_is_refused_by_name(void **state)
 	static const char *const cases[][2] = {
 		{ "models =\n", "models" },
 		{ "models = a\nbase_url = 127.0.0.1:11434\n", "base_url" },
+		{ "models = a\nbase_url = http://\n", "base_url" },
 		{ "models = a\nbase_url = http://127.0.0.1:11434/v1\n", "base_url" },
 		{ "models = a\nbase_url = http://127.0.0.1:11434/api/\n", "base_url" },
 		{ "models = a\nbase_url = http://me:pass@127.0.0.1\n", "base_url" },

@@ -143,10 +143,9 @@ static void who_left_while_waiting_gets_no_place(void **state)
 static void leave_both(void *data)
 {
 	struct question **q = data;
-	const struct ch_inference_v1 *vt = w.router->vt;
 	/* The first frees its place, which goes to the second; that one gives up before it hears of it. */
-	vt->cancel(w.router, q[0]->c, &q[0]->out);
-	vt->cancel(w.router, q[1]->c, &q[1]->out);
+	give_up(q[0]);
+	give_up(q[1]);
 }
 
 static void a_place_that_comes_too_late_goes_to_the_next(void **state)
@@ -244,14 +243,6 @@ static void a_caller_that_waits_no_longer_frees_everything(void **state)
 	}
 }
 
-static void give_up(void *data)
-{
-	struct question *q = data;
-	const struct ch_inference_v1 *vt = w.router->vt;
-	vt->cancel(w.router, q->c, &q->out);
-	vt->cancel(w.router, q->c, &q->out);
-}
-
 static void cancel_resumes_the_ticket_wherever_the_question_is(void **state)
 {
 	(void)state;
@@ -279,12 +270,6 @@ static void a_sink_may_give_up(void **state)
 	assert_int_equal(q->out.code, CH_E_UPSTREAM_ERROR);
 	assert_int_equal(w.b[0].cancelled, 1);
 	world_free();
-}
-
-static void go_on(void *data)
-{
-	struct question *q = data;
-	((const struct ch_inference_v1 *)w.router->vt)->go_on(w.router, q->c, &q->out);
 }
 
 static void a_paused_answer_goes_on_when_told(void **state)

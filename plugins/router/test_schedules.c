@@ -62,7 +62,7 @@ static void any_cancel(void *data)
 {
 	struct question *q = data;
 	if (!q->ended)
-		((const struct ch_inference_v1 *)w.router->vt)->cancel(w.router, q->c, &q->out);
+		give_up(q);
 }
 
 static void any_go_on(void *data)
@@ -70,7 +70,7 @@ static void any_go_on(void *data)
 	struct question *q = data;
 	q->pauses = false;
 	if (!q->ended)
-		((const struct ch_inference_v1 *)w.router->vt)->go_on(w.router, q->c, &q->out);
+		go_on(q);
 }
 
 static void ask_any(void)

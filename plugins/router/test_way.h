@@ -69,6 +69,7 @@ struct question {
 	struct ch_inference_sink sink;
 	bool streams, pauses, cancels;  /* the sink: pauses after each delta; gives up at the first */
 	int64_t ticket_ms, deadline_ms; /* of the outer ticket, of the ctx */
+	const struct ch_svc *router;    /* as the instance has it that asks */
 	struct ch_ctx *c;
 	ch_ticket ticket;
 	struct ch_test_answer *a;
@@ -81,7 +82,6 @@ struct question {
 
 struct world {
 	struct ch_test *t;
-	const struct ch_svc *router; /* as the asking plugin has it */
 	struct backend b[BACKENDS];
 	struct question q[QUESTIONS];
 	unsigned n;                  /* questions asked */
@@ -251,17 +251,33 @@ static int respond(struct ch_ctx *c, struct question *q)
 	return q->out.code ? ch_refuse_as(c, &r) : ch_respond(c, 200, "text/plain", "ok", 2);
 }
 
+/* Cancels it, twice: the second time is nothing. On the loop. */
+static void give_up(void *data)
+{
+	struct question *q = data;
+	const struct ch_inference_v1 *vt = q->router->vt;
+
+	vt->cancel(q->router, q->c, &q->out);
+	vt->cancel(q->router, q->c, &q->out);
+}
+
+/* Likewise. */
+static inline void go_on(void *data)
+{
+	struct question *q = data;
+
+	((const struct ch_inference_v1 *)q->router->vt)->go_on(q->router, q->c, &q->out);
+}
+
 static int on_told(struct ch_ctx *c, void *data, int why, void *result)
 {
 	struct question *q = data;
-	const struct ch_inference_v1 *vt = w.router->vt;
 
 	(void)result;
 	q->resumed++;
 	q->why = why;
 	if (why != CH_READY) {
-		vt->cancel(w.router, c, &q->out);
-		vt->cancel(w.router, c, &q->out); /* is idempotent */
+		give_up(q);
 		assert_true(q->out.code != 0);
 	}
 	question_end(q);
@@ -272,12 +288,13 @@ static int on_piece(struct ch_ctx *c, void *arg, const struct ch_inference_delta
 {
 	struct question *q = arg;
 
+	assert_ptr_equal(c, q->c);
 	assert_string_equal(d->text.p, "word ");
 	assert_int_equal(q->ended, 0);
 	q->deltas++;
 	snprintf(q->seen_backend, sizeof(q->seen_backend), "%s", q->out.backend ? q->out.backend : "");
 	if (q->cancels)
-		((const struct ch_inference_v1 *)w.router->vt)->cancel(w.router, c, &q->out);
+		give_up(q);
 	return q->pauses ? CH_AGAIN : CH_OK;
 }
 
@@ -288,7 +305,7 @@ static int on_question(struct ch_self *self, struct ch_ctx *c)
 	const struct ch_svc *svc = *(const struct ch_svc *const *)self->conf;
 	const struct ch_inference_v1 *vt = svc->vt;
 
-	w.router = svc;
+	q->router = svc;
 	q->c = c;
 	q->asked = ch_now();
 	if (q->deadline_ms)

@@ -107,6 +107,7 @@ static size_t said_length(const struct ch_exchange *x)
 static bool make_room(struct ch_exchange *x, size_t n)
 {
 	size_t want = x->nbody + n, length = x->body || x->streamed ? 0 : said_length(x), cap;
+	char *more;
 
 	if (want <= x->body_cap)
 		return true;
@@ -118,9 +119,12 @@ static bool make_room(struct ch_exchange *x, size_t n)
 	cap = length > want ? length : want < 4096 ? 4096 : x->nbody ? want * 2 : want;
 	if (x->body && x->body != x->heap.p)
 		return false; /* its length was told, and http/1 brings no more than that */
-	x->body = ch_heap_grow(&x->heap, NULL, 0, cap);
-	x->body_cap = x->body ? cap : 0;
-	return x->body;
+	more = ch_heap_grow(&x->heap, x->body, x->nbody, cap);
+	if (more) {
+		x->body = more;
+		x->body_cap = cap;
+	}
+	return more;
 }
 
 /* Appends to the body. False: no memory. */

@@ -1,127 +1,65 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * openai.c - a call to an OpenAI server over http/1: its request, its answer piece by piece, its one end.
- *
- * Two tickets are out while it runs: the caller's, which is resumed once, by finish(), and our own, which http/1 resumes when it lets go of
- * the connection. After a cancel the caller hears at once, and our own ticket comes behind; nothing of the call is touched then.
- *
- * What must outlive the call (a large answer) is kept until the ctx goes; all else is let go at its end. The sink may cancel the call whose
- * bytes it looks at: then the buffers go when it has returned.
+ * openai.c - a call to an OpenAI server: an exchange (exchange.c) whose pieces are events. What is sent is made in openai_request.c, whole
+ * answers are read in openai_answer.c, and what one event says in openai_frame.c.
  */
-#include <stdlib.h>
 #include <strings.h>
 
 #include "openai_call.h"
 
-/* ---- its end ---- */
+enum { ODD_ANSWER_MOST = 65536 }; /* bytes of an answer that is only wanted for what it says went wrong */
 
-static const struct ch_http_v1 *http_of(const struct openai_call *k)
+static struct openai_call *call_of(struct ch_exchange *x)
 {
-	return k->up->http->vt;
+	return (struct openai_call *)x;
 }
 
-static void release(struct openai_call *k)
+static int fail(struct openai_call *k, enum ch_code code, const char *detail)
 {
-	free(k->sse.buf);
-	free(k->held);
-	if (k->scratch != k->room)
-		free(k->scratch);
-	k->sse.buf = k->held = NULL;
-	k->scratch = k->room;
-	k->scratch_cap = sizeof(k->room);
-}
-
-/* The answer or the code is in *out: the caller hears of it. */
-static void finish(struct openai_call *k)
-{
-	struct ch_inference_result *out = k->out;
-
-	if (k->ended)
-		return;
-	k->ended = true;
-	out->call = NULL;
-	out->estimated = !k->usage;
-	if (!k->usage)
-		out->tokens_out = k->deltas;
-	if (k->timer)
-		ch_timer_free(k->timer);
-	k->timer = NULL;
-	if (!k->inside)
-		release(k);
-	ch_resume(k->outer, NULL, NULL);
-}
-
-static void let_go(struct openai_call *k)
-{
-	if (k->running)
-		http_of(k)->cancel(k->up->http, k->c, &k->http);
-}
-
-static int stop(struct openai_call *k, enum ch_code code, const char *detail)
-{
-	ch_backend_refuse(k->out, code, 0, detail);
-	finish(k);
-	return CH_DONE;
+	ch_backend_refuse(k->x.out, code, 0, detail);
+	return CH_ERROR;
 }
 
 /* ---- pieces to the sink ---- */
 
-/* CH_OK, CH_AGAIN; CH_DONE: the sink has cancelled the call. */
+/* What the exchange's `piece` returns. */
 static int deliver(struct openai_call *k, const struct ch_inference_delta *d)
 {
+	struct ch_inference_result *out = k->x.out;
 	int rc;
 
-	if (!k->out->first_delta) {
-		k->out->first_delta = ch_now();
-		if (k->timer)
-			ch_timer_set(k->timer, -1);
-	}
-	k->inside = true;
-	k->went_on = false;
-	rc = k->sink.delta(k->c, k->sink.arg, d);
-	k->inside = false;
-	if (k->ended)
-		return CH_DONE;
-	k->paused = rc == CH_AGAIN && !k->went_on;
-	return k->paused ? CH_AGAIN : CH_OK;
+	ch_exchange_begun(&k->x);
+	if (!out->first_delta)
+		out->first_delta = ch_now();
+	rc = k->sink.delta(k->x.c, k->sink.arg, d);
+	return k->x.over ? CH_ERROR : rc == CH_AGAIN ? CH_AGAIN : CH_OK;
 }
 
-/* Room for n bytes that live until the next event. */
+/* Room for n bytes that live until the next event. NULL: no memory. */
 static char *scratch(struct openai_call *k, size_t n)
 {
-	char *more;
-
-	if (n <= k->scratch_cap)
-		return k->scratch;
-	more = malloc(n);
-	if (!more)
-		return NULL;
-	if (k->scratch != k->room)
-		free(k->scratch);
-	k->scratch = more;
-	k->scratch_cap = n;
-	return more;
+	return n <= sizeof(k->room) ? k->room : ch_heap_grow(&k->scratch_heap, NULL, 0, n);
 }
 
 /* The frame as the client is to see it: without the usage that it did not ask for, and on one line. p NULL: no memory. */
 static struct ch_str shown(struct openai_call *k, const struct ch_sse_event *ev, const struct openai_frame *f)
 {
-	size_t cut = k->hide_usage ? f->cut_n : 0;
+	size_t cut = k->hide_usage ? f->cut_n : 0, n = ev->data_len - cut;
 	bool lines = memchr(ev->data, '\n', ev->data_len);
 	char *p;
 
 	if (!cut && !lines)
-		return (struct ch_str){ ev->data, ev->data_len };
+		return (struct ch_str){ ev->data, n };
 	p = scratch(k, ev->data_len);
 	if (!p)
 		return (struct ch_str){ NULL, 0 };
-	memcpy(p, ev->data, cut ? f->cut_at : ev->data_len);
+	memcpy(p, ev->data, cut ? f->cut_at : n);
 	if (cut)
-		memcpy(p + f->cut_at, ev->data + f->cut_at + cut, ev->data_len - f->cut_at - cut);
-	for (size_t i = 0; lines && i < ev->data_len - cut; i++)
+		memcpy(p + f->cut_at, ev->data + f->cut_at + cut, n - f->cut_at);
+	for (size_t i = 0; lines && i < n; i++)
 		if (p[i] == '\n') /* of an event with several data lines: in JSON a blank between tokens, like any other */
 			p[i] = ' ';
-	return (struct ch_str){ p, ev->data_len - cut };
+	return (struct ch_str){ p, n };
 }
 
 static int deliver_frame(struct openai_call *k, const struct ch_sse_event *ev, const struct openai_frame *f)
@@ -130,7 +68,7 @@ static int deliver_frame(struct openai_call *k, const struct ch_sse_event *ev, c
 
 	if (k->args->openai) {
 		d.frame = shown(k, ev, f);
-		return d.frame.p ? deliver(k, &d) : stop(k, CH_E_OVERLOADED, NULL);
+		return d.frame.p ? deliver(k, &d) : fail(k, CH_E_OVERLOADED, NULL);
 	}
 	d.tool_calls = f->tool_calls;
 	if (f->text.type == CH_JSON_STRING)
@@ -139,7 +77,7 @@ static int deliver_frame(struct openai_call *k, const struct ch_sse_event *ev, c
 		char *p = scratch(k, f->text.len);
 
 		if (!p)
-			return stop(k, CH_E_OVERLOADED, NULL);
+			return fail(k, CH_E_OVERLOADED, NULL);
 		d.text = (struct ch_str){ p, ch_json_unescape(&f->text, p) };
 	}
 	return d.text.n || d.tool_calls.n ? deliver(k, &d) : CH_OK;
@@ -152,319 +90,209 @@ static bool is_done(const struct ch_sse_event *ev)
 	return ev->data_len >= 6 && !memcmp(ev->data, "[DONE]", 6);
 }
 
+static bool is_error(const struct ch_sse_event *ev)
+{
+	return ev->name_len == 5 && !memcmp(ev->name, "error", 5);
+}
+
 static int on_event(struct openai_call *k, const struct ch_sse_event *ev)
 {
+	struct ch_inference_result *out = k->x.out;
 	struct openai_frame f;
 
-	if (!ev->data || k->done)
+	if (!ev->data)
 		return CH_OK;
-	if (is_done(ev)) {
-		/* The end of the body comes with it, as a rule: then the connection can serve the next call. It is not waited for long. */
-		k->done = true;
-		k->due = OPENAI_END_DUE;
-		ch_timer_set(k->timer, OPENAI_END_MS);
-		return CH_OK;
-	}
-	if (!openai_frame_read(ev->data, ev->data_len, &f))
-		return stop(k, CH_E_UPSTREAM_INVALID, ch_print(k->c, "The backend sent an event that %s.", f.why));
-	if (f.error.n || (ev->name_len == 5 && !memcmp(ev->name, "error", 5))) {
-		upstream_said(k->c, f.error.n ? f.error : (struct ch_str){ ev->data, ev->data_len }, &k->secrets, k->out);
-		finish(k);
+	k->done = is_done(ev);
+	if (k->done)
 		return CH_DONE;
+	if (!openai_frame_read(ev->data, ev->data_len, &f))
+		return fail(k, CH_E_UPSTREAM_INVALID, ch_print(k->x.c, "The backend sent an event that %s.", f.why));
+	if (f.error.n || is_error(ev)) {
+		ch_exchange_said(&k->x, f.error.n ? f.error : (struct ch_str){ ev->data, ev->data_len });
+		return CH_ERROR;
 	}
 	openai_note(k, &f);
 	if (f.usage && !f.nchoices && k->hide_usage)
 		return CH_OK;
-	k->deltas += f.text.type == CH_JSON_STRING && f.text.len;
+	if (out->estimated && f.text.type == CH_JSON_STRING && f.text.len)
+		out->tokens_out++; /* as good a guess as any, until we are told */
 	return deliver_frame(k, ev, &f);
 }
 
-/* The bytes behind an event whose delta the sink took as its last for now. */
-static bool hold(struct openai_call *k, const char *p, size_t n)
+static int on_events(struct ch_exchange *x, const char *p, size_t n, size_t *used)
 {
-	if (k->held) { /* they are part of what was held */
-		memmove(k->held, p, n);
-	} else if (n) {
-		k->held = malloc(n);
-		if (!k->held)
-			return false;
-		memcpy(k->held, p, n);
-	}
-	k->nheld = n;
-	return true;
-}
-
-static void *grow(void *arg, void *old, size_t used, size_t want)
-{
-	(void)arg, (void)used;
-	return realloc(old, want);
-}
-
-void openai_events_init(struct openai_call *k)
-{
-	ch_sse_init(&k->sse, NULL, 0, 0);
-	k->sse.grow = grow;
-}
-
-/* CH_OK: all taken; CH_AGAIN: paused, the rest is held; CH_DONE: the call has ended. */
-static int feed(struct openai_call *k, const char *p, size_t n)
-{
+	struct openai_call *k = call_of(x);
 	struct ch_sse_event ev;
 	enum ch_sse_rc rc;
-	size_t used;
+	size_t took;
 
-	while ((rc = ch_sse_next(&k->sse, p, n, &used, &ev)) == CH_SSE_EVENT) {
+	while ((rc = ch_sse_next(&k->sse, p + *used, n - *used, &took, &ev)) == CH_SSE_EVENT) {
 		int then = on_event(k, &ev);
 
-		p += used;
-		n -= used;
-		if (then == CH_AGAIN && !hold(k, p, n))
-			then = stop(k, CH_E_OVERLOADED, NULL);
+		*used += took;
 		if (then != CH_OK)
 			return then;
 	}
+	*used = n;
 	if (rc == CH_SSE_MORE)
 		return CH_OK;
 	if (k->sse.fault == CH_SSE_NO_MEMORY)
-		return stop(k, CH_E_OVERLOADED, NULL);
-	return stop(k, CH_E_UPSTREAM_INVALID, "The backend sent an event of more than 1 MiB.");
-}
-
-/* What was held, after go_on; then the connection goes on too. */
-static void feed_held(struct openai_call *k)
-{
-	int rc = feed(k, k->held, k->nheld);
-
-	if (rc == CH_OK) {
-		free(k->held);
-		k->held = NULL;
-		k->nheld = 0;
-		http_of(k)->go_on(k->up->http, k->c, &k->http);
-	} else if (rc == CH_DONE) {
-		release(k);
-		let_go(k);
-	}
-}
-
-/* ---- what http/1 brings ---- */
-
-static int on_head(struct ch_ctx *c, void *arg, const struct ch_http_result *r)
-{
-	struct openai_call *k = arg;
-	struct ch_str type = ch_http_field(r, "Content-Type");
-	bool good = r->status >= 200 && r->status < 300;
-
-	k->out->status = r->status;
-	if (k->args->op == CH_I_PROBE) {
-		k->taking = OPENAI_NOTHING;
-		return CH_OK;
-	}
-	k->taking = OPENAI_WHOLE;
-	k->most = good && !k->sink.delta ? (size_t)k->up->conf->max_answer : OPENAI_ERROR_MOST;
-	if (k->args->op == CH_I_PASS && good) {
-		k->out->content_type = ch_dup(c, type.p, type.n);
-		if (!k->out->content_type)
-			return stop(k, CH_E_OVERLOADED, NULL);
-		if (k->sink.delta)
-			k->taking = OPENAI_BYTES;
-	} else if (k->sink.delta && good && type.n >= 17 && !strncasecmp(type.p, "text/event-stream", 17)) {
-		k->taking = OPENAI_EVENTS;
-	}
-	return CH_OK;
-}
-
-static int on_data(struct ch_ctx *c, void *arg, const char *p, size_t n)
-{
-	struct openai_call *k = arg;
-	int rc = CH_OK;
-
-	(void)c;
-	switch (k->taking) {
-	case OPENAI_EVENTS:
-		rc = feed(k, p, n);
-		break;
-	case OPENAI_BYTES: {
-		const struct ch_inference_delta d = { .size = sizeof(d), .frame = { p, n } };
-
-		rc = deliver(k, &d);
-		break;
-	}
-	case OPENAI_WHOLE:
-		rc = openai_gather(k, p, n) ? CH_OK : CH_DONE; /* judged when http/1 has let go */
-		break;
-	default:
-		break;
-	}
-	if (k->ended)
-		release(k);
-	return rc;
+		return fail(k, CH_E_OVERLOADED, NULL);
+	return fail(k, CH_E_UPSTREAM_INVALID, "The backend sent an event of more than 1 MiB.");
 }
 
 /*
- * The stream is over: was the answer whole? It was if the model said that it had finished: some servers leave [DONE] out, or are cut behind
- * that. Of several answers only [DONE] tells. [DONE] alone is none: a server that broke off may send it too.
+ * The stream is over: was the answer whole? It was if the model said that it had finished: some servers leave [DONE] out, or are cut behind that. Of several
+ * answers only [DONE] tells. [DONE] alone is none: a server that broke off may send it too.
  */
-static void judge_events(struct openai_call *k)
+static bool is_whole(struct openai_call *k)
 {
 	struct ch_sse_event ev;
 
-	if (!k->done && ch_sse_end(&k->sse, &ev) && ev.data && is_done(&ev))
-		k->done = true; /* but for the empty line behind it */
-	if (k->finished && (k->done || !(k->args->needs & CH_I_MANY)))
-		return;
-	if (k->http.error && !k->done)
-		upstream_failed(k->c, &k->http, (struct ch_str){ NULL, 0 }, &k->secrets, k->out);
-	else
-		ch_backend_refuse(k->out, CH_E_UPSTREAM_ERROR, 0, k->done ? "The backend ended its stream without a finish_reason: the answer is not whole."
+	if (!k->done && ch_sse_end(&k->sse, &ev) && ev.data)
+		k->done = is_done(&ev); /* all of it but the empty line behind it */
+	return k->finished && (k->done || !(k->args->needs & CH_I_MANY));
+}
+
+static void on_events_end(struct ch_exchange *x, struct ch_str body)
+{
+	struct openai_call *k = call_of(x);
+
+	(void)body;
+	if (!is_whole(k))
+		fail(k, CH_E_UPSTREAM_ERROR, k->done ? "The backend ended its stream without a finish_reason: the answer is not whole."
 			: "The backend's stream ended before its [DONE]: the answer is not whole.");
 }
 
-static int on_http(struct ch_ctx *c, void *data, int why, void *result)
+static void on_events_failed(struct ch_exchange *x, struct ch_str body)
 {
-	struct openai_call *k = data;
+	struct ch_inference_result *out = x->out;
 
-	(void)c, (void)result;
-	if (why != CH_READY) {
-		let_go(k); /* which confirms our ticket */
-		k->running = false;
-		if (k->ended)
-			return CH_AGAIN;
-		if (why == CH_TIMEOUT)
-			stop(k, CH_E_UPSTREAM_TIMEOUT, "The backend did not answer within the time that the request had.");
-		else
-			stop(k, CH_E_UPSTREAM_ERROR, "The client left before the answer was whole.");
-		return CH_AGAIN;
+	(void)body;
+	if (x->result.status / 100 == 2 && is_whole(call_of(x))) {
+		out->code = 0;
+		out->detail = NULL;
 	}
-	k->running = false;
-	if (k->ended)
-		return CH_AGAIN;
-	if (k->taking == OPENAI_EVENTS)
-		judge_events(k);
-	else
-		openai_judge(k);
-	finish(k);
-	return CH_AGAIN;
 }
 
-/* ---- its beginning ---- */
-
-/* As submit: CH_OK with *out filled, or CH_AGAIN. */
-static int start(struct openai_call *k)
+/* An answer of another type than events says what went wrong, as a rule. */
+static int on_events_head(struct ch_exchange *x)
 {
-	const struct ch_http_sink sink = { .size = sizeof(sink), .head = on_head, .data = on_data, .arg = k };
-	int rc;
+	struct ch_str type = ch_http_field(&x->result, "Content-Type");
 
-	k->inner = ch_suspend(k->c, 0, on_http, k);
-	if (!k->inner)
-		return ch_backend_refuse(k->out, CH_E_OVERLOADED, 0, NULL);
-	k->http.size = sizeof(k->http);
-	rc = http_of(k)->request(k->up->http, k->c, &k->request, &sink, &k->http, k->inner);
-	if (rc == CH_AGAIN) {
-		k->running = true;
-		if (k->streams) {
-			k->due = OPENAI_FIRST_DUE;
-			ch_timer_set(k->timer, k->request.first_byte_timeout_ms);
-		}
-		return CH_AGAIN;
-	}
-	ch_unsuspend(k->inner);
-	if (rc == CH_OK)
-		upstream_failed(k->c, &k->http, (struct ch_str){ NULL, 0 }, &k->secrets, k->out);
-	else
-		ch_backend_refuse(k->out, CH_E_UPSTREAM_ERROR, 0, "This server's HTTP client is broken; see its log.");
+	if (type.n >= 17 && !strncasecmp(type.p, "text/event-stream", 17))
+		return CH_OK;
+	x->streamed = false;
+	x->max_answer = ODD_ANSWER_MOST;
+	x->end = openai_on_unexpected;
 	return CH_OK;
 }
 
-static int fail_on_purpose(struct openai_call *k)
+/* ---- other routes, and probes ---- */
+
+static int on_passed_head(struct ch_exchange *x)
 {
-	return ch_backend_refuse(k->out, CH_E_UPSTREAM_ERROR, 0, "The backend failed on purpose (a fault was injected).");
+	struct ch_str type = ch_http_field(&x->result, "Content-Type");
+
+	x->out->content_type = ch_dup(x->c, type.p, type.n);
+	return x->out->content_type ? CH_OK : fail(call_of(x), CH_E_OVERLOADED, NULL);
 }
 
-static void on_timer(void *data)
+static int on_bytes(struct ch_exchange *x, const char *p, size_t n, size_t *used)
 {
-	struct openai_call *k = data;
+	const struct ch_inference_delta d = { .size = sizeof(d), .frame = { p + *used, n - *used } };
 
-	switch (k->due) {
-	case OPENAI_FAULT_DUE:
-		if (k->fault ? fail_on_purpose(k) == CH_OK : start(k) == CH_OK)
-			finish(k);
-		break;
-	case OPENAI_FIRST_DUE:
-		stop(k, CH_E_UPSTREAM_TIMEOUT, ch_print(k->c, "The backend sent nothing of its answer within %lld ms.",
-			(long long)k->request.first_byte_timeout_ms));
-		let_go(k);
-		break;
-	case OPENAI_HELD_DUE:
-		feed_held(k);
-		break;
-	case OPENAI_END_DUE:
-		judge_events(k);
-		finish(k);
-		let_go(k);
-		break;
+	if (!d.frame.n)
+		return CH_OK; /* all was taken before the sink took its AGAIN back */
+	*used = n;
+	return deliver(call_of(x), &d);
+}
+
+static int on_nothing(struct ch_exchange *x, const char *p, size_t n, size_t *used)
+{
+	(void)x, (void)p;
+	*used = n;
+	return CH_OK;
+}
+
+static void on_end(struct ch_exchange *x, struct ch_str body)
+{
+	(void)x, (void)body;
+}
+
+/* ---- the call ---- */
+
+/* How the answer is taken. */
+static void choose(struct openai_call *k)
+{
+	struct ch_exchange *x = &k->x;
+
+	x->streamed = k->sink.delta || k->args->op == CH_I_PROBE;
+	x->end = x->streamed ? on_end : openai_on_whole;
+	if (k->events) {
+		x->head = on_events_head;
+		x->piece = on_events;
+		x->end = on_events_end;
+		x->failed = on_events_failed;
+		ch_sse_init(&k->sse, NULL, 0, 0);
+		k->sse.grow = ch_heap_grow;
+		k->sse.arg = &k->events_heap;
+	} else if (k->args->op == CH_I_PASS) {
+		x->head = on_passed_head;
+		x->piece = on_bytes;
+		if (!x->streamed)
+			x->end = openai_on_passed;
+	} else if (k->args->op == CH_I_MODELS) {
+		x->end = openai_on_models;
+	} else {
+		x->piece = on_nothing;
 	}
 }
 
 int ch_openai_submit(const struct ch_openai_upstream *up, const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args,
 	const struct ch_inference_sink *sink, struct ch_inference_result *out, ch_ticket ticket)
 {
-	struct ch_fault fault = { .size = sizeof(fault) };
+	bool spoken = args->op == CH_I_CHAT || args->op == CH_I_COMPLETION, streamed = args->openai && args->openai->stream;
 	struct openai_call *k;
-	bool faulty;
 
 	if (!ch_backend_accept(svc, c, args, out))
 		return CH_OK;
-	k = openai_call_new(up, c, args, sink, out);
+	if (spoken && args->openai && streamed != (sink != NULL))
+		return ch_backend_refuse(out, CH_E_INTERNAL, 0,
+			"The request asks for a stream and its answer is wanted whole, or the other way round.");
+	k = ch_alloc(c, sizeof(*k));
 	if (!k)
-		return CH_OK;
-	k->outer = ticket;
-	faulty = ch_fault(c, CH_S_VENDOR, &fault);
-	k->fault = faulty && fault.fail;
-	if (k->fault && fault.delay_ms <= 0)
-		return fail_on_purpose(k);
-	if (k->streams || (faulty && fault.delay_ms > 0)) {
-		k->timer = ch_timer(ch_loop(c), on_timer, k);
-		if (!k->timer)
-			return ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
-	}
-	if (faulty && fault.delay_ms > 0) {
-		k->due = OPENAI_FAULT_DUE;
-		ch_timer_set(k->timer, fault.delay_ms);
-	} else if (start(k) == CH_OK) {
-		if (k->timer)
-			ch_timer_free(k->timer);
-		return CH_OK;
-	}
-	out->call = k;
-	return CH_AGAIN;
+		return ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
+	k->up = up;
+	k->args = args;
+	if (sink)
+		k->sink = *sink;
+	k->events = sink && spoken;
+	k->events_heap.c = k->scratch_heap.c = c;
+	k->x.size = sizeof(k->x);
+	k->x.http = up->http;
+	k->x.c = c;
+	k->x.out = out;
+	k->x.ticket = ticket;
+	k->x.secret = up->api_key;
+	k->x.secret_fields = up->fields;
+	k->x.nsecret_fields = up->nfields;
+	k->x.max_answer = (size_t)up->conf->max_answer;
+	out->estimated = true;
+	choose(k);
+	if (!openai_request(k, out->model))
+		return ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
+	return ch_exchange_begin(&k->x);
 }
 
 void ch_openai_go_on(const struct ch_openai_upstream *up, struct ch_ctx *c, struct ch_inference_result *out)
 {
-	struct openai_call *k = out->call;
-
-	(void)up;
-	if (!k)
-		return;
-	k->went_on = true;
-	if (!k->paused)
-		return;
-	k->paused = false;
-	if (k->held) {
-		k->due = OPENAI_HELD_DUE;
-		ch_timer_set(k->timer, 0);
-	} else {
-		http_of(k)->go_on(k->up->http, c, &k->http);
-	}
+	(void)up, (void)c;
+	ch_exchange_go_on(out);
 }
 
 void ch_openai_cancel(const struct ch_openai_upstream *up, struct ch_ctx *c, struct ch_inference_result *out)
 {
-	struct openai_call *k = out->call;
-
 	(void)up, (void)c;
-	if (!k)
-		return;
-	stop(k, CH_E_UPSTREAM_ERROR, "The question was given up.");
-	let_go(k);
+	ch_exchange_cancel(out);
 }

@@ -56,41 +56,45 @@ static size_t read_list(struct ch_json *j, struct ch_model *v)
 }
 
 /* No list has more elements than brackets. */
-static size_t at_most(const struct openai_call *k)
+static size_t at_most(struct ch_str body)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < k->nbody && n < MODELS_MOST; i++)
-		n += k->body[i] == '{';
+	for (size_t i = 0; i < body.n && n < MODELS_MOST; i++)
+		n += body.p[i] == '{';
 	return n;
 }
 
-void openai_models(struct openai_call *k)
+/* Up to the first element of `data`. False: there is no such list. */
+static bool find_list(struct ch_json *j)
+{
+	struct ch_json_tok key, t;
+
+	ch_json_next(j, &t);
+	while (ch_json_next(j, &key) == CH_JSON_KEY) {
+		if (ch_json_next(j, &t) == CH_JSON_ARRAY && ch_json_eq(&key, "data"))
+			return true;
+		if (ch_json_skip(j, &t))
+			return false;
+	}
+	return false;
+}
+
+void openai_on_models(struct ch_exchange *x, struct ch_str body)
 {
 	struct ch_json j;
-	struct ch_json_tok key, t;
-	bool list = false;
+	struct ch_model *v;
 
-	if (!ch_json_valid(k->body, k->nbody, 0, 0, NULL, NULL)) {
-		ch_backend_refuse(k->out, CH_E_UPSTREAM_INVALID, 0, "The backend's list of models is no valid JSON.");
+	ch_json_init(&j, body.p, body.n, 0, 0);
+	if (!ch_json_valid(body.p, body.n, 0, 0, NULL, NULL) || !find_list(&j)) {
+		ch_backend_refuse(x->out, CH_E_UPSTREAM_INVALID, 0, "The backend's list of models is no JSON object with a list `data`.");
 		return;
 	}
-	ch_json_init(&j, k->body, k->nbody, 0, 0);
-	ch_json_next(&j, &t);
-	while (!list && ch_json_next(&j, &key) == CH_JSON_KEY) {
-		list = ch_json_next(&j, &t) == CH_JSON_ARRAY && ch_json_eq(&key, "data");
-		if (!list)
-			ch_json_skip(&j, &t);
-	}
-	if (!list) {
-		ch_backend_refuse(k->out, CH_E_UPSTREAM_INVALID, 0, "The backend's list of models has no `data`.");
-		return;
-	}
-	struct ch_model *v = ch_alloc(k->c, (at_most(k) + 1) * sizeof(*v));
+	v = ch_alloc(x->c, (at_most(body) + 1) * sizeof(*v));
 	if (!v) {
-		ch_backend_refuse(k->out, CH_E_OVERLOADED, 0, NULL);
+		ch_backend_refuse(x->out, CH_E_OVERLOADED, 0, NULL);
 		return;
 	}
-	k->out->models = v;
-	k->out->nmodels = read_list(&j, v);
+	x->out->models = v;
+	x->out->nmodels = read_list(&j, v);
 }

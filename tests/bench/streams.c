@@ -28,7 +28,7 @@ struct stream {
 	int fd;
 	int seen;        /* events */
 	size_t kept;
-	bool done, failed;
+	bool begun, done, failed;
 	char buf[KEEP + READ + 1];
 };
 
@@ -70,6 +70,10 @@ static void look(struct stream *s, size_t n, int64_t now)
 	char *p = s->buf, *stop = s->buf + n, *at;
 
 	*stop = 0;
+	if (!s->begun && n >= 13) {
+		s->begun = true;
+		s->failed = memcmp(s->buf, "HTTP/1.1 200 ", 13) != 0;
+	}
 	while ((at = memchr(p, '@', (size_t)(stop - p))) && at + 23 <= stop) {
 		int64_t delay = now - atoll(at + 7);
 
@@ -95,7 +99,7 @@ static void on_readable(struct stream *s)
 		return;
 	if (n > 0)
 		look(s, s->kept + (size_t)n, now_us());
-	if (n <= 0 || s->done)
+	if (n <= 0 || s->done || s->failed)
 		end(s);
 }
 

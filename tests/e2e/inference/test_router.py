@@ -180,7 +180,8 @@ def test_a_row_has_rules_of_its_own(start, provider):
     g = start(provider.port, llama__ollama=None, openai__dead=None,
               **{"router.gpt-two": {"backends": "second/renamed, up", "fallback": "none", "timeout": "700ms", "balance": "in_order"}},
               openai__second={"base_url": gw.base(provider.port), "models": "second-*"}, router={"fallback": "second/second-1", "retries": 0})
-    assert g.chat("gpt-two").header("X-Chimera-Backend") == "second" and provider.of("renamed")
+    r = g.chat("gpt-two")
+    assert (r.status, r.header("X-Chimera-Backend")) == (200, "second") and len(provider.of("renamed")) == 1, r
     provider.script("renamed", "stall-before-head")
     began = time.monotonic()
     r = g.chat("gpt-two")
@@ -387,7 +388,8 @@ def test_made_up_answers_are_never_a_default_or_fallback_in_production(plugins, 
 @pytest.mark.parametrize("profile", ["dev", "prod"])
 def test_a_mock_answer_never_stands_in_for_a_failure(plugins, tmp_path, provider, profile):
     gw.need(plugins)
-    with kit.Chimera(tmp_path, plugins, gw.sections(provider.port, server={"profile": profile, "open_access": "yes"},
+    with kit.Chimera(tmp_path, plugins, gw.sections(
+            provider.port, server={"profile": profile, "open_access": "yes", "control": str(tmp_path / "control.sock")},
                                                     dryrun={"models": "dryrun"}, router={"default": "up"})) as c:
         g = gw.Gateway(c.address(), c)
         assert gw.outcome(g, "bad-status-500", False).said == "503 upstream_error"
