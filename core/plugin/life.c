@@ -61,11 +61,15 @@ bool chi_gen_check(struct chi_gen *g, struct chi_report *report)
 {
 	size_t before = chi_report_errors(report);
 	chi_checking = (struct chi_checking){ report, g->conf->server->profile };
-	for (size_t k = 0; k < g->ninsts; k++)
-		if (g->fresh[k])
-			check(g->fresh[k], report);
-		else if (!g->insts[k]->started)
-			check(g->insts[k], report);
+	/* Providers before their users, as they start; where they use each other in a circle, in the config's order. */
+	bool ordered = g->ninsts && g->order[g->ninsts - 1];
+	for (size_t k = 0; k < g->ninsts; k++) {
+		struct chi_inst *i = ordered ? g->order[k] : g->insts[k];
+		if (g->fresh[i->index])
+			check(g->fresh[i->index], report);
+		else if (!i->started)
+			check(i, report);
+	}
 	chi_checking.report = NULL;
 	return chi_report_errors(report) == before;
 }

@@ -9,46 +9,28 @@
 
 #include "ollama_message.h"
 
-#define ARENA_MOST 32768 /* bytes of a text that the arena is asked for */
-
 /* A member of a message, as it stands in its JSON; n 0: not there, or null. */
 struct members {
 	struct ch_str content, calls, id, name;
 	bool legacy; /* OpenAI's older form of a call: function_call */
 };
 
-/* Memory of the ctx: its arena for what is small, else beside it. NULL: none. */
-static char *room(struct request *r, size_t n)
-{
-	struct ch_heap *h;
-
-	if (n < ARENA_MOST)
-		return ch_alloc(r->c, n + 1);
-	h = ch_alloc(r->c, sizeof(*h));
-	if (!h)
-		return NULL;
-	h->c = r->c;
-	return ch_heap_grow(h, NULL, 0, n);
-}
-
-/* The decoded text of a JSON string, in memory of the ctx; p NULL: it is none, or no memory, and then there is a code. */
+/* The decoded text of a JSON string, until the next one; p NULL: it is none, or no memory, and then there is a code. */
 static struct ch_str decode(struct request *r, struct ch_str json)
 {
 	struct ch_json j;
 	struct ch_json_tok t;
-	char *p;
 
 	ch_json_init(&j, json.p, json.n, 0, 0);
 	if (!json.n || ch_json_next(&j, &t) != CH_JSON_STRING)
 		return (struct ch_str){ NULL, 0 };
 	if (!t.escaped)
 		return (struct ch_str){ t.s, t.len };
-	p = room(r, t.len);
-	if (!p) {
+	if (!ch_heap_grow(&r->text, NULL, 0, t.len)) {
 		ch_backend_refuse(r->out, CH_E_OVERLOADED, 0, NULL);
 		return (struct ch_str){ NULL, 0 };
 	}
-	return (struct ch_str){ p, ch_json_unescape(&t, p) };
+	return (struct ch_str){ r->text.p, ch_json_unescape(&t, r->text.p) };
 }
 
 /* ---- calls of tools ---- */

@@ -244,7 +244,7 @@ struct ch_str ollama_request(struct ch_ctx *c, const struct llama_conf *conf, co
 	struct request *r = ch_alloc(c, sizeof(*r));
 
 	if (r)
-		r->heap.c = c;
+		r->heap.c = r->text.c = c;
 	if (!r || !ch_heap_grow(&r->heap, NULL, 0, estimate(args))) {
 		ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
 		return (struct ch_str){ NULL, 0 };

@@ -16,6 +16,8 @@
 
 #include <chimera/backend.h>
 
+#define DEFAULT_MODEL "gpt-4o-mini"
+
 struct openai_conf {
 	const struct ch_svc *http;
 	const char *base_url, *query, *api_key, *organization, *project, *probe;
@@ -25,6 +27,7 @@ struct openai_conf {
 
 struct openai_state {
 	struct ch_openai_upstream up;
+	struct ch_backend_conf conf; /* the section's, but for a default_model that is OpenAI's and not this server's */
 	struct ch_inference_about about;
 	struct ch_http_field *fields;
 	char *base_url; /* without slashes at its end */
@@ -99,15 +102,26 @@ static bool check_plain(struct ch_self *self, const char *key, const char *value
 	return true;
 }
 
+static bool is_listed(const struct ch_list *models, const char *model)
+{
+	for (size_t i = 0; i < models->n; i++)
+		if (ch_model_matches(models->v[i], (struct ch_str){ model, strlen(model) }))
+			return true;
+	return false;
+}
+
 static int check(struct ch_self *self)
 {
 	const struct openai_conf *conf = self->conf;
 	struct openai_state *s = self->state;
 	bool ok = ch_backend_check(self, &conf->backend);
 
+	s->conf = conf->backend;
+	if (!strcmp(s->conf.default_model, DEFAULT_MODEL) && !is_listed(&s->conf.models, DEFAULT_MODEL))
+		s->conf.default_model = "";
 	/* A router asks for this in its own check. */
 	s->about = (struct ch_inference_about){ .size = sizeof(s->about), .provider = "openai", .ops = CH_OPENAI_OPS, .can = CH_OPENAI_CAN,
-		.conf = &conf->backend };
+		.conf = &s->conf };
 
 	ok &= check_plain(self, "base_url", conf->base_url, false) && check_url(self, conf->base_url);
 	ok &= check_plain(self, "query", conf->query, false);
@@ -189,7 +203,7 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	}
 	s->up.size = sizeof(s->up);
 	s->up.http = conf->http;
-	s->up.conf = &conf->backend;
+	s->up.conf = &s->conf;
 	s->up.base_url = s->base_url;
 	s->up.query = conf->query;
 	s->up.api_key = conf->api_key;
@@ -212,7 +226,7 @@ static const struct ch_option options[] = {
 	CH_OPT(struct openai_conf, inject_usage, BOOL, .def = "yes",
 		.help = "Ask for the usage of each stream, and hide it from a client that did not ask; no: for servers that refuse stream_options"),
 	CH_OPT(struct openai_conf, http, SERVICE, .def = "auto", .flags = CH_O_REQUIRED, .iface = "http/1", .help = "Who speaks HTTP for it"),
-	CH_BACKEND_OPTIONS(struct openai_conf, backend, "gpt-*, chatgpt-*, o1*, o3*, o4*, text-embedding-*", "gpt-4o-mini"),
+	CH_BACKEND_OPTIONS(struct openai_conf, backend, "gpt-*, chatgpt-*, o1*, o3*, o4*, text-embedding-*", DEFAULT_MODEL),
 };
 
 static const struct ch_provide provides[] = { { .iface = "inference/1", .vt = &inference } };

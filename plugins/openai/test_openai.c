@@ -340,7 +340,7 @@ static void an_answer_that_breaks_off_is_none(void **state)
 static void what_is_no_answer_is_invalid(void **state)
 {
 	static const char *const texts[] = { "hello", "{\"choices\":[]}", "{\"choices\":[{}]", "[]", "{\"choices\":[{}]}x", "{\"a\":\"\xff\"}", "{}",
-		"{\"choices\":[{\"message\":{\"content\":\"a\\u0000b\"}}]}" };
+		"{\"choices\":{}}" };
 
 	(void)state;
 	begin();
@@ -567,6 +567,26 @@ static void other_routes_are_passed_whole(void **state)
 
 /* ---- faults, memory, config ---- */
 
+/* The default of default_model is OpenAI's: a server with other models must not be asked for it. */
+static void the_default_of_default_model_counts_only_among_its_models(void **state)
+{
+	static const struct { const char *ini, *model; } rows[] = { { "[openai]\n", "gpt-4o-mini" },
+		{ "[openai]\nmodels = Qwen/*\n", "" }, { "[openai]\nmodels = gpt-4*\n", "gpt-4o-mini" },
+		{ "[openai]\nmodels = Qwen/*\ndefault_model = a\n", "a" } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		begin_with(rows[i].ini);
+		assert_string_equal(vt()->about(me.svc)->conf->default_model, rows[i].model);
+		ask();
+		assert_int_equal(me.rc, rows[i].model[0] ? CH_AGAIN : CH_OK);
+		if (me.rc == CH_AGAIN)
+			answered(ANSWER);
+		over(rows[i].model[0] ? 0 : CH_E_BAD_REQUEST);
+		finish();
+	}
+}
+
 static struct ch_fault fault;
 
 static bool strike(struct ch_self *self, struct ch_ctx *c, struct ch_fault *out)
@@ -708,6 +728,7 @@ int main(void)
 		cmocka_unit_test(models_are_listed_and_odd_names_left_out),
 		cmocka_unit_test(a_probe_asks_only_whether_it_answers),
 		cmocka_unit_test(other_routes_are_passed_whole),
+		cmocka_unit_test(the_default_of_default_model_counts_only_among_its_models),
 		cmocka_unit_test(faults_can_be_injected),
 		cmocka_unit_test(without_memory_a_call_has_a_code_and_nothing_is_left),
 		cmocka_unit_test(a_config_that_cannot_work_is_refused),

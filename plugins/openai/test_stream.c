@@ -414,7 +414,7 @@ static void what_is_broken_off_keeps_its_tokens(void **state)
 static void an_event_that_cannot_be_read_fails_the_stream(void **state)
 {
 	static const char *const events[] = { "{", "hello", "[]", "{\"choices\":[{\"delta\":{\"content\":\"a\xff\"}}]}",
-		"{\"choices\":[{\"delta\":{\"content\":\"a\\u0000\"}}]}", "{\"choices\":[{\"text\":\"\\\\\\u0000\"}]}", "{} {}" };
+		"{\"choices\":42}", "{} {}" };
 	char text[256];
 
 	(void)state;
@@ -428,7 +428,7 @@ static void an_event_that_cannot_be_read_fails_the_stream(void **state)
 		assert_int_equal(me.deltas, 1);
 	}
 	stream();
-	data(EVENT("{\"choices\":[{\"delta\":{\"content\":\"\\\\u0000\"}}]}") EVENT(STOP "}")); /* a backslash and u0000: no NUL */
+	data(EVENT("{\"choices\":[{\"delta\":{\"content\":\"\\u0000\"}}]}") EVENT(STOP "}")); /* valid, if odd */
 	end(0);
 	over(0);
 	finish();

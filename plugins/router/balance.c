@@ -54,22 +54,22 @@ static double cost(int balance, const struct router_candidate *v)
 
 static size_t cheapest(int balance, const struct router_candidate *v, size_t n, uint64_t random)
 {
-	size_t best = n;
 	uint64_t same = 0;
 	double least = 0;
-	for (size_t i = 0; i < n; i++) {
-		if (v[i].out)
+	size_t i;
+	for (i = 0; i < n; i++) {
+		double c = v[i].out ? 0 : cost(balance, &v[i]);
+		if (v[i].out || (same && c > least))
 			continue;
-		double c = cost(balance, &v[i]);
-		if (best == n || c < least) {
-			best = i;
-			least = c;
-			same = 1;
-		} else if (c <= least && random % ++same == 0) {
-			best = i;
-		}
+		same = same && c >= least ? same + 1 : 1;
+		least = c;
 	}
-	return best;
+	if (!same)
+		return n;
+	uint64_t skip = random % same;
+	for (i = 0; v[i].out || cost(balance, &v[i]) > least || skip--; i++)
+		;
+	return i;
 }
 
 size_t router_choose(int balance, const struct router_candidate *v, size_t n, uint64_t random)

@@ -165,7 +165,7 @@ static bool may_stand_in(const struct place *at, const struct router_entry *ref)
 	if (!ref->backend->about->made_up || !server.profile || !strcmp(server.profile, "dev") || !strcmp(server.profile, "ci"))
 		return true;
 	ch_config_error(at->r->self, at->row, at->key,
-		"the answers of \"%s\" are made up, and nobody may get one in a model's place: name another backend, or set profile = dev in [server]",
+		"the answers of \"%s\" are made up, and in the profile prod they stand in for no model: name another backend, or set profile = dev in [server]",
 		ref->backend->id);
 	return false;
 }

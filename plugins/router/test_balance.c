@@ -44,14 +44,15 @@ static void least_in_flight_counts_by_weight(void **state)
 
 static void among_the_same_nobody_is_preferred(void **state)
 {
-	const struct router_candidate v[] = { { .weight = 1 }, { .weight = 1 }, { .weight = 1 } };
-	unsigned n[3] = { 0 };
+	const struct router_candidate v[] = { { .weight = 1, .in_flight = 1 }, { .weight = 1 }, { .weight = 1 }, { .weight = 1, .out = true },
+		{ .weight = 1 }, { .weight = 3, .in_flight = 1 }, { .weight = 1 } };
+	unsigned n[7] = { 0 };
 
 	(void)state;
-	for (uint64_t random = 0; random < 600; random++)
-		n[router_choose(ROUTER_LEAST_IN_FLIGHT, v, 3, random)]++;
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(n[i], 200);
+	for (uint64_t random = 0; random < 400; random++)
+		n[router_choose(ROUTER_LEAST_IN_FLIGHT, v, 7, random)]++;
+	for (int i = 0; i < 7; i++)
+		assert_int_equal(n[i], v[i].in_flight || v[i].out ? 0 : 100);
 }
 
 static void ewma_weighs_time_by_what_is_in_flight(void **state)

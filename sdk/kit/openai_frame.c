@@ -18,21 +18,6 @@ static bool skip(struct ch_json *j, struct ch_json_tok *t)
 	return !ch_json_skip(j, t) && t->type != CH_JSON_ERROR;
 }
 
-/* Does the text hold an escaped NUL? The backslash must not itself be escaped. */
-static bool has_nul(const struct ch_json_tok *t)
-{
-	const char *p = t->s, *end = t->s + t->len;
-
-	if (!t->escaped)
-		return false;
-	while ((p = memchr(p, '\\', (size_t)(end - p)))) {
-		if (end - p >= 6 && !memcmp(p + 1, "u0000", 5))
-			return true;
-		p += 2;
-	}
-	return false;
-}
-
 /* ---- the parts ---- */
 
 /* The opening bracket is read. Both of OpenAI's ways to name the counts. */
@@ -62,12 +47,8 @@ static bool read_message(struct ch_json *j, struct openai_frame *f, bool first)
 		bool text = IS(&t, "content"), tools = IS(&t, "tool_calls");
 
 		ch_json_next(j, &t);
-		if (text && t.type == CH_JSON_STRING) {
-			if (has_nul(&t))
-				f->why = "has a NUL in its text";
-			if (first)
-				f->text = t;
-		}
+		if (text && first && t.type == CH_JSON_STRING)
+			f->text = t;
 		if (!skip(j, &t))
 			return false;
 		if (tools && first && t.type == CH_JSON_ARRAY)
@@ -89,12 +70,8 @@ static bool read_choice(struct ch_json *j, struct openai_frame *f, bool first)
 				return false;
 			continue;
 		}
-		if (text && t.type == CH_JSON_STRING) {
-			if (has_nul(&t))
-				f->why = "has a NUL in its text";
-			if (first)
-				f->text = t;
-		}
+		if (text && first && t.type == CH_JSON_STRING)
+			f->text = t;
 		if (finish && t.type == CH_JSON_STRING) {
 			f->finished = true;
 			if (first)
@@ -171,6 +148,8 @@ static bool read_member(struct ch_json *j, const struct ch_json_tok *key, struct
 		if (ok && !none)
 			f->error = (struct ch_str){ j->p + t.start, t.end - t.start };
 	} else {
+		if (IS(key, "choices") && t.type != CH_JSON_NULL)
+			f->why = "has `choices` that are no list";
 		*error |= IS(key, "object") && t.type == CH_JSON_STRING && IS(&t, "error");
 		ok = skip(j, &t);
 	}

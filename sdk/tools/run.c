@@ -133,7 +133,7 @@ static void say(const struct run *r, const char *fmt, ...)
 static bool build(struct run *r)
 {
 	if (r->make && tool_call(r->make, r->make_dir)) {
-		say(r, "the build failed: save a change and it is tried again");
+		say(r, "the build failed, and make says why above");
 		return false;
 	}
 	if (!*r->so) {
@@ -155,6 +155,17 @@ static bool prepare_server(struct run *r, int port)
 	return good;
 }
 
+/* What is wrong was told; this says what goes on, so that nobody waits for a server that does not come. */
+static void say_waiting(const struct run *r)
+{
+	const char *what = r->make ? "a source" : "the file, built anew,";
+
+	if (r->server.pid)
+		say(r, "the server goes on with what it had: save %s and it is tried again", what);
+	else
+		say(r, "no server runs: put that right and save %s, then it is tried again; Ctrl-C ends this", what);
+}
+
 /* Keys of --set: KEY=VALUE to -o NAME.KEY=VALUE; the name is known after the first build. */
 static void name_options(struct run *r)
 {
@@ -171,8 +182,10 @@ static void name_options(struct run *r)
 /* Built and well: into the server, which begins anew. False: it does not run, which was told. */
 static bool restart(struct run *r, int port)
 {
-	if (!build(r))
-		return r->server.pid; /* what ran goes on */
+	if (!build(r)) {
+		say_waiting(r);
+		return r->server.pid;
+	}
 	name_options(r);
 	if (!*r->server.folder && !prepare_server(r, port))
 		return false;

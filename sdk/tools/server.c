@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define CONFIG_ERROR 78 /* chimerad's exit code for a config that is wrong */
+
 #ifndef CHIMERA_PLUGIN_DIR
 #define CHIMERA_PLUGIN_DIR "/usr/local/lib/chimera/plugins"
 #endif
@@ -217,6 +219,13 @@ void server_ended(struct server *s, int status)
 	s->pid = 0;
 	if (WIFSIGNALED(status))
 		tool_fail(0, "the server died by signal %d (%s): save a change and it starts again", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) == CONFIG_ERROR && s->options[0])
+		tool_fail(0,
+			"the server ended with exit code 78: its config is wrong, as it says above. A --set stays as it was given: end this with "
+			"Ctrl-C and start it with the right one; what stands in %s.ini, correct there and save",
+			s->name);
+	else if (WEXITSTATUS(status) == CONFIG_ERROR)
+		tool_fail(0, "the server ended with exit code 78: its config is wrong, as it says above. Correct %s.ini and save it", s->name);
 	else
 		tool_fail(0, "the server ended with exit code %d, and says why above: save a change and it starts again", WEXITSTATUS(status));
 }

@@ -270,7 +270,26 @@ def test_a_new_file_that_is_wrong_leaves_the_old_one_running(tmp_path, runs):
     port = r.wait_url()
     compile_bad(so, "BAD_CRASH")
     r.wait_said("wrong: it crashed by signal 11")
+    r.wait_said("the server goes on with what it had")
     assert r.get(port) == "one"
+
+
+def test_a_first_file_that_is_wrong_is_waited_for_and_that_is_said(tmp_path, runs):
+    so = compile_bad(tmp_path / "bad.so", "BAD_CRASH")
+    r = runs(so)
+    r.wait_said("wrong: it crashed by signal 11")
+    r.wait_said("no server runs: put that right and save the file, built anew, then it is tried again; Ctrl-C ends this")
+    compile_bad(so)
+    assert r.get(r.wait_url()) == "one"
+
+
+def test_a_first_build_that_fails_is_waited_for_and_that_is_said(tmp_path, runs):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "Makefile").write_text("all:\n\tfalse\n")
+    r = runs(tmp_path / "bad")
+    r.wait_said("the build failed, and make says why above")
+    r.wait_said("no server runs: put that right and save a source, then it is tried again; Ctrl-C ends this")
+    assert r.stop() == 0
 
 
 def test_a_server_that_died_comes_back_with_the_next_save(tmp_path, runs):
@@ -289,7 +308,7 @@ def test_keys_can_be_set_and_a_bad_one_is_told(tmp_path, runs):
     so = compile_bad(tmp_path / "bad.so")
     r = runs(so, "--set", "number=soon")
     r.wait_said("number = soon")
-    r.wait_said("the server ended with exit code 78")
+    r.wait_said("the server ended with exit code 78: its config is wrong, as it says above. A --set stays as it was given")
     assert r.stop(signal.SIGTERM) == 0
     assert os.listdir(r.tmp) == []
 
