@@ -179,6 +179,16 @@ static int on_piece(struct ch_exchange *x, const char *p, size_t n, size_t *used
 	}
 }
 
+/* Of all that is no failure only a 200 brings an answer. */
+static int on_head(struct ch_exchange *x)
+{
+	if (x->result.status == 200)
+		return CH_OK;
+	ch_backend_refuse(x->out, CH_E_UPSTREAM_INVALID, 0, ch_print(x->c, "The backend answered with HTTP %d, which is no answer to this request.",
+		x->result.status));
+	return CH_ERROR;
+}
+
 /* ---- whole answers ---- */
 
 static void on_stream_end(struct ch_exchange *x, struct ch_str body)
@@ -391,6 +401,7 @@ int ollama_submit(const struct llama *llama, const struct ch_svc *svc, struct ch
 	k->x.secret_fields = llama->extra;
 	k->x.nsecret_fields = llama->openai.nfields;
 	k->x.max_answer = (size_t)llama->conf->backend.max_answer;
+	k->x.head = on_head;
 	k->x.piece = on_piece;
 	k->x.failed = on_failed;
 	if (sink && (args->op == CH_I_CHAT || args->op == CH_I_COMPLETION)) {

@@ -141,6 +141,7 @@ static void statuses_are_told_as_the_contract_says(void **state)
 		{ 500, "{\"error\":\"llama runner process has terminated\"}", CH_E_UPSTREAM_ERROR },
 		{ 401, "{\"error\":\"unauthorized\"}", CH_E_UPSTREAM_AUTH },
 		{ 302, "", CH_E_UPSTREAM_INVALID },
+		{ 204, "", CH_E_UPSTREAM_INVALID },
 	};
 
 	(void)state;

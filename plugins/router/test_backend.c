@@ -17,7 +17,7 @@
 
 #include "backend.h"
 
-enum { THREADS = 4, QUESTIONS = 16, STEPS = 30000, PLACES = 5, ROOM = 20 };
+enum { THREADS = 4, QUESTIONS = 16, HELD = 20000, PLACES = 5, ROOM = 20 };
 #define PATIENCE_US 30000000
 enum { FREE, ARMED, READY, SPENT, CONFIRMED };
 enum { IN_FLIGHT_SERIES, WAITING_SERIES, BREAKER_SERIES, SERIES };
@@ -25,7 +25,7 @@ enum { IN_FLIGHT_SERIES, WAITING_SERIES, BREAKER_SERIES, SERIES };
 /* ---- the host ---- */
 
 static struct router_backend b;
-static atomic_int tickets[THREADS * QUESTIONS + 1], sums[SERIES], holders, most, told_late;
+static atomic_int tickets[THREADS * QUESTIONS + 1], sums[SERIES], holders, held, most, told_late;
 static _Thread_local uint64_t random_state = 1;
 
 static int64_t now(void)
@@ -46,8 +46,9 @@ static uint64_t any(void)
 static bool resume(ch_ticket t, void *result, ch_fn drop)
 {
 	int state = ARMED;
-	if (any() % 4 == 0)
-		sched_yield(); /* a chance for the one who waits to give up just now */
+	if (any() % 16 == 0) /* a chance for the one who waits to give up just now */
+		for (int i = 0; i < 10 && atomic_load(&tickets[t]) == ARMED; i++)
+			sched_yield();
 	if (atomic_compare_exchange_strong(&tickets[t], &state, READY))
 		return true;
 	if (state != SPENT)
@@ -103,6 +104,7 @@ static void hold(struct question *q, uint32_t pass)
 {
 	q->where = HOLDS;
 	q->pass = pass;
+	atomic_fetch_add(&held, 1);
 	int n = atomic_fetch_add(&holders, 1) + 1;
 	for (int before = atomic_load(&most); n > before && !atomic_compare_exchange_weak(&most, &before, n);)
 		;
@@ -202,8 +204,11 @@ static void *loop(void *arg)
 		q[i].ticket = 1 + index * QUESTIONS + i;
 		q[i].patient = i % 2;
 	}
-	for (unsigned n = 0; n < STEPS; n++)
-		step(&q[any() % QUESTIONS], false);
+	while (atomic_load(&held) < HELD) {
+		for (unsigned n = 0; n < 8; n++)
+			step(&q[any() % QUESTIONS], false);
+		sched_yield(); /* on few cores, too, they shall meet */
+	}
 	for (int64_t until = now() + PATIENCE_US; busy;) {
 		if (now() > until)
 			abort(); /* somebody waits for ever */

@@ -196,14 +196,13 @@ def test_one_end_and_the_right_one(outcomes, provider, dialect, name, stream, ex
     assert gw.SECRET.encode() not in r.everything
 
 
-@pytest.mark.parametrize("dialect, name, stream, expected, reuse", [c for c in CASES if not c.values[4]])
+@pytest.mark.parametrize("dialect, name, stream, expected, reuse", [
+    c for c in CASES if not c.values[4] and (c.values[3] != "ok" or c.values[2] or c.values[1] in ("extra-answer", "closes"))])
 def test_u1_the_connection_of_a_broken_answer_is_not_used_again(outcomes, provider, dialect, name, stream, expected, reuse):
     result(outcomes, dialect, name, stream)
     requests = [r for r in provider.of(model_of(dialect, name)) if bool(r.stream) == stream]
     assert requests
     for r in requests:
-        if name.endswith("-mid") and not stream or name in ("comments", "comments-first", "no-done-fin", "hold-after-done") and not stream:
-            continue  # the whole answer is a good one
         assert r.conn.closed.wait(10), "the gateway keeps the connection open"
         assert [q for q in provider.requests if q.conn is r.conn][-1] is r
 
@@ -214,7 +213,8 @@ def test_what_the_client_can_mend_keeps_the_provider_s_error(outcomes, name, tex
     for stream in (False, True):
         e = result(outcomes, "openai", name, stream).error()
         assert e == {"message": text, "type": "invalid_request_error", "param": "messages", "code": f"up_{name[-3:]}"}
-        assert text in result(outcomes, "ollama", name, stream).error()["message"]
+        said = result(outcomes, "ollama", name, stream).error()["message"]
+        assert text in said or name == "status-404" and "ollama pull" in said
 
 
 @pytest.mark.parametrize("after, least, most", [("99999", 120, 120), ("future", 120, 120), ("1e9", 1, 120), ("7", 7, 7), ("-1", 1, 120),
