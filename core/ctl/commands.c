@@ -169,8 +169,8 @@ int ctl_commands_owner(const struct ctl *ctl, const char *command, char **instan
 		free(id);
 	}
 	if (n > 1)
-		code = ctl_fail(CHI_EXIT_USAGE, "%zu instances have a command '%s' (%s): say whose, as in chimeractl run %s %s", n, command, all,
-			*instance, command);
+		code = ctl_fail(CHI_EXIT_USAGE, "%zu instances have a command '%s' (%s): say whose, as in chimeractl run %s %s", n, command,
+			all, *instance, command);
 	free(doc.body);
 	return code;
 }

@@ -43,7 +43,7 @@ struct api_call {
 	struct ch_inference_call call;
 	struct ch_inference_result result;
 	struct ch_openai openai;
-	struct ch_splice splices[API_SPLICES];
+	struct ch_splice splice;
 	struct api_stamp stamp;
 	/* Streams. */
 	struct ch_events events;

@@ -95,8 +95,8 @@ static bool read_question(struct api_call *call, int op, const char *path)
 	call->call.args = q.args;
 	call->call.args.openai = &call->openai;
 	call->openai = q.openai;
-	memcpy(call->splices, q.splices, sizeof(call->splices));
-	call->openai.splices = call->splices;
+	call->splice = q.splice;
+	call->openai.splices = &call->splice;
 	call->call.args.budget_ms = patience(call->c);
 	call->call.args.retry = retries(call->c);
 	return true;

@@ -340,12 +340,12 @@ struct member {
 		name, sizeof(name) - 1, ops, read                                                                                          \
 	}
 
-enum { BACKEND = 0, MODEL, STREAM_OPTIONS };
+#define BACKEND 0
 
 static const struct member members[] = {
 	[BACKEND] = ROW("backend", ALL, read_backend),
-	[MODEL] = ROW("model", ALL, read_model),
-	[STREAM_OPTIONS] = ROW("stream_options", TEXT, read_stream_options),
+	ROW("model", ALL, read_model),
+	ROW("stream_options", TEXT, read_stream_options),
 	ROW("messages", CHAT, api_messages),
 	ROW("stream", TEXT | PASS, read_stream),
 	ROW("temperature", TEXT, read_temperature),
@@ -414,8 +414,9 @@ static void cut(struct reader *r, size_t key, size_t end, bool first)
 		while (r->body.p[--at] != ',')
 			;
 	}
-	q->splices[q->openai.nsplices++] = (struct ch_splice){ .at = at, .n = end - at };
-	q->openai.splices = q->splices;
+	q->splice = (struct ch_splice){ .at = at, .n = end - at };
+	q->openai.splices = &q->splice;
+	q->openai.nsplices = 1;
 }
 
 /* All members; *kept: how many stay in the body. */
@@ -437,11 +438,9 @@ static bool read_members(struct reader *r, size_t *kept)
 		}
 		if (!api_next(r))
 			return false;
-		bool null = r->tok.type == CH_JSON_NULL;
-		if (i == NMEMBERS ? !api_skip(r) : !null && !members[i].read(r, members[i].name))
+		if (i == NMEMBERS ? !api_skip(r) : r->tok.type != CH_JSON_NULL && !members[i].read(r, members[i].name))
 			return false;
-		/* Whoever puts a model or stream_options into the body must find none there that is null. */
-		if (i == BACKEND || (null && (i == MODEL || i == STREAM_OPTIONS)))
+		if (i == BACKEND)
 			cut(r, key, r->tok.end, !*kept);
 		else
 			++*kept;

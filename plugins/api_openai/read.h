@@ -23,13 +23,12 @@
 #define API_STOP_MAX 64
 #define API_INT_MAX 2147483647
 #define API_CHOICES_MAX 128
-#define API_SPLICES 3 /* backend, and a model and stream_options that are null */
 
 /* A request that was read. Lives in the ctx; args and openai point into it and into the body. */
 struct api_request {
 	struct ch_inference_args args;
 	struct ch_openai openai;
-	struct ch_splice splices[API_SPLICES];
+	struct ch_splice splice; /* the member backend */
 };
 
 /* What is wrong, for ch_refuse_param; text in the arena or static. */

@@ -72,13 +72,6 @@ bool api_empty(const struct reader *r)
 	return true;
 }
 
-bool api_is(const struct reader *r, const char *name, size_t n)
-{
-	if (r->tok.escaped)
-		return ch_json_eq(&r->tok, name);
-	return r->tok.len == n && !memcmp(r->tok.s, name, n);
-}
-
 /* ---- values ---- */
 
 char *api_room(struct ch_ctx *c, size_t n)

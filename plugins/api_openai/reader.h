@@ -34,7 +34,12 @@ bool api_skip(struct reader *r);
 /* Does the container that was just skipped, or the string at hand, hold nothing? */
 bool api_empty(const struct reader *r);
 /* Is the key or string at hand this one? */
-bool api_is(const struct reader *r, const char *name, size_t n);
+static inline bool api_is(const struct reader *r, const char *name, size_t n)
+{
+	if (r->tok.escaped)
+		return ch_json_eq(&r->tok, name);
+	return r->tok.len == n && !memcmp(r->tok.s, name, n);
+}
 #define API_IS(r, lit) api_is(r, "" lit, sizeof(lit) - 1)
 
 /* ---- values ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * llama.c - a backend for models on one's own machines: "inference/1" over Ollama's native API, or over the server of llama.cpp, which speaks
- * OpenAI's protocol (`dialect`).
+ * llama.c - a backend for models on one's own machines: "inference/1" over Ollama's native API, or over the server of llama.cpp, which
+ * speaks OpenAI's protocol (`dialect`).
  *
  * Threads and ownership: struct llama is filled at start and only read after that; each call lives in its ctx, on the ctx's loop.
  */
@@ -86,9 +86,11 @@ static bool check_url(struct ch_self *self, const struct llama_conf *conf)
 	if ((strncasecmp(url, "http://", 7) || n <= 7) && (strncasecmp(url, "https://", 8) || n <= 8))
 		ch_config_error(self, NULL, "base_url", "\"%s\" is no address of a server: write it as http://127.0.0.1:11434", url);
 	else if (url[strcspn(url, "?#@ \t\r\n")])
-		ch_config_error(self, NULL, "base_url", "it holds one of ? # @ or a blank: write scheme, host, port and path alone, and a key as api_key");
+		ch_config_error(self, NULL, "base_url",
+			"it holds one of ? # @ or a blank: write scheme, host, port and path alone, and a key as api_key");
 	else if (conf->dialect == LLAMA_OLLAMA && (ends_with(url, n, "/v1") || ends_with(url, n, "/api")))
-		ch_config_error(self, NULL, "base_url", "\"%s\" goes too far: leave /v1 or /api out, or set dialect = openai for OpenAI's protocol", url);
+		ch_config_error(self, NULL, "base_url",
+			"\"%s\" goes too far: leave /v1 or /api out, or set dialect = openai for OpenAI's protocol", url);
 	else
 		return true;
 	return false;
@@ -103,7 +105,8 @@ static bool check_key(struct ch_self *self, const struct llama_conf *conf)
 	for (const char *p = conf->api_key; *p && ok; p++)
 		ok = (unsigned char)*p > 0x20 && *p != 0x7f;
 	if (!ok)
-		ch_config_error(self, NULL, "api_key", "it holds a blank or a control character, perhaps the end of a line: write the key alone");
+		ch_config_error(
+			self, NULL, "api_key", "it holds a blank or a control character, perhaps the end of a line: write the key alone");
 	for (size_t i = 0; i < extra->n && conf->api_key[0]; i++)
 		if (!strncasecmp(extra->v[i].p, "Authorization:", 14)) {
 			ch_config_error(self, NULL, "extra_headers", "Authorization is made of api_key: set one of both");
@@ -138,11 +141,13 @@ static int check(struct ch_self *self)
 		ok = false;
 	}
 	if (conf->dialect == LLAMA_OPENAI && conf->num_ctx) {
-		ch_config_error(self, NULL, "num_ctx", "it is for dialect = ollama; llama.cpp's server is told by its own option --ctx-size");
+		ch_config_error(
+			self, NULL, "num_ctx", "it is for dialect = ollama; llama.cpp's server is told by its own option --ctx-size");
 		ok = false;
 	}
 	if (conf->dialect == LLAMA_OPENAI && conf->keep_alive[0]) {
-		ch_config_error(self, NULL, "keep_alive", "it is for dialect = ollama; llama.cpp's server keeps its model as long as it runs");
+		ch_config_error(
+			self, NULL, "keep_alive", "it is for dialect = ollama; llama.cpp's server keeps its model as long as it runs");
 		ok = false;
 	}
 	return ok ? CH_OK : CH_ERROR;
@@ -228,11 +233,13 @@ static const struct ch_option options[] = {
 	CH_OPT(struct llama_conf, base_url, STR,
 		.help = "Where the server is; empty: http://127.0.0.1:11434, with dialect = openai http://127.0.0.1:8080"),
 	CH_OPT(struct llama_conf, api_key, STR, .flags = CH_O_SECRET, .help = "Sent as Authorization: Bearer; empty: none"),
-	CH_OPT(struct llama_conf, http, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "http/1", .help = "Who makes the requests"),
+	CH_OPT(struct llama_conf, http, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "http/1",
+		.help = "Who makes the requests"),
 	CH_OPT(struct llama_conf, num_ctx, INT, .def = "0", .min = "0", .max = "10000000",
 		.help = "Ollama: the context in tokens that a model is loaded with; 0 is the model's own"),
 	CH_OPT(struct llama_conf, keep_alive, STR,
-		.help = "Ollama: how long a model stays loaded after a request, like 5m; 0 unloads at once, forever never; empty: the server's own"),
+		.help = "Ollama: how long a model stays loaded after a request, like 5m; 0 unloads at once, forever never; empty: the "
+			"server's own"),
 	CH_BACKEND_OPTIONS(struct llama_conf, backend, NULL, NULL),
 };
 

@@ -49,9 +49,9 @@ static void on_failed(struct ch_exchange *x, struct ch_str body)
 		return;
 	x->out->error = (struct ch_str){ NULL, 0 };
 	if (x->out->model && ollama_read(body.p, body.n, &piece, &why) && piece.error.n)
-		ch_backend_refuse(x->out, CH_E_MODEL_NOT_FOUND, 0, ch_print(x->c,
-			"Ollama behind the backend %s has no model \"%s\": its operator gets it with `ollama pull %s`.", x->out->backend, x->out->model,
-			x->out->model));
+		ch_backend_refuse(x->out, CH_E_MODEL_NOT_FOUND, 0,
+			ch_print(x->c, "Ollama behind the backend %s has no model \"%s\": its operator gets it with `ollama pull %s`.",
+				x->out->backend, x->out->model, x->out->model));
 	else
 		ch_backend_refuse(x->out, CH_E_UPSTREAM_INVALID, 0, ch_print(x->c,
 			"The backend %s answered HTTP 404, as no Ollama does: its operator must look at base_url.", x->out->backend));
@@ -184,8 +184,8 @@ static int on_head(struct ch_exchange *x)
 {
 	if (x->result.status == 200)
 		return CH_OK;
-	ch_backend_refuse(x->out, CH_E_UPSTREAM_INVALID, 0, ch_print(x->c, "The backend answered with HTTP %d, which is no answer to this request.",
-		x->result.status));
+	ch_backend_refuse(x->out, CH_E_UPSTREAM_INVALID, 0,
+		ch_print(x->c, "The backend answered with HTTP %d, which is no answer to this request.", x->result.status));
 	return CH_ERROR;
 }
 
@@ -205,7 +205,8 @@ static void on_stream_end(struct ch_exchange *x, struct ch_str body)
 		if (rc == CH_DONE || rc == CH_ERROR || x->over)
 			return;
 	}
-	ch_backend_refuse(x->out, CH_E_UPSTREAM_ERROR, 0, "The backend's stream ended before it said that it is done: the answer is not whole.");
+	ch_backend_refuse(
+		x->out, CH_E_UPSTREAM_ERROR, 0, "The backend's stream ended before it said that it is done: the answer is not whole.");
 }
 
 static void on_answer(struct ch_exchange *x, struct ch_str body)
@@ -214,7 +215,8 @@ static void on_answer(struct ch_exchange *x, struct ch_str body)
 	struct ch_inference_result *out = x->out;
 	struct ollama_piece piece;
 
-	if (!read_piece(k, body.p, body.n, &piece) || !decode(k, &piece.text, &out->text) || !convert(k, piece.calls, false, &out->tool_calls))
+	if (!read_piece(k, body.p, body.n, &piece) || !decode(k, &piece.text, &out->text) ||
+		!convert(k, piece.calls, false, &out->tool_calls))
 		return;
 	if (piece.done)
 		conclude(k, &piece);

@@ -36,7 +36,8 @@ static bool read_message(struct ch_json *j, struct ollama_piece *out, const char
 		} else if (ch_json_eq(&t, "tool_calls")) {
 			if (!value_is(j, &t, CH_JSON_ARRAY) || ch_json_skip(j, &t))
 				return bad(why, "message.tool_calls is no array");
-			out->calls = t.type == CH_JSON_NULL ? (struct ch_str){ NULL, 0 } : (struct ch_str){ j->p + t.start, t.end - t.start };
+			out->calls =
+				t.type == CH_JSON_NULL ? (struct ch_str){ NULL, 0 } : (struct ch_str){ j->p + t.start, t.end - t.start };
 		} else {
 			ch_json_next(j, &t);
 			if (ch_json_skip(j, &t))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ollama_answer.h - reads what Ollama's native API answers. Untrusted bytes: whatever they are, these functions end, in time that is linear in
- * their length, and read nothing else. Any thread; nothing is kept.
+ * ollama_answer.h - reads what Ollama's native API answers. Untrusted bytes: whatever they are, these functions end, in time that is
+ * linear in their length, and read nothing else. Any thread; nothing is kept.
  */
 #ifndef OLLAMA_ANSWER_H
 #define OLLAMA_ANSWER_H
@@ -23,8 +23,8 @@ struct ollama_piece {
 bool ollama_read(const char *p, size_t n, struct ollama_piece *out, const char **why);
 
 /*
- * Writes Ollama's array of calls as OpenAI writes it: one array. stream: with `index`, as in a delta. *ncalls counts on over the pieces of an
- * answer; a call without an id gets one from `salt` and its number. False: the array is not what it must be; w may have part of it.
+ * Writes Ollama's array of calls as OpenAI writes it: one array. stream: with `index`, as in a delta. *ncalls counts on over the pieces of
+ * an answer; a call without an id gets one from `salt` and its number. False: the array is not what it must be; w may have part of it.
  */
 bool ollama_write_calls(struct ch_jw *w, struct ch_str calls, bool stream, uint64_t salt, size_t *ncalls);
 

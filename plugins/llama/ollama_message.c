@@ -15,6 +15,12 @@ struct members {
 	bool legacy; /* OpenAI's older form of a call: function_call */
 };
 
+/* What stands behind the message's name. */
+static bool refuse_message(struct request *r, const char *what)
+{
+	return refuse(r, ch_print(r->c, "messages[%zu]%s", r->i, what));
+}
+
 /* The decoded text of a JSON string, until the next one; p NULL: it is none, or no memory, and then there is a code. */
 static struct ch_str decode(struct request *r, struct ch_str json)
 {
@@ -26,11 +32,11 @@ static struct ch_str decode(struct request *r, struct ch_str json)
 		return (struct ch_str){ NULL, 0 };
 	if (!t.escaped)
 		return (struct ch_str){ t.s, t.len };
-	if (!ch_heap_grow(&r->text, NULL, 0, t.len)) {
+	if (!ch_heap_grow(r->text, NULL, 0, t.len)) {
 		ch_backend_refuse(r->out, CH_E_OVERLOADED, 0, NULL);
 		return (struct ch_str){ NULL, 0 };
 	}
-	return (struct ch_str){ r->text.p, ch_json_unescape(&t, r->text.p) };
+	return (struct ch_str){ r->text->p, ch_json_unescape(&t, r->text->p) };
 }
 
 /* ---- calls of tools ---- */
@@ -60,7 +66,7 @@ static bool put_arguments(struct request *r, struct ch_str json)
 
 	ch_jw_key(&r->w, "arguments");
 	if (json.n && !text.p)
-		return refuse(r, ch_print(r->c, "messages[%zu].tool_calls holds arguments that are no text: write them as a string of JSON.", r->i));
+		return refuse_message(r, ".tool_calls holds arguments that are no text: write them as a string of JSON.");
 	ch_json_init(&j, text.p, text.n, 0, 0);
 	if (!text.n) {
 		ch_jw_object(&r->w);
@@ -68,8 +74,7 @@ static bool put_arguments(struct request *r, struct ch_str json)
 		return true;
 	}
 	if (ch_json_next(&j, &t) != CH_JSON_OBJECT || ch_json_skip(&j, &t) || ch_json_next(&j, &t) != CH_JSON_END)
-		return refuse(r, ch_print(r->c,
-			"messages[%zu].tool_calls holds arguments that are no JSON object; this backend (Ollama) takes nothing else.", r->i));
+		return refuse_message(r, ".tool_calls holds arguments that are no JSON object; this backend (Ollama) takes nothing else.");
 	ch_jw_raw(&r->w, text.p, text.n);
 	return true;
 }
@@ -101,7 +106,7 @@ static bool put_call(struct request *r, struct ch_json *j)
 			id = raw(j, &t);
 	}
 	if (!name.n)
-		return refuse(r, ch_print(r->c, "messages[%zu].tool_calls holds a call that names no function.", r->i));
+		return refuse_message(r, ".tool_calls holds a call that names no function.");
 	remember(r, id, name);
 	ch_jw_object(&r->w);
 	if (id.n)
@@ -123,14 +128,14 @@ static bool put_calls(struct request *r, struct ch_str json)
 
 	ch_json_init(&j, json.p, json.n, 0, 0);
 	if (ch_json_next(&j, &t) != CH_JSON_ARRAY)
-		return refuse(r, ch_print(r->c, "messages[%zu].tool_calls is no array.", r->i));
+		return refuse_message(r, ".tool_calls is no array.");
 	ch_jw_key(&r->w, "tool_calls");
 	ch_jw_array(&r->w);
 	while (ch_json_next(&j, &t) == CH_JSON_OBJECT)
 		if (!put_call(r, &j))
 			return false;
 	if (t.type != CH_JSON_ARRAY_END)
-		return refuse(r, ch_print(r->c, "messages[%zu].tool_calls holds something that is no object.", r->i));
+		return refuse_message(r, ".tool_calls holds something that is no object.");
 	ch_jw_array_end(&r->w);
 	return true;
 }
@@ -145,9 +150,8 @@ static bool put_image(struct request *r, struct ch_str url)
 	size_t head = comma ? (size_t)(comma - text.p) : 0;
 
 	if (head < 12 || strncasecmp(comma - 7, ";base64", 7))
-		return refuse(r, ch_print(r->c,
-			"messages[%zu].content holds an image that is not in the request itself: this backend fetches nothing, send it as a "
-			"data: URL with base64.", r->i));
+		return refuse_message(r,
+			".content holds an image that is elsewhere: this backend fetches nothing, send it as a data: URL with base64.");
 	ch_jw_string(&r->w, comma + 1, text.n - head - 1);
 	return true;
 }
@@ -184,12 +188,11 @@ static bool read_part(struct request *r, struct ch_json *j, struct ch_str *url)
 			*url = raw(j, &t);
 	}
 	if (!text && !image)
-		return refuse(r, ch_print(r->c,
-			"messages[%zu].content holds a part that is neither text nor image_url; this backend (Ollama) takes no other.", r->i));
+		return refuse_message(r, ".content holds a part that is neither text nor image_url; this backend (Ollama) takes no other.");
 	if (text)
 		*url = (struct ch_str){ NULL, 0 };
 	else if (!url->n)
-		return refuse(r, ch_print(r->c, "messages[%zu].content holds an image without a url.", r->i));
+		return refuse_message(r, ".content holds an image without a url.");
 	return true;
 }
 
@@ -253,8 +256,8 @@ static bool put_message(struct request *r, const struct ch_message *m)
 	struct members k = more ? read_members(m->json) : (struct members){ 0 };
 
 	if (k.legacy || (m->role.n == 8 && !memcmp(m->role.p, "function", 8)))
-		return refuse(r, ch_print(r->c,
-			"messages[%zu] has OpenAI's older form of a function's call, which this backend (Ollama) does not know: use tool_calls.", r->i));
+		return refuse_message(r,
+			" has OpenAI's older form of a function's call, which this backend (Ollama) does not know: use tool_calls.");
 	ch_jw_object(&r->w);
 	ch_jw_key(&r->w, "role");
 	/* OpenAI's newer name for the same; models' templates know "system" alone. */

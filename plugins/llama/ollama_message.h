@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ollama_message.h - the messages of a question as Ollama's native API takes them, and what writing them shares with the rest of a request. */
+/* ollama_message.h - the messages of a question as Ollama takes them, and what writing them shares with the rest of a request. */
 #ifndef OLLAMA_MESSAGE_H
 #define OLLAMA_MESSAGE_H
 
@@ -13,7 +13,7 @@ struct request {
 	struct ch_ctx *c;
 	const struct ch_inference_args *args;
 	struct ch_inference_result *out; /* gets a code if it cannot be done */
-	struct ch_heap heap, text;       /* of w; of a text that was decoded */
+	struct ch_heap *text;            /* of a text that was decoded */
 	struct ch_jw w;
 	size_t i;                        /* the message at hand */
 	struct ch_str ids[OLLAMA_CALLS], names[OLLAMA_CALLS]; /* of calls that were seen, as they stand between their quotes */

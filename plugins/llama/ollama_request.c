@@ -20,11 +20,13 @@ static bool look_at_tools(struct request *r, bool *tools)
 
 		ch_json_next(&j, &t);
 		if (older && t.type != CH_JSON_NULL)
-			return refuse(r, "functions is OpenAI's older form of tools, which this backend (Ollama) does not know: use tools.");
+			return refuse(
+				r, "functions is OpenAI's older form of tools, which this backend (Ollama) does not know: use tools.");
 		if (choice && ch_json_eq(&t, "none"))
 			*tools = false;
 		else if (choice && t.type != CH_JSON_NULL && !ch_json_eq(&t, "auto"))
-			return refuse(r, "tool_choice can only be \"auto\" or \"none\" on this backend: Ollama cannot be made to call a tool.");
+			return refuse(
+				r, "tool_choice can only be \"auto\" or \"none\" on this backend: Ollama cannot be made to call a tool.");
 		if (ch_json_skip(&j, &t))
 			break;
 	}
@@ -241,24 +243,27 @@ static bool put_all(struct request *r, const struct llama_conf *conf, const char
 struct ch_str ollama_request(struct ch_ctx *c, const struct llama_conf *conf, const struct ch_inference_args *args, const char *model,
 	bool stream, struct ch_inference_result *out)
 {
-	struct request *r = ch_alloc(c, sizeof(*r));
+	struct ch_heap *heaps = ch_alloc(c, 2 * sizeof(*heaps));
+	struct request r;
 
-	if (r)
-		r->heap.c = r->text.c = c;
-	if (!r || !ch_heap_grow(&r->heap, NULL, 0, estimate(args))) {
+	if (heaps)
+		heaps[0].c = heaps[1].c = c;
+	if (!heaps || !ch_heap_grow(heaps, NULL, 0, estimate(args))) {
 		ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
 		return (struct ch_str){ NULL, 0 };
 	}
-	r->c = c;
-	r->args = args;
-	r->out = out;
-	ch_jw_init(&r->w, r->heap.p, r->heap.cap);
-	r->w.grow = ch_heap_grow;
-	r->w.arg = &r->heap;
-	if (!put_all(r, conf, model, stream) || r->w.failed) {
+	r.c = c;
+	r.args = args;
+	r.out = out;
+	r.text = &heaps[1];
+	r.i = r.ncalls = 0;
+	ch_jw_init(&r.w, heaps[0].p, heaps[0].cap);
+	r.w.grow = ch_heap_grow;
+	r.w.arg = heaps;
+	if (!put_all(&r, conf, model, stream) || r.w.failed) {
 		if (!out->code)
 			ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
 		return (struct ch_str){ NULL, 0 };
 	}
-	return (struct ch_str){ r->w.buf, r->w.len };
+	return (struct ch_str){ r.w.buf, r.w.len };
 }

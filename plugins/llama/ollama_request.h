@@ -12,8 +12,8 @@ const char *ollama_path(int op);
 bool ollama_keep_alive_ok(const char *text);
 
 /*
- * The JSON of CHAT, COMPLETION or EMBEDDINGS. The text belongs to the ctx. p NULL: *out has a code, because Ollama cannot do what was asked,
- * or there is no memory.
+ * The JSON of CHAT, COMPLETION or EMBEDDINGS. The text belongs to the ctx. p NULL: *out has a code, because Ollama cannot do what was
+ * asked, or there is no memory.
  */
 struct ch_str ollama_request(struct ch_ctx *c, const struct llama_conf *conf, const struct ch_inference_args *args, const char *model,
 	bool stream, struct ch_inference_result *out);

@@ -14,7 +14,8 @@ static void a_chat_is_posted_to_api_chat(void **state)
 	assert_string_equal(net.url, "http://127.0.0.1:11434/api/chat");
 	assert_non_null(strstr(net.fields, "Content-Type: application/json\n"));
 	assert_null(strstr(net.fields, "Authorization"));
-	assert_string_equal(net.body, "{\"model\":\"llama3.2\",\"messages\":[{\"role\":\"user\",\"content\":\"why is the \\\"sky\\\" blue?\"}],"
+	assert_string_equal(net.body,
+		"{\"model\":\"llama3.2\",\"messages\":[{\"role\":\"user\",\"content\":\"why is the \\\"sky\\\" blue?\"}],"
 		"\"stream\":false,\"options\":{}}");
 	answer(t, 200, "{\"message\":{\"content\":\"x\"},\"done\":true}");
 	assert_int_equal(caller.resumed, 1);
@@ -38,14 +39,16 @@ static void canonical_fields_become_options(void **state)
 	k->stream = true;
 	go(t);
 	assert_string_equal(net.body, "{\"model\":\"llama3.2\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"stream\":true,"
-		"\"options\":{\"num_ctx\":8192,\"num_predict\":100,\"temperature\":0,\"top_p\":0.9,\"seed\":42,\"stop\":[\"\\n\",\"user:\"]},"
-		"\"keep_alive\":\"10m\"}");
+				      "\"options\":{\"num_ctx\":8192,\"num_predict\":100,\"temperature\":0,\"top_p\":0.9,\"seed\":42,"
+				      "\"stop\":[\"\\n\",\"user:\"]},"
+				      "\"keep_alive\":\"10m\"}");
 	finish(t);
 }
 
 static void keep_alive_can_be_a_number_or_for_ever(void **state)
 {
-	static const char *const cases[][2] = { { "forever", "\"keep_alive\":-1}" }, { "0", "\"keep_alive\":0}" }, { "1h30m", "\"keep_alive\":\"1h30m\"}" } };
+	static const char *const cases[][2] = { { "forever", "\"keep_alive\":-1}" }, { "0", "\"keep_alive\":0}" },
+		{ "1h30m", "\"keep_alive\":\"1h30m\"}" } };
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
@@ -108,7 +111,8 @@ static void embeddings_are_posted_to_api_embed_and_come_back_as_floats(void **st
 	assert_string_equal(net.url, "http://127.0.0.1:11434/api/embed");
 	assert_string_equal(net.body,
 		"{\"model\":\"all-minilm\",\"input\":[\"Why is the sky blue?\",\"Why is the grass green?\"],\"options\":{}}");
-	answer(t, 200, "{\"model\":\"all-minilm\",\"embeddings\":[[0.5,-0.25,1e-3],[1,2,3]],\"total_duration\":14143917,\"prompt_eval_count\":8}");
+	answer(t, 200,
+		"{\"model\":\"all-minilm\",\"embeddings\":[[0.5,-0.25,1e-3],[1,2,3]],\"total_duration\":14143917,\"prompt_eval_count\":8}");
 	assert_int_equal(k->out.code, 0);
 	assert_int_equal(k->out.nvectors, 2);
 	assert_int_equal(k->out.dimensions, 3);
@@ -120,8 +124,8 @@ static void embeddings_are_posted_to_api_embed_and_come_back_as_floats(void **st
 
 static void a_list_of_vectors_that_does_not_fit_is_no_answer(void **state)
 {
-	static const char *const answers[] = { "{\"embeddings\":[]}", "{\"embeddings\":[[1],[2]]}", "{\"embeddings\":[[]]}", "{\"embeddings\":[[1e99]]}",
-		"{\"embeddings\":[[\"1\"]]}", "{}", "{\"embeddings\":[[1]]", "[[1]]", "" };
+	static const char *const answers[] = { "{\"embeddings\":[]}", "{\"embeddings\":[[1],[2]]}", "{\"embeddings\":[[]]}",
+		"{\"embeddings\":[[1e99]]}", "{\"embeddings\":[[\"1\"]]}", "{}", "{\"embeddings\":[[1]]", "[[1]]", "" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
@@ -209,9 +213,11 @@ static void calls_of_tools_and_their_results_are_told_in_ollamas_form(void **sta
 
 	(void)state;
 	say_openai(k, "{\"tools\":" TOOLS "}", TOOLS, NULL);
-	k->messages[1] = (struct ch_message){ .role = CH_STR("assistant"), .json = CH_STR("{\"role\":\"assistant\",\"content\":null,\"tool_calls\":["
-		"{\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":\"get_current_weather\",\"arguments\":\"{\\\"city\\\":\\\"Par\\u00eds\\\"}\"}},"
-		"{\"id\":\"call_2\",\"type\":\"function\",\"function\":{\"name\":\"now\",\"arguments\":\"\"}}]}") };
+	k->messages[1] = (struct ch_message){ .role = CH_STR("assistant"),
+		.json = CH_STR("{\"role\":\"assistant\",\"content\":null,\"tool_calls\":["
+			       "{\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":\"get_current_weather\",\"arguments\":\"{"
+			       "\\\"city\\\":\\\"Par\\u00eds\\\"}\"}},"
+			       "{\"id\":\"call_2\",\"type\":\"function\",\"function\":{\"name\":\"now\",\"arguments\":\"\"}}]}") };
 	k->messages[2] = (struct ch_message){ .role = CH_STR("tool"), .content = CH_STR("11 degrees"),
 		.json = CH_STR("{\"role\":\"tool\",\"tool_call_id\":\"call_1\",\"content\":\"11 degrees\"}") };
 	k->args.nmessages = 3;
@@ -260,8 +266,8 @@ static void images_in_the_request_go_along_without_their_data_url(void **state)
 
 static void an_image_that_is_elsewhere_is_never_fetched(void **state)
 {
-	static const char *const urls[] = { "http://169.254.169.254/latest", "https://example.org/a.png", "data:image/png,abc", "file:///etc/passwd", "",
-		"data:" };
+	static const char *const urls[] = { "http://169.254.169.254/latest", "https://example.org/a.png", "data:image/png,abc",
+		"file:///etc/passwd", "", "data:" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
@@ -297,7 +303,8 @@ static void response_format_becomes_format(void **state)
 {
 	static const char *const cases[][2] = {
 		{ "{\"type\":\"json_object\"}", "\"format\":\"json\"," },
-		{ "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"a\",\"schema\":{\"type\":\"object\",\"required\":[\"age\"]},\"strict\":true}}",
+		{ "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"a\",\"schema\":{\"type\":\"object\",\"required\":[\"age\"]},"
+		  "\"strict\":true}}",
 			"\"format\":{\"type\":\"object\",\"required\":[\"age\"]}," },
 		{ "{\"type\":\"text\"}", NULL },
 	};

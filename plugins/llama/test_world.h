@@ -60,8 +60,8 @@ static int net_request(const struct ch_svc *svc, struct ch_ctx *c, const struct 
 	keep(net.body, sizeof(net.body), args->body);
 	net.fields[0] = 0;
 	for (size_t i = 0; i < args->nfields; i++)
-		snprintf(net.fields + strlen(net.fields), sizeof(net.fields) - strlen(net.fields), "%.*s: %.*s\n", (int)args->fields[i].name.n,
-			args->fields[i].name.p, (int)args->fields[i].value.n, args->fields[i].value.p);
+		snprintf(net.fields + strlen(net.fields), sizeof(net.fields) - strlen(net.fields), "%.*s: %.*s\n",
+			(int)args->fields[i].name.n, args->fields[i].name.p, (int)args->fields[i].value.n, args->fields[i].value.p);
 	if (net.refuse) {
 		out->error = net.refuse;
 		out->detail = "There is no way to other.";

@@ -180,18 +180,20 @@ static bool check_row(struct ch_self *self, const struct ch_row *row)
 	bool ok = true;
 
 	if (!registry_is_name(row->name)) {
-		ch_config_error(self, row->name, NULL, "\"%.200s\" is no name of a model: it has 1 to 128 of A-Z a-z 0-9 . _ : / -", row->name);
+		ch_config_error(self, row->name, NULL, "\"%.200s\" is no name of a model: it has 1 to 128 of A-Z a-z 0-9 . _ : / -",
+			row->name);
 		return false;
 	}
 	wrong = registry_path_wrong(below(row, made));
 	if (wrong) {
-		ch_config_error(self, row->name, "path", "\"%.200s\" %s: it stands below `dir` and may not leave it", below(row, made), wrong);
+		ch_config_error(self, row->name, "path", "\"%.200s\" %s: it stands below `dir` and may not leave it", below(row, made),
+			wrong);
 		ok = false;
 	}
 	same = *conf->path ? NULL : twin(self, row);
 	if (same) {
-		ch_config_error(self, row->name, "path", "the name gives the same file %s as that of [%s.%s]: set `path` in both", made, self->id,
-			same);
+		ch_config_error(self, row->name, "path", "the name gives the same file %s as that of [%s.%s]: set `path` in both", made,
+			self->id, same);
 		ok = false;
 	}
 	if (*conf->sha256 && !is_sha256(conf->sha256)) {
@@ -274,9 +276,11 @@ static const struct ch_option options[] = {
 };
 
 static const struct ch_option row_options[] = {
-	CH_OPT(struct registry_row, path, STR, .help = "The file, below `dir`; by default the model's name with _ for what is no letter, digit, . _ or -"),
+	CH_OPT(struct registry_row, path, STR,
+		.help = "The file, below `dir`; by default the model's name with _ for what is no letter, digit, . _ or -"),
 	CH_OPT(struct registry_row, revision, STR, .help = "Which version of the model this is, for people"),
-	CH_OPT(struct registry_row, sha256, STR, .help = "The file's SHA-256, 64 hexadecimal digits; `chimeractl models verify` compares it"),
+	CH_OPT(struct registry_row, sha256, STR,
+		.help = "The file's SHA-256, 64 hexadecimal digits; `chimeractl models verify` compares it"),
 	CH_OPT(struct registry_row, backend, STR, .help = "The instance that serves it; by default whichever lists it"),
 	CH_OPT(struct registry_row, context, INT, .def = "0", .min = "0", .max = "1000000000",
 		.help = "How many tokens its context has; 0: not known"),

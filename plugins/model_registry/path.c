@@ -69,7 +69,7 @@ static int open_part(int at, const char *p, size_t n, bool last)
 	memcpy(name, p, n);
 	name[n] = 0;
 	/* O_NONBLOCK: a FIFO without a writer must not hold us. */
-	fd = openat(at, name, last ? O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(at, name, O_NOFOLLOW | O_CLOEXEC | (last ? O_RDONLY | O_NONBLOCK | O_NOCTTY : O_PATH | O_DIRECTORY));
 	if (fd < 0 && errno == ENOTDIR) { /* also what O_DIRECTORY makes of a link */
 		struct stat st;
 

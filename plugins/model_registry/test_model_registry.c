@@ -206,7 +206,8 @@ static void what_the_config_may_not_say_is_told_with_its_line(void **state)
 
 static void two_names_of_one_file_are_fine_if_said(void **state)
 {
-	struct ch_test *t = begin("[model_registry.a:b]\npath = gemma3_latest\n[model_registry.a/b]\npath = gemma3_latest\n[model_registry.a_b]\n");
+	struct ch_test *t = begin("[model_registry.a:b]\npath = gemma3_latest\n[model_registry.a/b]\npath = gemma3_latest\n"
+				  "[model_registry.a_b]\n");
 
 	(void)state;
 	assert_string_equal(manifest(t, 0).path, manifest(t, 1).path);
@@ -296,7 +297,8 @@ static void what_is_asked_for_wrongly_is_refused(void **state)
 
 static void files_that_are_as_the_config_says_are_0(void **state)
 {
-	struct ch_test *t = begin("[model_registry.gemma3:latest]\nsha256 = " ABC "\n[model_registry.m]\npath = deep/model.gguf\nsha256 = " MILLION "\n");
+	struct ch_test *t = begin("[model_registry.gemma3:latest]\nsha256 = " ABC "\n"
+				  "[model_registry.m]\npath = deep/model.gguf\nsha256 = " MILLION "\n");
 	const char *text;
 
 	(void)state;

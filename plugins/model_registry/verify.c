@@ -24,7 +24,7 @@ struct verify {
 	size_t bad;                            /* how many are not as they should be */
 	atomic_bool gone;                      /* nobody wants to know any more */
 	int fd;                                /* of models[at]; -1: not open */
-	EVP_MD_CTX *hash;
+	EVP_MD_CTX *hash;                      /* NULL until the first file */
 	bool over;                             /* models[at] is read to its end, or cannot be */
 	const char *why;                       /* it cannot; NULL: it could */
 	char found[REGISTRY_SHA256 + 1];
@@ -46,8 +46,12 @@ static void open_next(struct verify *v)
 	struct stat st;
 
 	v->fd = registry_open(conf->dir, v->models[v->at]->below, &st, &why);
+	if (!v->hash) /* here and not on the loop: the first use of OpenSSL reads its config */
+		v->hash = EVP_MD_CTX_new();
 	if (v->fd < 0)
 		give_up(v, why);
+	else if (!v->hash)
+		give_up(v, "OpenSSL has no memory");
 	else if (!EVP_DigestInit_ex(v->hash, EVP_sha256(), NULL))
 		give_up(v, "OpenSSL has no SHA-256");
 	else
@@ -168,14 +172,10 @@ int registry_verify(struct ch_self *self, struct ch_ctx *c, struct registry_mode
 		v->models = models;
 		v->n = n;
 		v->fd = -1;
-		v->hash = EVP_MD_CTX_new();
 		for (size_t i = 0; i < n; i++)
 			v->total += atomic_load(&models[i]->bytes) > 0 ? (uint64_t)atomic_load(&models[i]->bytes) : 0;
 	}
-	if (!v || !v->hash)
-		return ch_refuse(c, CH_E_OVERLOADED, 1000, "there is no memory to compare files now");
-	if (ch_keep(c, forget, v))
+	if (v && ch_keep(c, forget, v))
 		return more(v, c);
-	forget(v);
 	return ch_refuse(c, CH_E_OVERLOADED, 1000, "there is no memory to compare files now");
 }

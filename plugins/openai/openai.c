@@ -22,6 +22,7 @@ struct openai_conf {
 	const struct ch_svc *http;
 	const char *base_url, *query, *api_key, *organization, *project, *probe;
 	bool inject_usage;
+	int max_tokens_as;
 	struct ch_backend_conf backend;
 };
 
@@ -32,6 +33,8 @@ struct openai_state {
 	struct ch_http_field *fields;
 	char *base_url; /* without slashes at its end */
 };
+
+static const char *const max_tokens_names[] = { "max_tokens", "max_completion_tokens", NULL };
 
 /* ---- inference/1 ---- */
 
@@ -210,6 +213,7 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	s->up.fields = s->fields;
 	s->up.probe = conf->probe;
 	s->up.inject_usage = conf->inject_usage;
+	s->up.max_tokens = max_tokens_names[conf->max_tokens_as];
 	if (conf->api_key[0] && is_open_way(s->base_url))
 		ch_log(self, NULL, CH_WARN, "base_url is http, so api_key crosses the network in the clear: use https, if the server has it");
 	return CH_OK;
@@ -225,6 +229,8 @@ static const struct ch_option options[] = {
 	CH_OPT(struct openai_conf, probe, STR, .def = "/models", .help = "Asked for by GET, below base_url, to see whether the server lives"),
 	CH_OPT(struct openai_conf, inject_usage, BOOL, .def = "yes",
 		.help = "Ask for the usage of each stream, and hide it from a client that did not ask; no: for servers that refuse stream_options"),
+	CH_OPT(struct openai_conf, max_tokens_as, ENUM, .def = "max_tokens", .values = max_tokens_names,
+		.help = "How the server calls max_tokens in a chat that is asked by /v1/ask; OpenAI's models that reason want max_completion_tokens"),
 	CH_OPT(struct openai_conf, http, SERVICE, .def = "auto", .flags = CH_O_REQUIRED, .iface = "http/1", .help = "Who speaks HTTP for it"),
 	CH_BACKEND_OPTIONS(struct openai_conf, backend, "gpt-*, chatgpt-*, o1*, o3*, o4*, text-embedding-*", DEFAULT_MODEL),
 };

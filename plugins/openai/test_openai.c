@@ -121,6 +121,24 @@ static void canonical_fields_are_written_as_a_request(void **state)
 	finish();
 }
 
+static void max_tokens_goes_by_the_servers_name(void **state)
+{
+	(void)state;
+	begin_with(BASE "max_tokens_as = max_completion_tokens\n");
+	me.args.max_tokens = 5;
+	ask();
+	assert_string_equal(up.body, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}],\"max_completion_tokens\":5}");
+	answered(ANSWER);
+	me.args.op = CH_I_COMPLETION;
+	ask();
+	assert_string_equal(up.url, "http://up.test/v1/completions");
+	assert_string_equal(up.body, "{\"model\":\"m\",\"prompt\":\"hello\",\"max_tokens\":5}");
+	answered("{\"choices\":[{\"text\":\"you\",\"finish_reason\":\"length\"}]}");
+	over(0);
+	assert_string_equal(me.answer, "you");
+	finish();
+}
+
 static void tool_calls_are_read_out_for_who_has_no_json(void **state)
 {
 	(void)state;
@@ -708,6 +726,7 @@ int main(void)
 		cmocka_unit_test(a_request_without_a_model_gets_the_default),
 		cmocka_unit_test(a_null_that_goes_anyway_is_not_replaced_too),
 		cmocka_unit_test(canonical_fields_are_written_as_a_request),
+		cmocka_unit_test(max_tokens_goes_by_the_servers_name),
 		cmocka_unit_test(tool_calls_are_read_out_for_who_has_no_json),
 		cmocka_unit_test(a_trace_goes_on_under_a_span_of_its_own),
 		cmocka_unit_test(extra_fields_a_query_and_the_organization_go_along),

@@ -175,27 +175,39 @@ static int64_t first_of(int64_t a, int64_t b, int64_t c)
 	return a > 0 ? a : b > 0 ? b : c;
 }
 
-/* What this backend is asked. Returns the milliseconds that it has; 0: no limit. */
+/* The less of two stretches of time, where 0 is no limit. */
+static int64_t shorter(int64_t a, int64_t b)
+{
+	return a <= 0 || (b > 0 && b < a) ? b : a;
+}
+
+/* Milliseconds until then, at least 1; 0: there is no such time. */
+static int64_t until(int64_t then, int64_t now)
+{
+	return !then ? 0 : then - now < 1000 ? 1 : (then - now) / 1000;
+}
+
+/* What this backend is asked. Returns the milliseconds that the attempt has; 0: no limit. */
 static int64_t fill(struct router_call *k)
 {
 	const struct ch_inference_args *a = k->args;
 	const struct ch_backend_conf *b = k->entry->backend->conf;
 	const struct router_conf *r = k->r->conf;
-	int64_t limit = first_of(k->plan.timeout_ms, b->timeout, r->timeout), left = router_left(k, k->began);
+	struct ch_inference_args *s = &k->sent;
+	int64_t patience = until(k->impatient, k->began), *patient; /* of a stream it holds until the first delta */
 
-	if (a->timeout_ms > 0 && (limit <= 0 || a->timeout_ms < limit))
-		limit = a->timeout_ms;
-	k->cut_short = k->impatient && (limit <= 0 || k->impatient - k->began < limit * 1000);
-	if (left >= 0 && (limit <= 0 || left < limit))
-		limit = left > 0 ? left : 1;
-	k->sent = *a;
-	k->sent.model = (struct ch_str){ k->entry->model, strlen(k->entry->model) };
-	k->sent.rule = k->entry->rule->name;
-	k->sent.timeout_ms = limit;
-	k->sent.connect_timeout_ms = first_of(a->connect_timeout_ms, b->connect_timeout, r->connect_timeout);
-	k->sent.first_token_timeout_ms = first_of(a->first_token_timeout_ms, b->first_token_timeout, r->first_token_timeout);
-	k->sent.idle_timeout_ms = first_of(a->idle_timeout_ms, b->idle_timeout, r->idle_timeout);
-	return limit;
+	*s = *a;
+	s->model = (struct ch_str){ k->entry->model, strlen(k->entry->model) };
+	s->rule = k->entry->rule->name;
+	s->connect_timeout_ms = first_of(a->connect_timeout_ms, b->connect_timeout, r->connect_timeout);
+	s->first_token_timeout_ms = first_of(a->first_token_timeout_ms, b->first_token_timeout, r->first_token_timeout);
+	s->idle_timeout_ms = first_of(a->idle_timeout_ms, b->idle_timeout, r->idle_timeout);
+	s->timeout_ms = shorter(first_of(k->plan.timeout_ms, b->timeout, r->timeout), a->timeout_ms);
+	patient = k->has_sink ? &s->first_token_timeout_ms : &s->timeout_ms;
+	k->cut_short = patience && shorter(*patient, patience) != *patient;
+	*patient = shorter(*patient, patience);
+	s->timeout_ms = shorter(s->timeout_ms, until(k->due, k->began));
+	return s->timeout_ms;
 }
 
 /* Of an equal after the first, and of a fallback: why it is asked. */

@@ -191,11 +191,6 @@ static int probe(const struct router *r, struct ch_inference_result *out)
 	return refuse(out, CH_E_UPSTREAM_UNAVAILABLE, 1000, "Of all backends none can be asked now.");
 }
 
-static int64_t sooner(int64_t a, int64_t b)
-{
-	return !a || (b && b < a) ? b : a;
-}
-
 /* In one piece of the arena: the call, and what it knows of each equal and each backend. NULL: no memory. */
 static struct router_call *call_new(struct router *r, struct ch_ctx *c, const struct router_plan *plan)
 {
@@ -242,8 +237,8 @@ static int submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_in
 	if (sink)
 		k->sink = *sink;
 	k->started = now;
-	k->impatient = sooner(ch_deadline(c), args->budget_ms > 0 ? now + args->budget_ms * 1000 : 0);
-	k->due = sooner(k->impatient, plan.budget_ms > 0 ? now + plan.budget_ms * 1000 : 0);
+	k->impatient = router_sooner(ch_deadline(c), args->budget_ms > 0 ? now + args->budget_ms * 1000 : 0);
+	k->due = router_sooner(sink ? ch_deadline(c) : k->impatient, plan.budget_ms > 0 ? now + plan.budget_ms * 1000 : 0);
 	out->call = k;
 	router_retry_request(r->retry);
 	go(k);

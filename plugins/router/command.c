@@ -60,8 +60,8 @@ static int show(const struct router *r, struct ch_ctx *c)
 		snprintf(failures, sizeof(failures), "%llu", (unsigned long long)atomic_load(&s->failures));
 		snprintf(weight, sizeof(weight), "%lld", (long long)b->conf->weight);
 		models(r, b, names, sizeof(names));
-		if (ch_out(c, form, b->id, state(b), ch_breaker_state_name(atomic_load(&s->circuit)), in_flight, waiting, average, calls, failures,
-			    weight, names) == CH_DONE)
+		if (ch_out(c, form, b->id, state(b), ch_breaker_state_name(atomic_load(&s->circuit)), in_flight, waiting, average, calls,
+			    failures, weight, names) == CH_DONE)
 			break;
 	}
 	return CH_DONE;
@@ -80,7 +80,7 @@ static struct router_backend *named(const struct router *r, struct ch_ctx *c, co
 	if (*near.best)
 		ch_refuse(c, CH_E_NOT_FOUND, 0, "There is no backend \"%s\"; did you mean \"%s\"?", id, near.best);
 	else
-		ch_refuse(c, CH_E_NOT_FOUND, 0, "There is no backend \"%s\"; `backends` without a word behind it shows those that there are.", id);
+		ch_refuse(c, CH_E_NOT_FOUND, 0, "There is no backend \"%s\"; `backends` alone shows those that there are.", id);
 	return NULL;
 }
 
@@ -90,7 +90,8 @@ static int change(const struct router *r, struct ch_ctx *c, const char *verb, co
 	struct router_backend *b;
 
 	if (!disable && !reset && strcmp(verb, "enable"))
-		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "\"%s\" is nothing that can be done to a backend: disable, enable and reset are.", verb);
+		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "\"%s\" is nothing that can be done to a backend: disable, enable and reset are.",
+			verb);
 	b = named(r, c, id);
 	if (!b)
 		return CH_DONE;
@@ -102,8 +103,10 @@ static int change(const struct router *r, struct ch_ctx *c, const char *verb, co
 	if (reset)
 		ch_out(c, "The circuit of %s is closed, and its failures are forgotten.\n", b->id);
 	else if (disable)
-		ch_out(c, "%s gets no more questions. What it is asked now goes on. This outlives a reload, but not a restart: for good, take it out "
-			"of the config.\n", b->id);
+		ch_out(c,
+			"%s gets no more questions. What it is asked now goes on. This outlives a reload, but not a restart: for good, "
+			"take it out of the config.\n",
+			b->id);
 	else
 		ch_out(c, "%s gets questions again.\n", b->id);
 	return CH_DONE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * metrics.c - what the router counts. Label values come from the config alone: ids of backends, and the config's names for models ("gpt-*"),
- * so that a client cannot make series.
+ * metrics.c - what the router counts. Label values come from the config alone: ids of backends, and the config's names for models
+ * ("gpt-*"), so that a client cannot make series.
  */
 #include <stdlib.h>
 
@@ -45,9 +45,12 @@ const struct ch_metric router_metrics[ROUTER_METRICS] = {
 		.max_series = 2500, .help = "Questions that went on to a fallback" },
 	[M_OVERHEAD] = { "chimera_gateway_overhead_seconds", BUCKETS(overhead_seconds),
 		.help = "What the gateway itself took of a request's time: all of it less the time in which a backend was asked" },
-	[M_BREAKER] = { "chimera_breaker_state", CH_GAUGE, .labels = { BACKEND }, .help = "The backend's circuit: 0 closed, 1 open, 2 half open" },
-	[M_IN_FLIGHT] = { "chimera_backend_in_flight", CH_GAUGE, .labels = { BACKEND }, .help = "Questions that the backend is asked now" },
-	[M_WAITING] = { "chimera_backend_waiting", CH_GAUGE, .labels = { BACKEND }, .help = "Questions that wait for a place at the backend" },
+	[M_BREAKER] = { "chimera_breaker_state", CH_GAUGE, .labels = { BACKEND },
+		.help = "The backend's circuit: 0 closed, 1 open, 2 half open" },
+	[M_IN_FLIGHT] = { "chimera_backend_in_flight", CH_GAUGE, .labels = { BACKEND },
+		.help = "Questions that the backend is asked now" },
+	[M_WAITING] = { "chimera_backend_waiting", CH_GAUGE, .labels = { BACKEND },
+		.help = "Questions that wait for a place at the backend" },
 };
 
 static void rule_series(struct ch_self *self, const struct router_backend *b, struct router_rule *rule)

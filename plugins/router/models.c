@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * models.c - CH_I_MODELS: one list of what all backends serve. Names of the config are there at once; a backend with a pattern is asked for its
- * own list, all at the same time, and what it reports counts as far as its patterns allow. A list is remembered for models_ttl; a backend that
- * fails or takes longer than models_timeout has its configured names alone, and is left in peace for a while.
+ * models.c - CH_I_MODELS: one list of what all backends serve. Names of the config are there at once; a backend with a pattern is asked
+ * for its own list, all at the same time, and what it reports counts as far as its patterns allow. A list is remembered for models_ttl; a
+ * backend that fails or takes longer than models_timeout has its configured names alone, and is left in peace for a while.
  *
- * Threads and ownership: a call lies in its ctx's arena, on the ctx's loop; its outer ticket is resumed when the last inner one is told. What
- * is remembered is malloc'd, shared by all loops and copied under its lock.
+ * Threads and ownership: a call lies in its ctx's arena, on the ctx's loop; its outer ticket is resumed when the last inner one is told.
+ * What is remembered is malloc'd, shared by all loops and copied under its lock.
  */
 #include <stdlib.h>
 
@@ -317,7 +317,8 @@ static void ask(struct asked *a)
 	int64_t timeout = call->r->conf->models_timeout;
 	int rc;
 
-	a->args = (struct ch_inference_args){ .size = sizeof(a->args), .op = CH_I_MODELS, .temperature = -1, .top_p = -1, .timeout_ms = timeout };
+	a->args = (struct ch_inference_args){ .size = sizeof(a->args), .op = CH_I_MODELS, .temperature = -1, .top_p = -1,
+		.timeout_ms = timeout };
 	a->out.size = sizeof(a->out);
 	a->ticket = ch_suspend(call->c, timeout, on_list, a);
 	if (!a->ticket)
@@ -335,7 +336,8 @@ static void ask(struct asked *a)
 	take(a);
 }
 
-int router_models(struct router *r, struct ch_ctx *c, const struct ch_inference_args *args, struct ch_inference_result *out, ch_ticket ticket)
+int router_models(struct router *r, struct ch_ctx *c, const struct ch_inference_args *args, struct ch_inference_result *out,
+                  ch_ticket ticket)
 {
 	struct models_call *call = ch_alloc(c, sizeof(*call) + r->nbackends * sizeof(call->of[0]));
 

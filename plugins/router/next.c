@@ -8,11 +8,17 @@
 #define PATIENCE_MS 1000
 #define PATIENCE_ALONE_MS 10000
 
+int64_t router_sooner(int64_t a, int64_t b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
 int64_t router_left(const struct router_call *k, int64_t now)
 {
-	if (!k->due)
+	int64_t due = router_sooner(k->due, k->impatient);
+	if (!due)
 		return -1;
-	return k->due > now ? (k->due - now) / 1000 : 0;
+	return due > now ? (due - now) / 1000 : 0;
 }
 
 int router_reason(int code)
@@ -137,7 +143,11 @@ static int64_t back_off_ms(const struct router_call *k)
 	return ms > patience || (left >= 0 && ms >= left) || !worth(k, ms) ? -1 : ms;
 }
 
-/* Another equal at once, else the same ones in a while. False: neither, or it is not worth it. */
+/*
+ * Another equal at once, else the same ones in a while. False: neither, or it is not worth it. Only the same again draws on the budget of
+ * retries: another one that has not failed yet is asked as freely as a fallback is, or those who meet a dead backend in one burst could
+ * not all go on to the living one.
+ */
 static bool once_more(struct router_call *k, ch_resumed on_place, enum router_next *next, int64_t *ms)
 {
 	int reason = router_reason(k->last->code);
@@ -145,23 +155,16 @@ static bool once_more(struct router_call *k, ch_resumed on_place, enum router_ne
 
 	if (k->on_equals > k->r->conf->retries || !(elsewhere || k->r->retry_on & 1u << reason))
 		return false;
-	if (!k->granted && !router_retry_take(k->r->retry))
-		return false;
-	k->granted = true;
 	if (among_equals(k, false, on_place, next))
 		return true;
-	if (k->backed_off) {
-		if (among_equals(k, true, on_place, next))
-			return true;
-	} else if (!k->args->retry && (*ms = back_off_ms(k)) >= 0) {
-		k->backed_off = true;
-		k->waits++;
-		*next = ROUTER_N_BACK_OFF;
-		return true;
-	}
-	router_retry_put_back(k->r->retry);
-	k->granted = false;
-	return false;
+	if (k->backed_off)
+		return among_equals(k, true, on_place, next);
+	if (k->args->retry || (*ms = back_off_ms(k)) < 0 || !router_retry_take(k->r->retry))
+		return false;
+	k->granted = k->backed_off = true;
+	k->waits++;
+	*next = ROUTER_N_BACK_OFF;
+	return true;
 }
 
 /* ---- entry ---- */

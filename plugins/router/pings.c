@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pings.c - startup_vendor_pings. Each backend is asked by a task of its own on the house loop, within startup_check_timeout. The start does
- * not wait for them, and the circuits hear nothing of it: this is for people who read the log.
+ * pings.c - startup_vendor_pings. Each backend is asked by a task of its own on the house loop, within startup_check_timeout. The start
+ * does not wait for them, and the circuits hear nothing of it: this is for people who read the log.
  *
  * Threads and ownership: what a task is told lies in the instance's config and state; the question lies in the task's ctx.
  */
@@ -24,8 +24,8 @@ static void tell(struct ch_ctx *c, const struct ping *p)
 	if (!p->out.code)
 		ch_log(b->self, c, CH_INFO, "startup ping: %s lives, it answered in %.0f ms", b->id, ms);
 	else
-		ch_log(b->self, c, CH_WARN, "startup ping: %s does not answer well (%s): %s", b->id, ch_code_info((enum ch_code)p->out.code)->name,
-			p->out.detail ? p->out.detail : "it does not say why");
+		ch_log(b->self, c, CH_WARN, "startup ping: %s does not answer well (%s): %s", b->id,
+			ch_code_info((enum ch_code)p->out.code)->name, p->out.detail ? p->out.detail : "it does not say why");
 }
 
 static int on_ping(struct ch_ctx *c, void *data, int why, void *result)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * resolve.c - from a question to the places where it may go. In this order: the backend that the request names; the model's own row; whoever
- * lists the model; and, where no model is named, the default. docs/routing.md tells it to people.
+ * resolve.c - from a question to the places where it may go. In this order: the backend that the request names; the model's own row;
+ * whoever lists the model; and, where no model is named, the default. docs/routing.md tells it to people.
  *
  * Threads and ownership: pure, on the ctx's loop; the table is read-only, the plan lies in the ctx's arena.
  */
@@ -84,8 +84,11 @@ static const char *near_names(const struct asking *q, const struct nearest *near
 {
 	const char *s = near->n ? "did you mean " : else_;
 
-	for (size_t i = 0; s && i < near->n; i++)
-		s = ch_print(q->c, "%s%s\"%s\"%s", s, !i ? "" : i + 1 < near->n ? ", " : " or ", near->names[i], i + 1 < near->n ? "" : "?");
+	for (size_t i = 0; s && i < near->n; i++) {
+		bool last = i + 1 == near->n;
+
+		s = ch_print(q->c, "%s%s\"%s\"%s", s, !i ? "" : last ? " or " : ", ", near->names[i], last ? "?" : "");
+	}
 	return s;
 }
 
@@ -122,7 +125,9 @@ static bool no_such_backend(const struct asking *q, struct ch_str id, const char
 	}
 	all = all ? ch_print(q->c, "there are: %s.", all) : NULL;
 	names = near_names(q, &near, all);
-	return refuse(q, CH_E_BAD_REQUEST, names ? ch_print(q->c, "%s names \"%s\", and there is no such backend; %s", where, wanted, names) : NULL);
+	if (names)
+		names = ch_print(q->c, "%s names \"%s\", and there is no such backend; %s", where, wanted, names);
+	return refuse(q, CH_E_BAD_REQUEST, names);
 }
 
 /* ---- entries ---- */
@@ -245,8 +250,8 @@ static bool by_request(const struct asking *q, struct ch_str id, const char *whe
 	listed = router_lists(q->r, b, q->name);
 	if (!listed)
 		return refuse(q, CH_E_MODEL_NOT_FOUND,
-			ch_print(q->c, "The backend \"%s\" serves no model \"%s\": leave %s out, or name one of its models.", b->id, q->model,
-				where));
+			ch_print(q->c, "The backend \"%s\" serves no model \"%s\": leave %s out, or name one of its models.", b->id,
+				q->model, where));
 	equal(q, b, q->model, listed->rule);
 	return true;
 }
@@ -259,8 +264,10 @@ static bool by_default(const struct asking *q)
 
 	if (!standard->backend)
 		return refuse(q, CH_E_BAD_REQUEST,
-			ch_print(q->c, "The request names no model, and no default is set: name one in \"model\" (GET /v1/models lists them), or "
-				"have `default` set in [%s].", q->r->self->id));
+			ch_print(q->c,
+				"The request names no model, and no default is set: name one in \"model\" (GET /v1/models lists them), "
+				"or have `default` set in [%s].",
+				q->r->self->id));
 	rule = standard->rule ? standard->rule : q->r->table->served[standard->backend->index].standard;
 	equal(q, standard->backend, rule->name, rule);
 	return true;
@@ -273,13 +280,15 @@ static bool choose(struct asking *q)
 	const char *where = "\"backend\"";
 
 	if (id.n && !conf->allow_backend_member)
-		return refuse(q, CH_E_BAD_REQUEST, "Requests may not choose a backend here (allow_backend_member = no): leave \"backend\" out.");
+		return refuse(q, CH_E_BAD_REQUEST,
+			"Requests may not choose a backend here (allow_backend_member = no): leave \"backend\" out.");
 	if (!id.n) {
 		id = ch_header(q->c, "X-Chimera-Backend");
 		where = "X-Chimera-Backend";
 		if (id.p && !conf->allow_backend_header)
 			return refuse(q, CH_E_BAD_REQUEST,
-				"Requests may not choose a backend by a header here (allow_backend_header = no): leave X-Chimera-Backend out.");
+				"Requests may not choose a backend by a header here (allow_backend_header = no): "
+				"leave X-Chimera-Backend out.");
 	}
 	q->named = id.p;
 	if (q->named)
@@ -328,7 +337,8 @@ bool router_resolve(const struct router *r, struct ch_ctx *c, const struct ch_in
 	struct router_entry *room;
 
 	if (q.name.n && !router_is_model(q.name))
-		return refuse(&q, CH_E_BAD_REQUEST, "\"model\" is no model's name: it has up to 128 letters, digits and . _ : / @ + - in it.");
+		return refuse(&q, CH_E_BAD_REQUEST,
+			"\"model\" is no model's name: it has up to 128 letters, digits and . _ : / @ + - in it.");
 	room = ch_alloc(c, 2 * most * sizeof(*room) + q.name.n + 1);
 	if (!room)
 		return refuse(&q, CH_E_OVERLOADED, NULL);

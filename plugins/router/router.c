@@ -35,7 +35,9 @@ static struct ch_breaker_conf breaker_conf(const struct router_conf *conf)
 /* What it can do is what at least one of its backends can. */
 static void about(struct router *r)
 {
-	r->about = (struct ch_inference_about){ .size = sizeof(r->about), .provider = "router", .ops = 1u << CH_I_MODELS | 1u << CH_I_PROBE };
+	r->about.size = sizeof(r->about);
+	r->about.provider = "router";
+	r->about.ops = 1u << CH_I_MODELS | 1u << CH_I_PROBE;
 	for (size_t i = 0; i < r->nbackends; i++) {
 		r->about.ops |= r->backends[i].about->ops;
 		r->about.can |= r->backends[i].about->can;
@@ -48,7 +50,7 @@ static void warn(const struct router *r)
 	const struct router_conf *conf = r->conf;
 
 	if (conf->budget && conf->budget < conf->timeout)
-		ch_log(r->self, NULL, CH_WARN, "budget is shorter than timeout, so that the budget ends an attempt before its own time is over");
+		ch_log(r->self, NULL, CH_WARN, "budget is shorter than timeout: it ends an attempt before its own time is over");
 	for (size_t i = 0; i < r->table->nrows; i++) {
 		const struct router_named *row = &r->table->rows[i];
 

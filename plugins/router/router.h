@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * router.h - what the router's files share: its config, a backend's shared state, the way from a question to the backends that may answer it.
+ * router.h - what the router's files share: its config, and the way from a question to the backends that may answer it.
  *
  *   table.c     the config's names, read once
  *   resolve.c   which backends may answer, in which order (pure: config and question in, plan out)
@@ -102,10 +102,11 @@ struct router {
 };
 
 /*
- * resolve.c. Fills *plan for the question; false: *out has a code and a sentence that names the nearest names. Pure but for the arena; which
- * backends are disabled or open is not looked at here. [loop]
+ * resolve.c. Fills *plan for the question; false: *out has a code and a sentence that names the nearest names. Pure but for the arena;
+ * which backends are disabled or open is not looked at here. [loop]
  */
-bool router_resolve(const struct router *, struct ch_ctx *, const struct ch_inference_args *, struct router_plan *plan, struct ch_inference_result *out);
+bool router_resolve(const struct router *, struct ch_ctx *, const struct ch_inference_args *, struct router_plan *plan,
+                    struct ch_inference_result *out);
 
 /* models.c. CH_I_MODELS, merged from all backends: as submit of struct ch_inference_v1, without a sink, and its cancel. [loop] */
 int router_models(struct router *, struct ch_ctx *, const struct ch_inference_args *, struct ch_inference_result *out, ch_ticket);

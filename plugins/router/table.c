@@ -111,7 +111,8 @@ static bool no_such_backend(const struct place *at, const char *text, size_t n)
 	if (*near.best)
 		ch_config_error(at->r->self, at->row, at->key, "there is no backend \"%s\"; did you mean \"%s\"?", id, near.best);
 	else
-		ch_config_error(at->r->self, at->row, at->key, "there is no backend \"%s\"; `backends` of [%s] says which there are", id, at->r->self->id);
+		ch_config_error(at->r->self, at->row, at->key, "there is no backend \"%s\"; `backends` of [%s] says which there are", id,
+			at->r->self->id);
 	return false;
 }
 
@@ -129,7 +130,8 @@ static bool read_ref(const struct place *at, struct ch_str text, struct router_e
 		return true;
 	if (!router_is_model(model)) {
 		ch_config_error(at->r->self, at->row, at->key,
-			"\"%s\": behind the first slash stands no model's name; write BACKEND or BACKEND/MODEL, with letters, digits and . _ : / @ + - in it",
+			"\"%s\": behind the first slash stands no model's name; write BACKEND or BACKEND/MODEL, "
+			"with letters, digits and . _ : / @ + - in it",
 			text.p);
 		return false;
 	}
@@ -165,7 +167,8 @@ static bool may_stand_in(const struct place *at, const struct router_entry *ref)
 	if (!ref->backend->about->made_up || !server.profile || !strcmp(server.profile, "dev") || !strcmp(server.profile, "ci"))
 		return true;
 	ch_config_error(at->r->self, at->row, at->key,
-		"the answers of \"%s\" are made up, and in the profile prod they stand in for no model: name another backend, or set profile = dev in [server]",
+		"the answers of \"%s\" are made up, and in the profile prod they stand in for no model: name another backend, "
+		"or set profile = dev in [server]",
 		ref->backend->id);
 	return false;
 }
@@ -219,7 +222,8 @@ static bool read_default(struct router *r, bool started)
 	b = ref->backend;
 	if (ref->model || (!started && b->conf == &says_nothing) || r->table->served[b->index].standard)
 		return true;
-	ch_config_error(r->self, NULL, "default", "\"%s\" has no default_model: write %s/MODEL here, or set default_model in its section", b->id, b->id);
+	ch_config_error(r->self, NULL, "default", "\"%s\" has no default_model: write %s/MODEL here, or set default_model in its section",
+		b->id, b->id);
 	return false;
 }
 
@@ -242,7 +246,8 @@ static bool read_row(struct router *r, const struct ch_row *row, struct router_n
 	stem.n -= stem.n && stem.p[stem.n - 1] == '*';
 	if (stem.n && !router_is_model(stem)) {
 		ch_config_error(r->self, row->name, NULL,
-			"\"%s\" is no model's name: it has up to 128 letters, digits and . _ : / @ + -, and may end with * for all that begin so",
+			"\"%s\" is no model's name: it has up to 128 letters, digits and . _ : / @ + -, "
+			"and may end with * for all that begin so",
 			row->name);
 		ok = false;
 	}

@@ -210,6 +210,20 @@ static void a_client_that_retries_itself_gets_no_retry_on_the_same_backend(void 
 	world_free();
 }
 
+static void another_equal_costs_no_retry_of_the_budget(void **state)
+{
+	(void)state;
+	world_new(2);
+	SCRIPT(&w.b[0], { .ms = 100, .code = CH_E_UPSTREAM_TIMEOUT });
+	world_start("balance = in_order\nretry_budget = 0%");
+	for (int i = 0; i < 50; i++)
+		ask(question());
+	ch_test_advance(w.t, 100);
+	for (int i = 0; i < 50; i++)
+		assert_string_equal(w.q[i].backend, "b1");
+	world_free();
+}
+
 static void retries_stay_within_their_budget(void **state)
 {
 	(void)state;
@@ -467,6 +481,23 @@ static void the_clients_own_patience_is_never_outlived(void **state)
 	world_free();
 }
 
+static void patience_ends_with_the_first_delta_of_a_stream(void **state)
+{
+	(void)state;
+	world_new(1);
+	SCRIPT(&w.b[0], { .ms = 40, .deltas = 5 });
+	world_start("first_token_timeout = 1s\ntimeout = 1m\nbudget = 2m");
+	struct question *q = stream(question());
+	q->args.budget_ms = 70;
+	ask(q);
+	assert_int_equal(w.b[0].last.first_token_timeout_ms, 70);
+	assert_int_equal(w.b[0].last.timeout_ms, 60000);
+	ch_test_advance(w.t, 5000);
+	assert_int_equal(q->out.code, 0);
+	assert_int_equal(took(q), 240);
+	world_free();
+}
+
 static void an_impatient_client_opens_no_circuit(void **state)
 {
 	(void)state;
@@ -600,6 +631,7 @@ int main(void)
 		cmocka_unit_test(when_all_equals_have_failed_they_are_asked_again_after_a_while),
 		cmocka_unit_test(only_what_retry_on_names_is_retried),
 		cmocka_unit_test(a_client_that_retries_itself_gets_no_retry_on_the_same_backend),
+		cmocka_unit_test(another_equal_costs_no_retry_of_the_budget),
 		cmocka_unit_test(retries_stay_within_their_budget),
 		cmocka_unit_test(retry_after_is_honoured_as_long_as_it_is_bearable),
 		cmocka_unit_test(the_clients_own_mistakes_come_back_as_they_are),
@@ -615,6 +647,7 @@ int main(void)
 		cmocka_unit_test(what_timed_out_is_no_fallback_either),
 		cmocka_unit_test(the_budget_bounds_attempts_and_all_of_them_together),
 		cmocka_unit_test(the_clients_own_patience_is_never_outlived),
+		cmocka_unit_test(patience_ends_with_the_first_delta_of_a_stream),
 		cmocka_unit_test(an_impatient_client_opens_no_circuit),
 		cmocka_unit_test(a_retry_that_would_outlive_the_budget_is_not_waited_for),
 		cmocka_unit_test(a_timeout_is_the_rows_else_the_backends_else_the_routers),

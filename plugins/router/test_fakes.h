@@ -39,8 +39,8 @@ static void fake_fill(struct fake *f, struct ch_inference_result *out)
 	out->detail = f->code ? "The fake is not well." : NULL;
 }
 
-static int fake_submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
-                       struct ch_inference_result *out, ch_ticket ticket)
+static int fake_submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args,
+                       const struct ch_inference_sink *sink, struct ch_inference_result *out, ch_ticket ticket)
 {
 	struct fake *f = ch_test_data(svc);
 

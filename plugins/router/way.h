@@ -44,7 +44,7 @@ struct router_call {
 	struct router_plan plan;
 	int64_t started;
 	int64_t due;                            /* ch_now by which all must be over; 0: no limit */
-	int64_t impatient;                      /* the same of the client alone; 0: it did not say */
+	int64_t impatient;                      /* … by which the client must have an answer, of a stream its first delta; 0: it did not say */
 
 	/* where it is */
 	enum router_where where;
@@ -57,7 +57,7 @@ struct router_call {
 	size_t fallback;                        /* the next of plan.fallbacks */
 	unsigned on_equals;                     /* attempts on equals */
 	unsigned waits;                         /* so often has it backed off */
-	bool granted, backed_off;               /* before a retry: the budget has granted it; it has waited for it */
+	bool granted, backed_off;               /* before the same is asked again: the budget has granted it; it has waited */
 
 	/* the attempt */
 	struct ch_inference_args sent;
@@ -87,7 +87,9 @@ enum router_next { ROUTER_N_ASK, ROUTER_N_WAIT, ROUTER_N_BACK_OFF, ROUTER_N_END 
 enum router_next router_next(struct router_call *k, ch_resumed on_place, int64_t *ms);
 /* Why code sends a question on: enum router_reason; -1: it does not, it is the client's own mistake. */
 int router_reason(int code);
-/* Milliseconds left for all, at least 0; -1: no limit. */
+/* The sooner of two times, where 0 is never. */
+int64_t router_sooner(int64_t a, int64_t b);
+/* Milliseconds left for whatever comes before the answer, at least 0; -1: no limit. */
 int64_t router_left(const struct router_call *k, int64_t now);
 
 /* ---- attempt.c ---- */

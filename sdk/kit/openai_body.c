@@ -239,10 +239,10 @@ static void put_messages(struct ch_jw *w, const struct ch_inference_args *args)
 	ch_jw_array_end(w);
 }
 
-static void put_sampling(struct ch_jw *w, const struct ch_inference_args *args)
+static void put_sampling(const struct ch_openai_upstream *up, struct ch_jw *w, const struct ch_inference_args *args)
 {
 	if (args->max_tokens > 0) {
-		ch_jw_key(w, "max_tokens");
+		ch_jw_key(w, up->max_tokens && args->op == CH_I_CHAT ? up->max_tokens : "max_tokens");
 		ch_jw_int(w, args->max_tokens);
 	}
 	if (args->temperature >= 0) {
@@ -288,7 +288,8 @@ static size_t likely_size(const struct ch_inference_args *args)
 	return n;
 }
 
-static struct ch_str written(struct ch_ctx *c, const struct ch_inference_args *args, const char *model, bool stream, bool usage)
+static struct ch_str written(const struct ch_openai_upstream *up, struct ch_ctx *c, const struct ch_inference_args *args, const char *model,
+	bool stream, bool usage)
 {
 	struct ch_jw w;
 
@@ -307,7 +308,7 @@ static struct ch_str written(struct ch_ctx *c, const struct ch_inference_args *a
 			put_texts(&w, args);
 		else
 			put_messages(&w, args);
-		put_sampling(&w, args);
+		put_sampling(up, &w, args);
 		if (stream)
 			put_stream(&w, usage);
 	}
@@ -315,7 +316,8 @@ static struct ch_str written(struct ch_ctx *c, const struct ch_inference_args *a
 	return w.failed ? (struct ch_str){ NULL, 0 } : (struct ch_str){ w.buf, w.len };
 }
 
-struct ch_str ch_openai_body(struct ch_ctx *c, const struct ch_inference_args *args, const char *model, bool stream, bool usage)
+struct ch_str ch_openai_body(const struct ch_openai_upstream *up, struct ch_ctx *c, const struct ch_inference_args *args, const char *model,
+	bool stream, bool usage)
 {
-	return args->openai ? forwarded(c, args, model, stream && usage) : written(c, args, model, stream, usage);
+	return args->openai ? forwarded(c, args, model, stream && usage) : written(up, c, args, model, stream, usage);
 }

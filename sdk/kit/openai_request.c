@@ -91,7 +91,7 @@ bool openai_request(struct openai_call *k, const char *model)
 	r->size = sizeof(*r);
 	r->method = post ? (struct ch_str)CH_STR("POST") : (struct ch_str)CH_STR("GET");
 	if (post) {
-		r->body = ch_openai_body(k->x.c, k->args, model, k->events, inject);
+		r->body = ch_openai_body(k->up, k->x.c, k->args, model, k->events, inject);
 		if (!r->body.p && !(o && !o->body.n))
 			return false;
 	}

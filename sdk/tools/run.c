@@ -158,12 +158,12 @@ static bool prepare_server(struct run *r, int port)
 /* What is wrong was told; this says what goes on, so that nobody waits for a server that does not come. */
 static void say_waiting(const struct run *r)
 {
-	const char *what = r->make ? "a source" : "the file, built anew,";
+	const char *what = r->make ? "save a source" : "build the file anew";
 
 	if (r->server.pid)
-		say(r, "the server goes on with what it had: save %s and it is tried again", what);
+		say(r, "the server goes on with what it had: %s, and it is tried again", what);
 	else
-		say(r, "no server runs: put that right and save %s, then it is tried again; Ctrl-C ends this", what);
+		say(r, "no server runs: put that right and %s, then it is tried again; Ctrl-C ends this", what);
 }
 
 /* Keys of --set: KEY=VALUE to -o NAME.KEY=VALUE; the name is known after the first build. */

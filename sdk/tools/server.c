@@ -221,11 +221,12 @@ void server_ended(struct server *s, int status)
 		tool_fail(0, "the server died by signal %d (%s): save a change and it starts again", WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else if (WEXITSTATUS(status) == CONFIG_ERROR && s->options[0])
 		tool_fail(0,
-			"the server ended with exit code 78: its config is wrong, as it says above. A --set stays as it was given: end this with "
-			"Ctrl-C and start it with the right one; what stands in %s.ini, correct there and save",
+			"the server ended with exit code 78: its config is wrong, as it says above. A --set stays as it was given: end "
+			"this with Ctrl-C and start it with the right one; what stands in %s.ini, correct there and save",
 			s->name);
 	else if (WEXITSTATUS(status) == CONFIG_ERROR)
-		tool_fail(0, "the server ended with exit code 78: its config is wrong, as it says above. Correct %s.ini and save it", s->name);
+		tool_fail(0, "the server ended with exit code 78: its config is wrong, as it says above. Correct %s.ini and save it",
+			s->name);
 	else
 		tool_fail(0, "the server ended with exit code %d, and says why above: save a change and it starts again", WEXITSTATUS(status));
 }

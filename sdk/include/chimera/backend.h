@@ -180,6 +180,7 @@ struct ch_openai_upstream {
 	size_t nfields;
 	const char *probe;                /* CH_I_PROBE asks for base_url + this by GET: "/models" */
 	bool inject_usage;                /* ask for a stream's usage even if the client did not, and hide it from that client */
+	const char *max_tokens;           /* how the server calls max_tokens where the canonical fields are sent as a chat; NULL: "max_tokens" */
 };
 
 /* What an OpenAI upstream can do: ops and can for struct ch_inference_about. */
@@ -194,9 +195,10 @@ void ch_openai_cancel(const struct ch_openai_upstream *up, struct ch_ctx *, stru
 
 /*
  * The JSON of a request in OpenAI's dialect for that model: the client's own bytes with the splices and the model replaced, or, without
- * them, made of the canonical fields. usage: with stream_options.include_usage. p NULL: no memory.
+ * them, made of the canonical fields. usage: with stream_options.include_usage. p NULL: no memory. Of the upstream only max_tokens counts.
  */
-struct ch_str ch_openai_body(struct ch_ctx *, const struct ch_inference_args *, const char *model, bool stream, bool usage);
+struct ch_str ch_openai_body(const struct ch_openai_upstream *, struct ch_ctx *, const struct ch_inference_args *, const char *model, bool stream,
+                             bool usage);
 
 /*
  * [start] The header fields of extra_headers as http/1 takes them: an array from malloc, the caller's to free, that points into the config.

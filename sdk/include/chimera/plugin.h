@@ -687,7 +687,7 @@ CH_PRINTF_(4, 5) static inline void ch_degraded(struct ch_self *s, const char *w
 }
 /*
  * [any] Something that this instance offers, by a name of its own ("gemma3:latest"), and whether it can be had now: shown among /health's
- * capabilities as "INSTANCE.NAME". Copied; forgotten with the instance. Since 0.3
+ * capabilities as "INSTANCE.NAME". Copied; forgotten with the instance, which may have 1,024. Since 0.3
  */
 static inline void ch_capability(struct ch_self *s, const char *name, bool there) { ch_host_->capability(s, name, there); }
 /*

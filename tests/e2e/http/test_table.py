@@ -21,16 +21,16 @@ def test_every_test_of_the_table_exists():
 
 def test_every_test_named_after_a_row_stands_in_the_table():
     table = read(os.path.join(TESTS, "faults.md"))
-    for path in sorted(glob.glob(os.path.join(TESTS, "e2e", "http", "test_*.py"))):
-        for name, row in re.findall(r"^def (test_([hjp]\d+)_\w+)\(", read(path), re.MULTILINE):
+    for path in sorted(glob.glob(os.path.join(TESTS, "e2e", "http", "test_*.py")) + glob.glob(os.path.join(TESTS, "e2e", "inference", "test_*.py"))):
+        for name, row in re.findall(r"^def (test_([hjpu]\d+)_\w+)\(", read(path), re.MULTILINE):
             line = re.search(rf"^\| {row.upper()} \|.*$", table, re.MULTILINE)
             assert line and f"/{os.path.basename(path)}::{name}`" in line[0], (path, name)
 
 
 def test_every_row_has_a_place():
     table = read(os.path.join(TESTS, "faults.md"))
-    built = {m for m in re.findall(r"^\| ([HJP]\d+) \|", table, re.MULTILINE)}
-    for letter, last in (("H", 28), ("J", 5)):
+    built = {m for m in re.findall(r"^\| ([HJPU]\d+) \|", table, re.MULTILINE)}
+    for letter, last in (("H", 28), ("J", 5), ("U", 14)):
         assert {f"{letter}{i}" for i in range(1, last + 1)} <= built
     later = table.partition("## Not built yet")[2]
     for i in range(1, 21):

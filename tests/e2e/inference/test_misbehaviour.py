@@ -62,7 +62,7 @@ TABLE = {
     "html": (INVALID, INVALID, True),
     "invalid-json": (INVALID, INVALID, True),
     "array": (INVALID, INVALID, True),
-    "wrong-shape": (INVALID, "error upstream_error", True),
+    "wrong-shape": (INVALID, INVALID, True),
     "trailing-bytes": (INVALID, INVALID, True),
     "invalid-utf8": (INVALID, INVALID, True),
     "nul": (INVALID, INVALID, True),
@@ -118,10 +118,9 @@ TABLE = {
 }
 # Of server-sent events alone, or not to be said in lines of JSON.
 NOT_OLLAMA = {"error-mid-done", "error-mid-event", "comments", "comments-first", "no-done", "no-done-fin", "two-done", "frames-after-done",
-              "choices-null", "crlf", "cr", "two-data-lines", "bom", "escaped-nul-mid", "done-without-finish", "error-in-200-whole"}
+              "choices-null", "crlf", "cr", "two-data-lines", "bom", "done-without-finish", "error-in-200-whole"}
 # Where Ollama's answer to the same is another.
 OLLAMA = {
-    "wrong-shape": (INVALID, INVALID, True),  # there is no frame to be passed on as it is
     "whole-for-stream": ("503 upstream_invalid", "ok", True),  # its last line may be its only one
     "half-frame-end": (INVALID, "error upstream_invalid", True),  # half a line is a line
 }

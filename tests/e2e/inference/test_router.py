@@ -389,8 +389,8 @@ def test_made_up_answers_are_never_a_default_or_fallback_in_production(plugins, 
 def test_a_mock_answer_never_stands_in_for_a_failure(plugins, tmp_path, provider, profile):
     gw.need(plugins)
     with kit.Chimera(tmp_path, plugins, gw.sections(
-            provider.port, server={"profile": profile, "open_access": "yes", "control": str(tmp_path / "control.sock")},
-                                                    dryrun={"models": "dryrun"}, router={"default": "up"})) as c:
+            provider.port, server={"profile": profile, "open_access": "yes", "drain_delay": "0s", "control": str(tmp_path / "control.sock")},
+            dryrun={"models": "dryrun"}, router={"default": "up"})) as c:
         g = gw.Gateway(c.address(), c)
         assert gw.outcome(g, "bad-status-500", False).said == "503 upstream_error"
         assert g.chat("dryrun").header("X-Chimera-Backend") == "dryrun"

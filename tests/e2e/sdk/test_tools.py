@@ -278,7 +278,7 @@ def test_a_first_file_that_is_wrong_is_waited_for_and_that_is_said(tmp_path, run
     so = compile_bad(tmp_path / "bad.so", "BAD_CRASH")
     r = runs(so)
     r.wait_said("wrong: it crashed by signal 11")
-    r.wait_said("no server runs: put that right and save the file, built anew, then it is tried again; Ctrl-C ends this")
+    r.wait_said("no server runs: put that right and build the file anew, then it is tried again; Ctrl-C ends this")
     compile_bad(so)
     assert r.get(r.wait_url()) == "one"
 
