@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_values.c - numbers with their units, quotes, variables, lists, near names. */
+/* test_values.c - numbers with their units, quotes, variables, lists. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include <chimera/kit/near.h>
 #include "core/conf/options.h"
 #include "core/conf/text.h"
 #include "core/conf/value.h"
@@ -346,30 +345,6 @@ static void a_joined_list_splits_into_the_same_members(void **state)
 	members(chi_text_written(&mem, chi_text_join(&mem, &l), true), true, 11, hard);
 }
 
-static void edits_are_counted_with_swaps_as_one(void **state)
-{
-	(void)state;
-	assert_int_equal(ch_near_edits("kitten", "sitting"), 3);
-	assert_int_equal(ch_near_edits("timeout", "timeuot"), 1);
-	assert_int_equal(ch_near_edits("", "abc"), 3);
-	assert_int_equal(ch_near_edits("listen", "LISTEN"), 0);
-	assert_int_equal(ch_near_edits("same", "same"), 0);
-}
-
-static void only_names_that_are_near_are_offered(void **state)
-{
-	struct ch_near n;
-
-	(void)state;
-	ch_near_init(&n, "opnai");
-	ch_near_offer(&n, "openai");
-	ch_near_offer(&n, "otel");
-	assert_string_equal(n.best, "openai");
-	ch_near_init(&n, "zebra");
-	ch_near_offer(&n, "openai");
-	assert_string_equal(n.best, "");
-}
-
 static void aliases_carry_unit_and_deprecation_in_any_order(void **state)
 {
 	const char *p = "LLM_TIMEOUT_MS:ms, OLD:deprecated, OLDER:deprecated:/min,PLAIN";
@@ -436,8 +411,6 @@ int main(void)
 		cmocka_unit_test(quoted_texts_know_four_escapes),
 		cmocka_unit_test(lists_split_at_commas_outside_of_quotes),
 		cmocka_unit_test(a_joined_list_splits_into_the_same_members),
-		cmocka_unit_test(edits_are_counted_with_swaps_as_one),
-		cmocka_unit_test(only_names_that_are_near_are_offered),
 		cmocka_unit_test(aliases_carry_unit_and_deprecation_in_any_order),
 		cmocka_unit_test(rows_of_another_size_are_stepped_by_that_size),
 	};

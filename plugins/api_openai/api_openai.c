@@ -56,10 +56,8 @@ static const struct ch_metric metrics[] = {
 	},
 };
 
-#define OPENAI(verb, path, handler, ...)                                                                                                   \
-	{                                                                                                                                  \
-		.method = verb, .pattern = path, .cls = CH_PUBLIC, .fn = handler, .dialect = CH_D_OPENAI, __VA_ARGS__                      \
-	}
+#define OPENAI(verb, path, handler, ...) \
+	{ .method = verb, .pattern = path, .cls = CH_PUBLIC, .fn = handler, .dialect = CH_D_OPENAI, __VA_ARGS__ }
 
 static const struct ch_route routes[] = {
 	OPENAI("POST", "/v1/chat/completions", on_chat, .body = CH_BODY_BUFFER, .summary = "Chat with a model",

@@ -49,18 +49,21 @@ void api_set_code(struct api_call *call, enum ch_code code, const char *detail)
 int api_failed(struct api_call *call)
 {
 	const struct ch_inference_result *r = &call->result;
+	struct ch_refusal refusal = {
+		.size = sizeof(refusal),
+		.code = r->code,
+		.retry_after_ms = r->retry_after_ms,
+		.detail = r->detail ? r->detail : api_no_memory_text,
+		.error = r->error,
+	};
 
 	api_name(call);
-	return ch_refuse_as(call->c, &(struct ch_refusal){ .size = sizeof(struct ch_refusal),
-					     .code = r->code,
-					     .retry_after_ms = r->retry_after_ms,
-					     .detail = r->detail ? r->detail : api_no_memory_text,
-					     .error = r->error });
+	return ch_refuse_as(call->c, &refusal);
 }
 
 /*
- * How long the client waits for us, less a little, so that our answer comes before it gives up: Python says how long it waits for bytes, Node
- * (whole seconds, rounded down) for the head.
+ * How long the client waits for us, less a little, so that our answer comes before it gives up: Python says how long it waits for bytes,
+ * Node (whole seconds, rounded down) for the head.
  */
 static int64_t patience(struct ch_ctx *c)
 {

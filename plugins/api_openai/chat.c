@@ -18,15 +18,15 @@ enum { M_ROLE = 1, M_CONTENT = 2, M_TOOL_CALLS = 4, M_FUNCTION_CALL = 8 };
 
 /* ---- content ---- */
 
-struct text { /* of a part */
+struct text {                       /* of a part */
 	struct ch_json_tok tok;
 	struct text *next;
 };
 
 struct content {
 	size_t message;
-	struct text first, *last; /* the texts, in order; last NULL: none yet */
-	size_t n; /* bytes of all together as they came, and the line ends between them */
+	struct text first, *last;   /* the texts, in order; last NULL: none yet */
+	size_t n;                   /* bytes of all together as they came, and the line ends between them */
 };
 
 static bool add_text(struct reader *r, struct content *k, const struct ch_json_tok *tok)
@@ -53,7 +53,7 @@ static bool join(struct reader *r, struct content *k, struct ch_str *out)
 		return true;
 	if (k->last == &k->first)
 		return api_text(r, &k->first.tok, out);
-	at = api_room(r->c, k->n);
+	at = api_room(r, k->n);
 	if (!at)
 		return api_no_memory(r);
 	out->p = at;
@@ -162,7 +162,7 @@ static int member(const struct reader *r)
 	       : API_IS(r, "content")       ? M_CONTENT
 	       : API_IS(r, "tool_calls")    ? M_TOOL_CALLS
 	       : API_IS(r, "function_call") ? M_FUNCTION_CALL
-					    : 0;
+	                                    : 0;
 }
 
 static const char *name_of(int m)
@@ -174,8 +174,10 @@ static const char *name_of(int m)
 static bool read_member(struct reader *r, size_t i, struct ch_message *m, int which)
 {
 	switch (which) {
-	case M_ROLE: return read_role(r, i, &m->role);
-	case M_CONTENT: return read_content(r, i, &m->content);
+	case M_ROLE:
+		return read_role(r, i, &m->role);
+	case M_CONTENT:
+		return read_content(r, i, &m->content);
 	case M_TOOL_CALLS:
 		if (r->tok.type != CH_JSON_ARRAY)
 			return bad_member(r, i, "tool_calls", "must be an array");
@@ -183,8 +185,11 @@ static bool read_member(struct reader *r, size_t i, struct ch_message *m, int wh
 			return false;
 		r->out->args.needs |= api_empty(r) ? 0 : CH_I_TOOLS;
 		return true;
-	case M_FUNCTION_CALL: r->out->args.needs |= CH_I_TOOLS | CH_I_OTHER; return api_skip(r);
-	default: return api_skip(r);
+	case M_FUNCTION_CALL:
+		r->out->args.needs |= CH_I_TOOLS;
+		return api_skip(r);
+	default:
+		return api_skip(r);
 	}
 }
 

@@ -2,8 +2,8 @@
 /*
  * members.c - which members of a body are known, what each may be, and what each asks of a backend.
  *
- * CH_I_OTHER is for members of OpenAI's that change the answer and that the canonical fields do not hold: a backend of another dialect would
- * leave them out silently. What only helps the provider (user, metadata, store, service_tier, safety_identifier, prompt_cache_key),
+ * CH_I_OTHER is for members of OpenAI's that change the answer and that the canonical fields do not hold: a backend of another dialect
+ * would leave them out silently. What only helps the provider (user, metadata, store, service_tier, safety_identifier, prompt_cache_key),
  * parallel_tool_calls, and what is no member of OpenAI's (top_k, …) pass unread.
  */
 #include "reader.h"
@@ -63,6 +63,7 @@ static bool read_stream(struct reader *r, const char *name)
 static bool read_stream_options(struct reader *r, const char *name)
 {
 	struct ch_openai *o = &r->out->openai;
+	bool seen = false;
 
 	if (r->tok.type != CH_JSON_OBJECT)
 		return wrong(r, name, "an object");
@@ -75,6 +76,9 @@ static bool read_stream_options(struct reader *r, const char *name)
 		if (r->tok.type == CH_JSON_OBJECT_END)
 			break;
 		usage = API_IS(r, "include_usage");
+		if (usage && seen)
+			return api_twice(r, "stream_options.include_usage");
+		seen = seen || usage;
 		if (!api_next(r))
 			return false;
 		if (usage && r->tok.type != CH_JSON_NULL) {
@@ -218,7 +222,7 @@ static bool read_functions(struct reader *r, const char *name)
 	return true;
 }
 
-/* tool_choice, function_call. What they say is for a backend that knows tools; `auto` and `none` are what every other one does by itself. */
+/* tool_choice, function_call. What they say is for a backend that knows tools; `auto` and `none` are what each other one does by itself. */
 static bool read_tool_choice(struct reader *r, const char *name)
 {
 	if (r->tok.type != CH_JSON_STRING && r->tok.type != CH_JSON_OBJECT)
@@ -335,17 +339,14 @@ struct member {
 	unsigned ops;
 	bool (*read)(struct reader *, const char *name);
 };
-#define ROW(name, ops, read)                                                                                                               \
-	{                                                                                                                                  \
-		name, sizeof(name) - 1, ops, read                                                                                          \
-	}
+#define ROW(name, ops, read) { name, sizeof(name) - 1, ops, read }
 
-#define BACKEND 0
+enum { BACKEND, MODEL, STREAM_OPTIONS };
 
 static const struct member members[] = {
 	[BACKEND] = ROW("backend", ALL, read_backend),
-	ROW("model", ALL, read_model),
-	ROW("stream_options", TEXT, read_stream_options),
+	[MODEL] = ROW("model", ALL, read_model),
+	[STREAM_OPTIONS] = ROW("stream_options", TEXT, read_stream_options),
 	ROW("messages", CHAT, api_messages),
 	ROW("stream", TEXT | PASS, read_stream),
 	ROW("temperature", TEXT, read_temperature),
@@ -419,6 +420,15 @@ static void cut(struct reader *r, size_t key, size_t end, bool first)
 	q->openai.nsplices = 1;
 }
 
+/* Whoever puts a model or stream_options into the body puts it in the place of a null. */
+static void note_null(struct reader *r, size_t member)
+{
+	if (member == MODEL)
+		r->out->openai.model_at = r->tok.start;
+	else if (member == STREAM_OPTIONS)
+		r->out->openai.stream_options_at = r->tok.start;
+}
+
 /* All members; *kept: how many stay in the body. */
 static bool read_members(struct reader *r, size_t *kept)
 {
@@ -440,6 +450,8 @@ static bool read_members(struct reader *r, size_t *kept)
 			return false;
 		if (i == NMEMBERS ? !api_skip(r) : r->tok.type != CH_JSON_NULL && !members[i].read(r, members[i].name))
 			return false;
+		if (r->tok.type == CH_JSON_NULL)
+			note_null(r, i);
 		if (i == BACKEND)
 			cut(r, key, r->tok.end, !*kept);
 		else

@@ -4,7 +4,7 @@
 
 #include "reader.h"
 
-#define LARGE ((size_t)64 << 10) /* from here on texts are kept outside of the arena, which has 4 MiB and zeroes what it gives */
+#define LARGE ((size_t)64 << 10) /* of a body: from here on decoded texts lie outside of the arena, which has 4 MiB and zeroes what it gives */
 
 /* ---- refusing ---- */
 
@@ -74,17 +74,24 @@ bool api_empty(const struct reader *r)
 
 /* ---- values ---- */
 
-char *api_room(struct ch_ctx *c, size_t n)
+char *api_room(struct reader *r, size_t n)
 {
 	char *p;
 
-	if (n < LARGE)
-		return ch_alloc(c, n);
-	p = malloc(n);
-	if (p && !ch_keep(c, free, p)) {
-		free(p);
-		p = NULL;
+	if (r->body.n < LARGE)
+		return ch_alloc(r->c, n);
+	if (!r->texts) {
+		p = malloc(r->body.n);
+		if (p && !ch_keep(r->c, free, p)) {
+			free(p);
+			p = NULL;
+		}
+		if (!p)
+			return NULL;
+		r->texts = p;
 	}
+	p = r->texts;
+	r->texts += n;
 	return p;
 }
 
@@ -96,7 +103,7 @@ bool api_text(struct reader *r, const struct ch_json_tok *tok, struct ch_str *ou
 		*out = (struct ch_str){ tok->s, tok->len };
 		return true;
 	}
-	copy = api_room(r->c, tok->len);
+	copy = api_room(r, tok->len);
 	if (!copy)
 		return api_no_memory(r);
 	*out = (struct ch_str){ copy, ch_json_unescape(tok, copy) };

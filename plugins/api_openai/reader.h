@@ -8,13 +8,14 @@
 struct reader {
 	struct ch_ctx *c;
 	struct ch_json j;
-	struct ch_json_tok tok; /* the token at hand */
+	struct ch_json_tok tok;     /* the token at hand */
 	struct ch_str body;
 	struct api_request *out;
 	struct api_fault *fault;
 	struct ch_message *messages; /* out->args.messages while it grows */
-	uint64_t seen; /* bits of the table of members */
-	bool usage; /* stream_options.include_usage */
+	char *texts;                /* a large body's room for decoded texts: what is left of it; NULL: not made yet */
+	uint64_t seen;              /* bits of the table of members */
+	bool usage;                 /* stream_options.include_usage */
 };
 
 /* ---- refusing: these return false ---- */
@@ -44,8 +45,8 @@ static inline bool api_is(const struct reader *r, const char *name, size_t n)
 
 /* ---- values ---- */
 
-/* Memory of the ctx that is not zeroed if it is large; NULL: none. */
-char *api_room(struct ch_ctx *c, size_t n);
+/* Memory of the ctx for a text of the body, decoded: never longer than it was there, so a body's length has room for all. NULL: none. */
+char *api_room(struct reader *r, size_t n);
 /* The text of a string token, in place if it has no escapes. */
 bool api_text(struct reader *r, const struct ch_json_tok *tok, struct ch_str *out);
 bool api_bool(struct reader *r, const char *name, bool *out);

@@ -2,9 +2,9 @@
 /*
  * stream.c - answers that come piece by piece.
  *
- * The head leaves with the first piece, so that a failure before it is a plain refusal with its own status. After it a stream ends in exactly
- * one way: the last chunk and [DONE], or one error frame. Frames of a backend of the same dialect go out as they came; of what others say
- * chunks are made here. What is passed on is not looked at at all.
+ * The head leaves with the first piece, so that a failure before it is a plain refusal with its own status. After it a stream ends in
+ * exactly one way: the last chunk and [DONE], or one error frame. Frames of a backend of the same dialect go out as they came; of what others
+ * say chunks are made here. What is passed on is not looked at at all.
  */
 #include <stdlib.h>
 

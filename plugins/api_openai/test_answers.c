@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_answers.c - the plugin over a backend of the test's own: routes, whole answers, refusals, models. */
+#include <chimera/kit/json.h>
+
+#include "api_openai.h"
 #include "test_world.h"
 
 #define CHAT "{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}"
@@ -80,7 +83,8 @@ static void a_text_becomes_a_chat_completion(void **state)
 	assert_string_equal(id, "chatcmpl-");
 	/* The harness's wall clock: 2026-01-01T00:00:00Z is 1767225600. */
 	assert_string_equal(strstr(a->body, ",\"object\""),
-		",\"object\":\"chat.completion\",\"created\":1767225600,\"model\":\"m1\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+		",\"object\":\"chat.completion\",\"created\":1767225600,\"model\":\"m1\",\"choices\":[{\"index\":0,\"message\":{\"role\":"
+		"\"assistant\","
 		"\"content\":\"one \\\"two\\\"\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}],"
 		"\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3,\"total_tokens\":5}}");
 	assert_null(ch_test_header(a, "x-chimera-attempts"));
@@ -128,8 +132,9 @@ static void embeddings_come_in_the_format_asked_for(void **state)
 	a = post(t, "/v1/embeddings", "{\"model\":\"e\",\"input\":\"x\",\"encoding_format\":\"base64\"}");
 	assert_int_equal(f.args.op, CH_I_EMBEDDINGS);
 	assert_string_equal(f.path, "embeddings");
-	assert_string_equal(a->body, "{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,\"embedding\":\"AAAAPwAAgL8=\"}],\"model\":\"m1\","
-	                             "\"usage\":{\"prompt_tokens\":2,\"total_tokens\":2}}");
+	assert_string_equal(a->body,
+		"{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,\"embedding\":\"AAAAPwAAgL8=\"}],\"model\":\"m1\","
+		"\"usage\":{\"prompt_tokens\":2,\"total_tokens\":2}}");
 	a = post(t, "/v1/embeddings", "{\"model\":\"e\",\"input\":\"x\"}");
 	assert_non_null(strstr(a->body, "\"embedding\":[0.5,-1]}"));
 	ch_test_free(t);
@@ -173,13 +178,16 @@ static void a_backends_code_becomes_the_answer(void **state)
 	assert_string_equal(ch_test_header(a, "x-chimera-backend"), "fake");
 	assert_string_equal(ch_test_header(a, "x-chimera-attempts"), "3");
 	assert_non_null(strstr(a->body, "\"code\":\"upstream_busy\""));
-	assert_non_null(strstr(a->body, "\"error\":{\"message\":\"All places are taken.\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_busy\"}"));
+	assert_non_null(strstr(a->body,
+		"\"error\":{\"message\":\"All places are taken.\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_busy\"}"));
 	ch_test_free(t);
 }
 
 static void the_upstreams_own_error_object_is_shown(void **state)
 {
-	static const char error[] = "{\"message\":\"Too long.\",\"type\":\"invalid_request_error\",\"param\":\"messages\",\"code\":\"context_length_exceeded\"}";
+	static const char error[] =
+		"{\"message\":\"Too "
+		"long.\",\"type\":\"invalid_request_error\",\"param\":\"messages\",\"code\":\"context_length_exceeded\"}";
 	struct fake f;
 	struct ch_test *t = begin(&f, NULL);
 	struct ch_test_answer *a;
@@ -255,7 +263,11 @@ static void a_client_that_leaves_is_told_to_the_backend(void **state)
 
 static void the_clients_patience_and_retries_are_told(void **state)
 {
-	static const struct { const char *headers; int64_t budget; unsigned retry; } rows[] = {
+	static const struct {
+		const char *headers;
+		int64_t budget;
+		unsigned retry;
+	} rows[] = {
 		{ JSON "x-stainless-read-timeout: 600.0\nx-stainless-retry-count: 2\n", 599000, 2 },
 		{ JSON "x-stainless-timeout: 10\n", 9800, 0 },
 		{ JSON "x-stainless-read-timeout: 0.5\nx-stainless-timeout: 9\n", 480, 0 },
@@ -315,9 +327,10 @@ static void models_are_listed_and_found_whatever_their_names(void **state)
 	f.give.nmodels = 3;
 	ch_test_on_loop(t, end, &f);
 	assert_int_equal(a->status, 200);
-	assert_string_equal(a->body, "{\"object\":\"list\",\"data\":[{\"id\":\"gpt-4o\",\"object\":\"model\",\"created\":1715367049,\"owned_by\":\"openai\"},"
-	                             "{\"id\":\"Qwen/Qwen3-32B\",\"object\":\"model\",\"created\":0,\"owned_by\":\"vllm\"},"
-	                             "{\"id\":\"gemma3:latest\",\"object\":\"model\",\"created\":0,\"owned_by\":\"llama\"}]}");
+	assert_string_equal(a->body,
+		"{\"object\":\"list\",\"data\":[{\"id\":\"gpt-4o\",\"object\":\"model\",\"created\":1715367049,\"owned_by\":\"openai\"},"
+		"{\"id\":\"Qwen/Qwen3-32B\",\"object\":\"model\",\"created\":0,\"owned_by\":\"vllm\"},"
+		"{\"id\":\"gemma3:latest\",\"object\":\"model\",\"created\":0,\"owned_by\":\"llama\"}]}");
 	f.rc = CH_OK;
 	for (size_t i = 0; i < 2; i++) {
 		a = ch_test_request(t, "GET", targets[i], NULL, NULL, 0);
@@ -433,6 +446,16 @@ static void names_that_cannot_be_passed_on_are_errors_of_the_config(void **state
 	}
 }
 
+static void the_schemas_are_json(void **state)
+{
+	const char *const all[] = { api_chat_request, api_chat_response, api_completion_request, api_completion_response,
+		api_embeddings_request, api_embeddings_response, api_models_response, api_model_response };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		assert_true(ch_json_valid(all[i], strlen(all[i]), 0, 0, NULL, NULL));
+}
+
 /* ---- without memory ---- */
 
 /* Each answer is whole, or a 503, or the connection was cut; nothing is left behind (ch_test_free). */
@@ -441,7 +464,8 @@ static void without_memory_a_question_is_refused(void **state)
 	static const char *const bodies[] = {
 		CHAT,
 		"{\"stream\":true,\"stream_options\":{\"include_usage\":true},\"messages\":[{\"role\":\"user\",\"content\":\"a\\nb\"}]}",
-		"{\"model\":null,\"stop\":[\"a\"],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]}]}",
+		"{\"model\":null,\"stop\":[\"a\"],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{"
+		"\"type\":\"text\",\"text\":\"b\"}]}]}",
 	};
 	struct fake f;
 	struct ch_test *t = begin(&f, NULL);
@@ -496,6 +520,7 @@ int main(void)
 		cmocka_unit_test(who_asks_for_models_and_leaves_is_told_to_the_backend),
 		cmocka_unit_test(other_routes_are_404_and_say_which_there_are),
 		cmocka_unit_test(names_that_cannot_be_passed_on_are_errors_of_the_config),
+		cmocka_unit_test(the_schemas_are_json),
 		cmocka_unit_test(without_memory_a_question_is_refused),
 	};
 

@@ -16,7 +16,10 @@
 
 static void *blocks[4096];
 static size_t nblocks, room;
-static struct { ch_fn fn; void *data; } kept[64];
+static struct {
+	ch_fn fn;
+	void *data;
+} kept[64];
 static size_t nkept;
 
 static void *host_alloc(struct ch_ctx *c, size_t n)
@@ -155,7 +158,7 @@ static void a_chat_is_read_without_copies(void **state)
 {
 	(void)state;
 	assert_true(read(CH_I_CHAT, "{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},"
-	                            "{\"content\":\"Hi\",\"role\":\"user\",\"name\":\"ann\"}]}"));
+				    "{\"content\":\"Hi\",\"role\":\"user\",\"name\":\"ann\"}]}"));
 	assert_int_equal(q.args.op, CH_I_CHAT);
 	assert_text(q.args.model, "gpt-4o");
 	assert_int_equal(q.args.nmessages, 2);
@@ -179,10 +182,12 @@ static void a_chat_is_read_without_copies(void **state)
 static void all_canonical_members_are_read(void **state)
 {
 	(void)state;
-	assert_true(read(CH_I_CHAT, chat("\"stream\":true,\"stream_options\":{\"include_obfuscation\":false,\"include_usage\":true},\"temperature\":0.5,"
-	                                 "\"top_p\":0.25,\"seed\":-7,\"max_completion_tokens\":12,\"stop\":[\"a\",\"\",\"\\n\"],\"n\":1")));
+	assert_true(read(CH_I_CHAT,
+		chat("\"stream\":true,\"stream_options\":{\"include_obfuscation\":false,\"include_usage\":true},\"temperature\":0.5,"
+		     "\"top_p\":0.25,\"seed\":-7,\"max_completion_tokens\":12,\"stop\":[\"a\",\"\",\"\\n\"],\"n\":1")));
 	assert_true(q.openai.stream && q.openai.usage);
-	assert_memory_equal(text + q.openai.stream_options_at, "{\"include_obfuscation\":false,\"include_usage\":true}", q.openai.stream_options_n);
+	assert_memory_equal(
+		text + q.openai.stream_options_at, "{\"include_obfuscation\":false,\"include_usage\":true}", q.openai.stream_options_n);
 	assert_int_equal(q.openai.stream_options_n, 50);
 	assert_true(q.args.temperature == 0.5 && q.args.top_p == 0.25);
 	assert_true(q.args.has_seed && q.args.seed == -7);
@@ -211,10 +216,12 @@ static void usage_is_asked_for_in_streams_alone(void **state)
 static void null_is_not_given(void **state)
 {
 	(void)state;
-	assert_needs(CH_I_CHAT, chat("\"stream\":null,\"temperature\":null,\"top_p\":null,\"seed\":null,\"n\":null,\"stop\":null,\"tools\":null,"
-	                             "\"tool_choice\":null,\"response_format\":null,\"logprobs\":null,\"top_logprobs\":null,\"logit_bias\":null,"
-	                             "\"max_tokens\":null,\"max_completion_tokens\":null,\"presence_penalty\":null,\"audio\":null,"
-	                             "\"modalities\":null,\"prediction\":null,\"functions\":null,\"function_call\":null,\"reasoning_effort\":null"), 0);
+	assert_needs(CH_I_CHAT,
+		chat("\"stream\":null,\"temperature\":null,\"top_p\":null,\"seed\":null,\"n\":null,\"stop\":null,\"tools\":null,"
+		     "\"tool_choice\":null,\"response_format\":null,\"logprobs\":null,\"top_logprobs\":null,\"logit_bias\":null,"
+		     "\"max_tokens\":null,\"max_completion_tokens\":null,\"presence_penalty\":null,\"audio\":null,"
+		     "\"modalities\":null,\"prediction\":null,\"functions\":null,\"function_call\":null,\"reasoning_effort\":null"),
+		0);
 	assert_int_equal(q.openai.tools_n + q.openai.format_n, 0);
 	assert_fault(CH_I_CHAT, "{\"messages\":null}", "messages");
 }
@@ -232,8 +239,10 @@ static void parts_of_text_are_joined_with_line_ends(void **state)
 	(void)state;
 	assert_needs(CH_I_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"one\"}]}]}", 0);
 	assert_text(q.args.messages[0].content, "one");
-	assert_needs(CH_I_CHAT, "{\"messages\":[{\"role\":\"assistant\",\"content\":[{\"text\":\"o\\u006ee\",\"type\":\"text\"},"
-	                        "{\"type\":\"refusal\",\"refusal\":\"no\"},{\"type\":\"text\",\"text\":\"\",\"x\":[{}]}]}]}", 0);
+	assert_needs(CH_I_CHAT,
+		"{\"messages\":[{\"role\":\"assistant\",\"content\":[{\"text\":\"o\\u006ee\",\"type\":\"text\"},"
+		"{\"type\":\"refusal\",\"refusal\":\"no\"},{\"type\":\"text\",\"text\":\"\",\"x\":[{}]}]}]}",
+		0);
 	assert_text(q.args.messages[0].content, "one\nno\n");
 }
 
@@ -244,8 +253,10 @@ static void content_that_is_no_text_needs_images(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		snprintf(body, sizeof(body), "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"what\"},"
-		         "{\"type\":\"%s\",\"%s\":{\"url\":\"data:,\"}}]}]}", types[i], types[i]);
+		snprintf(body, sizeof(body),
+			"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"what\"},"
+			"{\"type\":\"%s\",\"%s\":{\"url\":\"data:,\"}}]}]}",
+			types[i], types[i]);
 		assert_needs(CH_I_CHAT, body, CH_I_IMAGES);
 		assert_text(q.args.messages[0].content, "what");
 	}
@@ -254,8 +265,10 @@ static void content_that_is_no_text_needs_images(void **state)
 static void an_assistant_may_have_said_nothing(void **state)
 {
 	(void)state;
-	assert_needs(CH_I_CHAT, "{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c\"}]},"
-	                        "{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"4\"}]}", CH_I_TOOLS);
+	assert_needs(CH_I_CHAT,
+		"{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c\"}]},"
+		"{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"4\"}]}",
+		CH_I_TOOLS);
 	assert_int_equal(q.args.messages[0].content.n, 0);
 	assert_needs(CH_I_CHAT, "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[]}]}", 0);
 	assert_fault(CH_I_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":null}]}", "messages[0].content");
@@ -264,17 +277,26 @@ static void an_assistant_may_have_said_nothing(void **state)
 
 static void what_messages_may_not_be(void **state)
 {
-	static const struct { const char *messages, *param; } bad[] = {
-		{ "{}", "messages" }, { "\"x\"", "messages" }, { "[]", "messages" }, { "[5]", "messages[0]" },
-		{ "[{\"role\":\"user\",\"content\":\"x\"},[]]", "messages[1]" }, { "[{}]", "messages[0].role" },
-		{ "[{\"content\":\"x\"}]", "messages[0].role" }, { "[{\"role\":\"User\",\"content\":\"x\"}]", "messages[0].role" },
-		{ "[{\"role\":1,\"content\":\"x\"}]", "messages[0].role" }, { "[{\"role\":\"user\",\"content\":5}]", "messages[0].content" },
+	static const struct {
+		const char *messages, *param;
+	} bad[] = {
+		{ "{}", "messages" },
+		{ "\"x\"", "messages" },
+		{ "[]", "messages" },
+		{ "[5]", "messages[0]" },
+		{ "[{\"role\":\"user\",\"content\":\"x\"},[]]", "messages[1]" },
+		{ "[{}]", "messages[0].role" },
+		{ "[{\"content\":\"x\"}]", "messages[0].role" },
+		{ "[{\"role\":\"User\",\"content\":\"x\"}]", "messages[0].role" },
+		{ "[{\"role\":1,\"content\":\"x\"}]", "messages[0].role" },
+		{ "[{\"role\":\"user\",\"content\":5}]", "messages[0].content" },
 		{ "[{\"role\":\"user\",\"content\":{}}]", "messages[0].content" },
 		{ "[{\"role\":\"user\",\"content\":[]}]", "messages[0].content[0]" },
 		{ "[{\"role\":\"user\",\"content\":[\"x\"]}]", "messages[0].content[0]" },
 		{ "[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]}]", "messages[0].content[0].type" },
 		{ "[{\"role\":\"user\",\"content\":[{\"type\":5}]}]", "messages[0].content[0].type" },
-		{ "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"text\"}]}]", "messages[0].content[1].text" },
+		{ "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"text\"}]}]",
+			"messages[0].content[1].text" },
 		{ "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":5}]}]", "messages[0].content[0].text" },
 		{ "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\",\"text\":\"b\"}]}]", "messages[0].content[0].text" },
 		{ "[{\"role\":\"user\",\"role\":\"user\",\"content\":\"x\"}]", "messages[0].role" },
@@ -296,7 +318,10 @@ static void what_messages_may_not_be(void **state)
 
 static void what_changes_the_answer_is_needed_and_the_rest_is_not(void **state)
 {
-	static const struct { const char *members; unsigned needs; } rows[] = {
+	static const struct {
+		const char *members;
+		unsigned needs;
+	} rows[] = {
 		{ "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]", CH_I_TOOLS },
 		{ "\"tools\":[]", 0 },
 		{ "\"functions\":[{\"name\":\"f\"}]", CH_I_TOOLS },
@@ -330,7 +355,8 @@ static void what_changes_the_answer_is_needed_and_the_rest_is_not(void **state)
 		{ "\"verbosity\":\"low\"", CH_I_OTHER },
 		{ "\"user\":\"u\",\"metadata\":{\"a\":\"b\"},\"store\":false,\"service_tier\":\"auto\",\"parallel_tool_calls\":true", 0 },
 		{ "\"safety_identifier\":\"s\",\"prompt_cache_key\":\"k\",\"top_k\":40,\"min_p\":[0.1,{\"x\":[]}]", 0 },
-		{ "\"n\":2,\"logprobs\":true,\"tools\":[{}],\"logit_bias\":{\"1\":1}", CH_I_MANY | CH_I_LOGPROBS | CH_I_TOOLS | CH_I_OTHER },
+		{ "\"n\":2,\"logprobs\":true,\"tools\":[{}],\"logit_bias\":{\"1\":1}",
+			CH_I_MANY | CH_I_LOGPROBS | CH_I_TOOLS | CH_I_OTHER },
 	};
 
 	(void)state;
@@ -353,27 +379,62 @@ static void ranges_lead_to_the_values(void **state)
 
 static void a_wrong_value_names_its_member(void **state)
 {
-	static const struct { const char *members, *param; } bad[] = {
-		{ "\"model\":5", "model" }, { "\"model\":\"\"", "model" }, { "\"model\":\"a b\"", "model" }, { "\"model\":\"a\\u0000b\"", "model" },
-		{ "\"model\":\"a\\r\\nHost: b\"", "model" }, { "\"model\":\"m\xc3\xb6\"", "model" }, { "\"model\":{}", "model" },
-		{ "\"backend\":5", "backend" }, { "\"backend\":\"\"", "backend" }, { "\"backend\":[]", "backend" },
-		{ "\"stream\":1", "stream" }, { "\"stream\":\"true\"", "stream" }, { "\"stream_options\":true", "stream_options" },
+	static const struct {
+		const char *members, *param;
+	} bad[] = {
+		{ "\"model\":5", "model" },
+		{ "\"model\":\"\"", "model" },
+		{ "\"model\":\"a b\"", "model" },
+		{ "\"model\":\"a\\u0000b\"", "model" },
+		{ "\"model\":\"a\\r\\nHost: b\"", "model" },
+		{ "\"model\":\"m\xc3\xb6\"", "model" },
+		{ "\"model\":{}", "model" },
+		{ "\"backend\":5", "backend" },
+		{ "\"backend\":\"\"", "backend" },
+		{ "\"backend\":[]", "backend" },
+		{ "\"stream\":1", "stream" },
+		{ "\"stream\":\"true\"", "stream" },
+		{ "\"stream_options\":true", "stream_options" },
 		{ "\"stream_options\":{\"include_usage\":1}", "stream_options.include_usage" },
-		{ "\"temperature\":\"1\"", "temperature" }, { "\"temperature\":-0.1", "temperature" }, { "\"temperature\":2.1", "temperature" },
-		{ "\"temperature\":1e999", "temperature" }, { "\"top_p\":1.01", "top_p" }, { "\"top_p\":[]", "top_p" },
-		{ "\"max_tokens\":0", "max_tokens" }, { "\"max_tokens\":-1", "max_tokens" }, { "\"max_tokens\":1.5", "max_tokens" },
-		{ "\"max_tokens\":2147483648", "max_tokens" }, { "\"max_completion_tokens\":\"5\"", "max_completion_tokens" },
-		{ "\"seed\":1.5", "seed" }, { "\"seed\":9223372036854775808", "seed" }, { "\"n\":0", "n" }, { "\"n\":129", "n" }, { "\"n\":1e9", "n" },
-		{ "\"stop\":5", "stop" }, { "\"stop\":[\"a\",null]", "stop[1]" }, { "\"stop\":{}", "stop" },
-		{ "\"presence_penalty\":-2.1", "presence_penalty" }, { "\"frequency_penalty\":true", "frequency_penalty" },
-		{ "\"logit_bias\":[]", "logit_bias" }, { "\"logprobs\":1", "logprobs" }, { "\"top_logprobs\":-1", "top_logprobs" },
-		{ "\"tools\":{}", "tools" }, { "\"tools\":[{},\"f\"]", "tools[1]" }, { "\"functions\":[1]", "functions[0]" },
-		{ "\"tool_choice\":true", "tool_choice" }, { "\"function_call\":[]", "function_call" },
-		{ "\"response_format\":\"json\"", "response_format" }, { "\"response_format\":{}", "response_format.type" },
+		{ "\"temperature\":\"1\"", "temperature" },
+		{ "\"temperature\":-0.1", "temperature" },
+		{ "\"temperature\":2.1", "temperature" },
+		{ "\"temperature\":1e999", "temperature" },
+		{ "\"top_p\":1.01", "top_p" },
+		{ "\"top_p\":[]", "top_p" },
+		{ "\"max_tokens\":0", "max_tokens" },
+		{ "\"max_tokens\":-1", "max_tokens" },
+		{ "\"max_tokens\":1.5", "max_tokens" },
+		{ "\"max_tokens\":2147483648", "max_tokens" },
+		{ "\"max_completion_tokens\":\"5\"", "max_completion_tokens" },
+		{ "\"seed\":1.5", "seed" },
+		{ "\"seed\":9223372036854775808", "seed" },
+		{ "\"n\":0", "n" },
+		{ "\"n\":129", "n" },
+		{ "\"n\":1e9", "n" },
+		{ "\"stop\":5", "stop" },
+		{ "\"stop\":[\"a\",null]", "stop[1]" },
+		{ "\"stop\":{}", "stop" },
+		{ "\"presence_penalty\":-2.1", "presence_penalty" },
+		{ "\"frequency_penalty\":true", "frequency_penalty" },
+		{ "\"logit_bias\":[]", "logit_bias" },
+		{ "\"logprobs\":1", "logprobs" },
+		{ "\"top_logprobs\":-1", "top_logprobs" },
+		{ "\"tools\":{}", "tools" },
+		{ "\"tools\":[{},\"f\"]", "tools[1]" },
+		{ "\"functions\":[1]", "functions[0]" },
+		{ "\"tool_choice\":true", "tool_choice" },
+		{ "\"function_call\":[]", "function_call" },
+		{ "\"response_format\":\"json\"", "response_format" },
+		{ "\"response_format\":{}", "response_format.type" },
 		{ "\"response_format\":{\"type\":1}", "response_format.type" },
 		{ "\"response_format\":{\"type\":\"text\",\"type\":\"json_object\"}", "response_format.type" },
-		{ "\"modalities\":\"text\"", "modalities" }, { "\"modalities\":[1]", "modalities" }, { "\"audio\":[]", "audio" },
-		{ "\"prediction\":1", "prediction" }, { "\"reasoning_effort\":3", "reasoning_effort" }, { "\"verbosity\":{}", "verbosity" },
+		{ "\"modalities\":\"text\"", "modalities" },
+		{ "\"modalities\":[1]", "modalities" },
+		{ "\"audio\":[]", "audio" },
+		{ "\"prediction\":1", "prediction" },
+		{ "\"reasoning_effort\":3", "reasoning_effort" },
+		{ "\"verbosity\":{}", "verbosity" },
 	};
 
 	(void)state;
@@ -389,6 +450,7 @@ static void a_known_member_that_comes_twice_is_refused(void **state)
 	assert_fault(CH_I_CHAT, chat("\"messages\":[]"), "messages");
 	assert_fault(CH_I_CHAT, chat("\"backend\":\"a\",\"backend\":\"b\""), "backend");
 	assert_fault(CH_I_CHAT, chat("\"n\":1,\"n\":1"), "n");
+	assert_fault(CH_I_CHAT, chat("\"stream_options\":{\"include_usage\":true,\"include_usage\":null}"), "stream_options.include_usage");
 	assert_true(read(CH_I_CHAT, chat("\"user\":\"a\",\"user\":\"b\""))); /* not ours to judge */
 }
 
@@ -400,14 +462,14 @@ static void members_of_another_operation_pass(void **state)
 	assert_needs(CH_I_COMPLETION, "{\"prompt\":\"x\",\"tools\":5,\"max_completion_tokens\":\"x\"}", 0);
 }
 
-static void a_name_has_up_to_256_bytes(void **state)
+static void a_name_has_up_to_128_bytes(void **state)
 {
 	char members[400];
 
 	(void)state;
-	snprintf(members, sizeof(members), "\"model\":\"%0256d\"", 1);
+	snprintf(members, sizeof(members), "\"model\":\"%0128d\"", 1);
 	assert_true(read(CH_I_CHAT, chat(members)));
-	snprintf(members, sizeof(members), "\"model\":\"%0257d\"", 1);
+	snprintf(members, sizeof(members), "\"model\":\"%0129d\"", 1);
 	assert_fault(CH_I_CHAT, chat(members), "model");
 }
 
@@ -415,7 +477,11 @@ static void a_name_has_up_to_256_bytes(void **state)
 
 static void prompts_and_inputs_have_four_forms(void **state)
 {
-	static const struct { const char *value; size_t n; unsigned completion, embeddings; } rows[] = {
+	static const struct {
+		const char *value;
+		size_t n;
+		unsigned completion, embeddings;
+	} rows[] = {
 		{ "\"one\"", 1, 0, 0 },
 		{ "[\"one\"]", 1, 0, 0 },
 		{ "[\"one\",\"tw\\u006f\"]", 2, CH_I_MANY, 0 },
@@ -444,10 +510,24 @@ static void prompts_and_inputs_have_four_forms(void **state)
 
 static void what_prompts_and_inputs_may_not_be(void **state)
 {
-	static const struct { const char *value, *param; } bad[] = {
-		{ "5", "input" }, { "{}", "input" }, { "[]", "input" }, { "[{}]", "input[0]" }, { "[null]", "input[0]" }, { "[\"a\",1]", "input[1]" },
-		{ "[1,\"a\"]", "input" }, { "[-1]", "input" }, { "[1.5]", "input" }, { "[[]]", "input[0]" }, { "[[1],2]", "input[1]" },
-		{ "[[1],[\"a\"]]", "input" }, { "[[[1]]]", "input" }, { "null", "input" }, { "true", "input" },
+	static const struct {
+		const char *value, *param;
+	} bad[] = {
+		{ "5", "input" },
+		{ "{}", "input" },
+		{ "[]", "input" },
+		{ "[{}]", "input[0]" },
+		{ "[null]", "input[0]" },
+		{ "[\"a\",1]", "input[1]" },
+		{ "[1,\"a\"]", "input" },
+		{ "[-1]", "input" },
+		{ "[1.5]", "input" },
+		{ "[[]]", "input[0]" },
+		{ "[[1],2]", "input[1]" },
+		{ "[[1],[\"a\"]]", "input" },
+		{ "[[[1]]]", "input" },
+		{ "null", "input" },
+		{ "true", "input" },
 	};
 	char body[200];
 
@@ -527,15 +607,38 @@ static void chimeras_own_member_is_taken_out_with_one_comma(void **state)
 	assert_int_equal(q.openai.nsplices, 0);
 }
 
+static void where_a_null_lies_that_may_get_a_value_is_told(void **state)
+{
+	(void)state;
+	assert_true(read(CH_I_CHAT, chat("\"mod\\u0065l\": null,\"stream_options\":null ")));
+	assert_int_equal(q.openai.model_n + q.openai.stream_options_n, 0);
+	assert_memory_equal(text + q.openai.model_at - 2, ": null,", 7);
+	assert_memory_equal(text + q.openai.stream_options_at - 2, "\":null }", 8);
+	assert_true(read(CH_I_CHAT, chat("\"top_p\":null")));
+	assert_int_equal(q.openai.model_at + q.openai.stream_options_at, 0);
+}
+
 /* ---- limits ---- */
 
 static void what_is_no_json_object_is_refused_as_a_whole(void **state)
 {
 	static const char *const bad[] = {
-		"", " ", "[]", "\"x\"", "null", "{", "{\"messages\"", "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]} x",
-		"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}{}", "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],}",
-		"{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}", "{\"messages\":[{\"role\":\"user\",\"content\":\"\\ud800\"}]}",
-		"\xef\xbb\xbf{}", "{\"temperature\":NaN}", "{\"a\":1e}", "{\"x\":[}",
+		"",
+		" ",
+		"[]",
+		"\"x\"",
+		"null",
+		"{",
+		"{\"messages\"",
+		"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]} x",
+		"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}{}",
+		"{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],}",
+		"{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}",
+		"{\"messages\":[{\"role\":\"user\",\"content\":\"\\ud800\"}]}",
+		"\xef\xbb\xbf{}",
+		"{\"temperature\":NaN}",
+		"{\"a\":1e}",
+		"{\"x\":[}",
 	};
 
 	(void)state;
@@ -591,28 +694,36 @@ static void messages_are_counted(void **state)
 	free(body);
 }
 
-/* A text longer than the arena may be is kept outside of it. */
-static void a_long_text_with_escapes_is_read(void **state)
+/* Texts that are longer than the arena lie outside of it, be it one or many; joined ones, too. */
+static void long_texts_with_escapes_are_read(void **state)
 {
-	static const char head[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"";
-	const size_t n = 6 << 20;
-	char *body = malloc(n + 100);
+	static const char message[] =
+		"{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"%s\"},{\"type\":\"text\",\"text\":\"b\"}]}%s";
+	const size_t each = 50000, count = 120;
+	char *text = malloc(each + 1), *body = malloc(count * (each + 200)), *at = body;
 
 	(void)state;
-	memcpy(body, head, sizeof(head) - 1);
-	for (size_t i = 0; i < n; i += 2)
-		memcpy(body + sizeof(head) - 1 + i, "\\n", 2);
-	memcpy(body + sizeof(head) - 1 + n, "\"}]}", 5);
+	for (size_t i = 0; i < each; i += 2)
+		memcpy(text + i, "\\n", 3);
+	at += sprintf(at, "{\"messages\":[");
+	for (size_t i = 0; i < count; i++)
+		at += sprintf(at, message, text, i + 1 < count ? "," : "]}");
 	assert_true(read(CH_I_CHAT, body));
-	assert_int_equal(q.args.messages[0].content.n, n / 2);
-	assert_int_equal(q.args.messages[0].content.p[n / 2 - 1], '\n');
+	for (size_t i = 0; i < count; i++) {
+		struct ch_str content = q.args.messages[i].content;
+
+		assert_int_equal(content.n, each / 2 + 2);
+		assert_memory_equal(content.p + each / 2 - 1, "\n\nb", 3);
+	}
+	free(text);
 	free(body);
 }
 
 static void an_exhausted_arena_is_a_refusal_at_every_step(void **state)
 {
-	static const char body[] = "{\"model\":\"\\u0061\",\"stop\":[\"\\n\"],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
-	                           "\"text\":\"\\n\"},{\"type\":\"text\",\"text\":\"b\"}]}],\"temperature\":7}";
+	static const char body[] =
+		"{\"model\":\"\\u0061\",\"stop\":[\"\\n\"],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+		"\"text\":\"\\n\"},{\"type\":\"text\",\"text\":\"b\"}]}],\"temperature\":7}";
 
 	(void)state;
 	for (size_t i = 0; i < 3000; i += 8) {
@@ -627,9 +738,23 @@ static void an_exhausted_arena_is_a_refusal_at_every_step(void **state)
 
 static void seconds_are_read_as_the_clients_write_them(void **state)
 {
-	static const struct { const char *text; int64_t ms; } rows[] = {
-		{ "600", 600000 }, { "600.0", 600000 }, { "0.25", 250 }, { "1.0005", 1000 }, { "0", 0 }, { "", 0 }, { ".5", 0 }, { "-1", 0 }, { "5s", 0 },
-		{ "1e3", 0 }, { "None", 0 }, { "1.x", 0 }, { "7.", 7000 },
+	static const struct {
+		const char *text;
+		int64_t ms;
+	} rows[] = {
+		{ "600", 600000 },
+		{ "600.0", 600000 },
+		{ "0.25", 250 },
+		{ "1.0005", 1000 },
+		{ "0", 0 },
+		{ "", 0 },
+		{ ".5", 0 },
+		{ "-1", 0 },
+		{ "5s", 0 },
+		{ "1e3", 0 },
+		{ "None", 0 },
+		{ "1.x", 0 },
+		{ "7.", 7000 },
 	};
 
 	(void)state;
@@ -657,17 +782,18 @@ int main(void)
 		TEST(a_wrong_value_names_its_member),
 		TEST(a_known_member_that_comes_twice_is_refused),
 		TEST(members_of_another_operation_pass),
-		TEST(a_name_has_up_to_256_bytes),
+		TEST(a_name_has_up_to_128_bytes),
 		TEST(prompts_and_inputs_have_four_forms),
 		TEST(what_prompts_and_inputs_may_not_be),
 		TEST(completions_have_members_of_their_own),
 		TEST(embeddings_have_members_of_their_own),
 		TEST(what_is_passed_on_is_looked_at_for_model_backend_and_stream_alone),
 		TEST(chimeras_own_member_is_taken_out_with_one_comma),
+		TEST(where_a_null_lies_that_may_get_a_value_is_told),
 		TEST(what_is_no_json_object_is_refused_as_a_whole),
 		TEST(a_hundred_thousand_brackets_are_refused),
 		TEST(messages_are_counted),
-		TEST(a_long_text_with_escapes_is_read),
+		TEST(long_texts_with_escapes_are_read),
 		TEST(an_exhausted_arena_is_a_refusal_at_every_step),
 		TEST(seconds_are_read_as_the_clients_write_them),
 	};

@@ -52,9 +52,8 @@ static void texts_become_chunks(void **state)
 	assert_true(a->complete);
 	assert_string_equal(without_ids(a->body),
 		C("{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"one\\n\"},\"logprobs\":null,\"finish_reason\":null}]}")
-		C("{\"index\":0,\"delta\":{\"content\":\"two\"},\"logprobs\":null,\"finish_reason\":null}]}")
-		C("{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}]}")
-		"data: [DONE]\n\n");
+			C("{\"index\":0,\"delta\":{\"content\":\"two\"},\"logprobs\":null,\"finish_reason\":null}]}")
+				C("{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}]}") "data: [DONE]\n\n");
 	assert_true(ch_test_metric(t, "chimera_openai_streams_total", "chat", "done", NULL) == 1);
 	ch_test_free(t);
 }
@@ -69,10 +68,9 @@ static void usage_comes_in_a_chunk_of_its_own_if_asked_for(void **state)
 	send_text(t, &f, "one");
 	ch_test_on_loop(t, end, &f);
 	assert_string_equal(without_ids(a->body),
-		C("{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"one\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}")
-		C("{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":null}")
-		C("],\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3,\"total_tokens\":5}}")
-		"data: [DONE]\n\n");
+		C("{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"one\"},\"logprobs\":null,\"finish_reason\":null}],"
+		  "\"usage\":null}") C("{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":null}")
+			C("],\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3,\"total_tokens\":5}}") "data: [DONE]\n\n");
 	ch_test_free(t);
 }
 
@@ -88,9 +86,9 @@ static void calls_of_tools_become_chunks(void **state)
 	f.give.finish_reason = "tool_calls";
 	ch_test_on_loop(t, end, &f);
 	assert_string_equal(without_ids(a->body),
-		C("{\"index\":0,\"delta\":{\"role\":\"assistant\",\"tool_calls\":[{\"index\":0,\"id\":\"c\"}]},\"logprobs\":null,\"finish_reason\":null}]}")
-		C("{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"tool_calls\"}]}")
-		"data: [DONE]\n\n");
+		C("{\"index\":0,\"delta\":{\"role\":\"assistant\",\"tool_calls\":[{\"index\":0,\"id\":\"c\"}]},\"logprobs\":null,\"finish_"
+		  "reason\":null}]}")
+			C("{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"tool_calls\"}]}") "data: [DONE]\n\n");
 	ch_test_free(t);
 }
 
@@ -198,8 +196,9 @@ static void a_stream_that_fails_later_ends_with_an_error_and_no_done(void **stat
 	ch_test_on_loop(t, end, &f);
 	assert_true(a->complete);
 	assert_int_equal(a->status, 200);
-	assert_string_equal(a->body, "data: {}\n\ndata: {\"error\":{\"message\":\"The line was cut.\",\"type\":\"server_error\",\"param\":null,"
-	                             "\"code\":\"upstream_error\"}}\n\n");
+	assert_string_equal(a->body,
+		"data: {}\n\ndata: {\"error\":{\"message\":\"The line was cut.\",\"type\":\"server_error\",\"param\":null,"
+		"\"code\":\"upstream_error\"}}\n\n");
 	assert_true(ch_test_metric(t, "chimera_openai_streams_total", "chat", "error", NULL) == 1);
 	a = post(t, PATH, STREAM);
 	f.give.code = 0;
@@ -207,7 +206,8 @@ static void a_stream_that_fails_later_ends_with_an_error_and_no_done(void **stat
 	f.give.code = CH_E_UPSTREAM_ERROR;
 	f.give.error = (struct ch_str){ error, strlen(error) };
 	ch_test_on_loop(t, end, &f);
-	assert_string_equal(a->body, "data: {}\n\ndata: {\"error\":{\"message\":\"Own words.\",\"type\":\"t\",\"param\":null,\"code\":\"c\"}}\n\n");
+	assert_string_equal(
+		a->body, "data: {}\n\ndata: {\"error\":{\"message\":\"Own words.\",\"type\":\"t\",\"param\":null,\"code\":\"c\"}}\n\n");
 	ch_test_free(t);
 }
 

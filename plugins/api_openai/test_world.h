@@ -21,10 +21,10 @@ CH_TEST_PLUGIN(api_openai);
 #define JSON "Content-Type: application/json\n"
 
 struct fake {
-	int rc;                /* what submit returns */
+	int rc; /* what submit returns */
 	struct ch_inference_result give; /* what is filled in */
-	bool deaf;             /* cancel does not confirm */
-	struct ch_ctx *c;      /* the call that runs */
+	bool deaf; /* cancel does not confirm */
+	struct ch_ctx *c; /* the call that runs */
 	struct ch_inference_result *out;
 	struct ch_inference_sink sink;
 	ch_ticket ticket;
@@ -33,7 +33,7 @@ struct fake {
 	struct ch_openai openai;
 	char path[64], model[64], backend[64];
 	struct ch_inference_delta delta; /* what send gives */
-	int sent;              /* … and what came of it */
+	int sent; /* … and what came of it */
 	struct ch_inference_about about;
 };
 
@@ -48,7 +48,7 @@ static inline void fill(struct fake *f)
 }
 
 static int submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
-                  struct ch_inference_result *out, ch_ticket ticket)
+	struct ch_inference_result *out, ch_ticket ticket)
 {
 	struct fake *f = ch_test_data(svc);
 
@@ -169,7 +169,8 @@ static inline struct ch_test *begin(struct fake *f, const char *ini)
 
 	hook_text.n = 0;
 	*f = (struct fake){ .rc = CH_AGAIN };
-	f->give = (struct ch_inference_result){ .backend = "fake", .model = "m1", .finish_reason = "stop", .tokens_in = 2, .tokens_out = 3 };
+	f->give =
+		(struct ch_inference_result){ .backend = "fake", .model = "m1", .finish_reason = "stop", .tokens_in = 2, .tokens_out = 3 };
 	f->about = (struct ch_inference_about){ .size = sizeof(f->about), .provider = "fake", .ops = ~0u, .can = ~0u };
 	ch_test_plugin(t, CH_TEST_ENTRY(api_openai));
 	ch_test_plugin(t, hooked_entry);

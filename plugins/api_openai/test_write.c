@@ -52,9 +52,11 @@ static void a_chat_is_a_chat_completion(void **state)
 	(void)state;
 	begin();
 	api_write_answer(&w, &s, &hello);
-	assert_written("{\"id\":\"chatcmpl-" ID "\",\"object\":\"chat.completion\",\"created\":1694268190,\"model\":\"gpt-4o-mini\",\"choices\":["
-	               "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hello!\\n\\\"\xc3\xa9\\\"\",\"refusal\":null},\"logprobs\":null,"
-	               "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":12,\"total_tokens\":21}}");
+	assert_written(
+		"{\"id\":\"chatcmpl-" ID "\",\"object\":\"chat.completion\",\"created\":1694268190,\"model\":\"gpt-4o-mini\",\"choices\":["
+		"{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hello!\\n\\\"\xc3\xa9\\\"\",\"refusal\":null},\"logprobs\":"
+		"null,"
+		"\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":12,\"total_tokens\":21}}");
 	assert_true(ch_json_valid(buf, w.len, 0, 0, NULL, NULL));
 }
 
@@ -65,13 +67,15 @@ static void calls_stand_in_the_message_whose_content_is_null(void **state)
 
 	(void)state;
 	r.text.n = 0;
-	r.tool_calls = (struct ch_str)CH_STR("[{\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]");
+	r.tool_calls =
+		(struct ch_str)CH_STR("[{\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]");
 	r.finish_reason = "tool_calls";
 	begin();
 	api_write_answer(&w, &s, &r);
 	buf[w.len] = 0;
-	assert_non_null(strstr(buf, "\"message\":{\"role\":\"assistant\",\"content\":null,\"refusal\":null,\"tool_calls\":[{\"id\":\"call_1\",\"type\":"
-	                            "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},\"logprobs\":null,\"finish_reason\":\"tool_calls\""));
+	assert_non_null(strstr(buf,
+		"\"message\":{\"role\":\"assistant\",\"content\":null,\"refusal\":null,\"tool_calls\":[{\"id\":\"call_1\",\"type\":"
+		"\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},\"logprobs\":null,\"finish_reason\":\"tool_calls\""));
 	r.tool_calls.n = 0;
 	begin();
 	api_write_answer(&w, &s, &r);
@@ -88,9 +92,10 @@ static void a_completion_is_a_text_completion(void **state)
 	r.finish_reason = NULL;
 	begin();
 	api_write_answer(&w, &s, &r);
-	assert_written("{\"id\":\"cmpl-" ID "\",\"object\":\"text_completion\",\"created\":1694268190,\"model\":\"gpt-4o-mini\",\"choices\":["
-	               "{\"index\":0,\"text\":\"Hello!\\n\\\"\xc3\xa9\\\"\",\"logprobs\":null,\"finish_reason\":\"stop\"}],"
-	               "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":12,\"total_tokens\":21}}");
+	assert_written(
+		"{\"id\":\"cmpl-" ID "\",\"object\":\"text_completion\",\"created\":1694268190,\"model\":\"gpt-4o-mini\",\"choices\":["
+		"{\"index\":0,\"text\":\"Hello!\\n\\\"\xc3\xa9\\\"\",\"logprobs\":null,\"finish_reason\":\"stop\"}],"
+		"\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":12,\"total_tokens\":21}}");
 }
 
 /* ---- embeddings ---- */
@@ -109,8 +114,8 @@ static void embeddings_are_little_endian_floats_in_base64(void **state)
 	begin();
 	api_write_embeddings(&w, &r, (struct ch_str)CH_STR("asked"), true);
 	assert_written("{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,\"embedding\":\"" FIRST "\"},"
-	               "{\"object\":\"embedding\",\"index\":1,\"embedding\":\"" SECOND "\"}],\"model\":\"asked\","
-	               "\"usage\":{\"prompt_tokens\":5,\"total_tokens\":5}}");
+		       "{\"object\":\"embedding\",\"index\":1,\"embedding\":\"" SECOND "\"}],\"model\":\"asked\","
+		       "\"usage\":{\"prompt_tokens\":5,\"total_tokens\":5}}");
 	r.nvectors = 1;
 	r.dimensions = 1;
 	r.model = "m";
@@ -133,8 +138,8 @@ static void embeddings_are_numbers_when_asked_for(void **state)
 	begin();
 	api_write_embeddings(&w, &r, (struct ch_str)CH_STR("asked"), false);
 	assert_written("{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,\"embedding\":[0.5,-1,0.100000001]},"
-	               "{\"object\":\"embedding\",\"index\":1,\"embedding\":[1.00000001e-07,0,16777216]}],\"model\":\"m\","
-	               "\"usage\":{\"prompt_tokens\":0,\"total_tokens\":0}}");
+		       "{\"object\":\"embedding\",\"index\":1,\"embedding\":[1.00000001e-07,0,16777216]}],\"model\":\"m\","
+		       "\"usage\":{\"prompt_tokens\":0,\"total_tokens\":0}}");
 }
 
 static void long_vectors_are_written_group_by_group(void **state)
@@ -206,8 +211,9 @@ static void models_are_a_list(void **state)
 	(void)state;
 	begin();
 	api_write_models(&w, models, 2);
-	assert_written("{\"object\":\"list\",\"data\":[{\"id\":\"gpt-4o\",\"object\":\"model\",\"created\":1715367049,\"owned_by\":\"openai\"},"
-	               "{\"id\":\"gemma3:latest\",\"object\":\"model\",\"created\":0,\"owned_by\":\"llama\",\"context_length\":8192}]}");
+	assert_written(
+		"{\"object\":\"list\",\"data\":[{\"id\":\"gpt-4o\",\"object\":\"model\",\"created\":1715367049,\"owned_by\":\"openai\"},"
+		"{\"id\":\"gemma3:latest\",\"object\":\"model\",\"created\":0,\"owned_by\":\"llama\",\"context_length\":8192}]}");
 	begin();
 	api_write_models(&w, models, 0);
 	assert_written("{\"object\":\"list\",\"data\":[]}");
@@ -237,13 +243,15 @@ static void chunks_of_a_chat_carry_deltas(void **state)
 	(void)state;
 	begin();
 	api_write_delta(&w, &s, head, true, (struct ch_str)CH_STR("Hel\n"), none);
-	assert_written(HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"Hel\\n\"},\"logprobs\":null,\"finish_reason\":null}]}");
+	assert_written(
+		HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"Hel\\n\"},\"logprobs\":null,\"finish_reason\":null}]}");
 	begin();
 	api_write_delta(&w, &s, head, false, (struct ch_str)CH_STR("lo"), none);
 	assert_written(HEAD "{\"index\":0,\"delta\":{\"content\":\"lo\"},\"logprobs\":null,\"finish_reason\":null}]}");
 	begin();
 	api_write_delta(&w, &s, head, true, none, (struct ch_str)CH_STR("[{\"index\":0}]"));
-	assert_written(HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"tool_calls\":[{\"index\":0}]},\"logprobs\":null,\"finish_reason\":null}]}");
+	assert_written(HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"tool_calls\":[{\"index\":0}]},\"logprobs\":null,\"finish_"
+			    "reason\":null}]}");
 	begin();
 	api_write_delta(&w, &s, head, false, (struct ch_str)CH_STR("x"), (struct ch_str)CH_STR("[]"));
 	assert_written(HEAD "{\"index\":0,\"delta\":{\"content\":\"x\",\"tool_calls\":[]},\"logprobs\":null,\"finish_reason\":null}]}");
@@ -283,11 +291,11 @@ static void chunks_of_a_completion_carry_text(void **state)
 	begin();
 	api_write_delta(&w, &s, head, true, (struct ch_str)CH_STR("Hi"), none);
 	assert_written("{\"id\":\"cmpl-" ID "\",\"object\":\"text_completion\",\"created\":1694268190,\"model\":\"m\",\"choices\":["
-	               "{\"index\":0,\"text\":\"Hi\",\"logprobs\":null,\"finish_reason\":null}]}");
+		       "{\"index\":0,\"text\":\"Hi\",\"logprobs\":null,\"finish_reason\":null}]}");
 	begin();
 	api_write_finish(&w, &s, head, false, "stop");
 	assert_written("{\"id\":\"cmpl-" ID "\",\"object\":\"text_completion\",\"created\":1694268190,\"model\":\"m\",\"choices\":["
-	               "{\"index\":0,\"text\":\"\",\"logprobs\":null,\"finish_reason\":\"stop\"}]}");
+		       "{\"index\":0,\"text\":\"\",\"logprobs\":null,\"finish_reason\":\"stop\"}]}");
 }
 
 int main(void)

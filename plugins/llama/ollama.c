@@ -248,23 +248,18 @@ static void on_vectors(struct ch_exchange *x, struct ch_str body)
 	struct call *k = (struct call *)x;
 	struct ch_inference_result *out = x->out;
 	struct ollama_piece piece;
+	const char *why;
 	size_t n, dimensions;
 	int64_t tokens;
-	const char *why;
 
-	if (!read_piece(k, body.p, body.n, &piece))
-		return;
-	if (!ollama_read_vectors(body.p, body.n, put_float, k, &n, &dimensions, &tokens, &why)) {
-		if (why)
-			invalid(k, why);
-	} else if (n != k->args->nmessages) {
-		invalid(k, "it holds not as many vectors as there were inputs");
-	} else {
+	if (ollama_read_vectors(body.p, body.n, put_float, k, &n, &dimensions, &tokens, &why) && n == k->args->nmessages) {
 		out->vectors = (const float *)(const void *)k->list.p;
 		out->nvectors = n;
 		out->dimensions = dimensions;
 		out->tokens_in = tokens > 0 ? (uint64_t)tokens : 0;
 		out->estimated = tokens < 0;
+	} else if (!out->code && read_piece(k, body.p, body.n, &piece)) { /* it is no error either */
+		invalid(k, why ? why : "it holds not as many vectors as there were inputs");
 	}
 }
 

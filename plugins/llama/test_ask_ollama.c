@@ -139,6 +139,33 @@ static void a_list_of_vectors_that_does_not_fit_is_no_answer(void **state)
 	}
 }
 
+static void an_error_in_place_of_vectors_is_told(void **state)
+{
+	struct ch_test *t = begin(NULL);
+
+	(void)state;
+	ask(t, CH_I_EMBEDDINGS, "", "x");
+	go(t);
+	answer(t, 200, "{\"error\":\"the model does not embed\"}");
+	assert_int_equal(caller.out.code, CH_E_UPSTREAM_ERROR);
+	assert_non_null(strstr(caller.detail, "does not embed"));
+	finish(t);
+}
+
+static void vectors_of_different_lengths_are_no_answer(void **state)
+{
+	struct ch_test *t = begin(NULL);
+
+	(void)state;
+	ask(t, CH_I_EMBEDDINGS, "", "x");
+	caller.messages[1] = caller.messages[0];
+	caller.args.nmessages = 2;
+	go(t);
+	answer(t, 200, "{\"embeddings\":[[1,2],[3]]}");
+	assert_int_equal(caller.out.code, CH_E_UPSTREAM_INVALID);
+	finish(t);
+}
+
 #define TOOLS "[{\"type\":\"function\",\"function\":{\"name\":\"get_current_weather\",\"parameters\":{\"type\":\"object\"}}}]"
 
 static void tools_go_through_as_they_came(void **state)
@@ -227,6 +254,27 @@ static void calls_of_tools_and_their_results_are_told_in_ollamas_form(void **sta
 		"{\"id\":\"call_2\",\"function\":{\"name\":\"now\",\"arguments\":{}}}]},"
 		"{\"role\":\"tool\",\"content\":\"11 degrees\",\"tool_call_id\":\"call_1\",\"tool_name\":\"get_current_weather\"}]"));
 	finish(t);
+}
+
+static void the_older_form_of_a_call_is_refused(void **state)
+{
+	static const struct ch_message old[] = {
+		{ .role = CH_STR("assistant"), .json = CH_STR("{\"function_call\":{\"name\":\"f\",\"arguments\":\"{}\"}}") },
+		{ .role = CH_STR("function"), .json = CH_STR("{\"role\":\"function\",\"name\":\"f\",\"content\":\"1\"}") },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct ch_test *t = begin(NULL);
+		struct caller *k = ask(t, CH_I_CHAT, "user", "hi");
+
+		k->messages[0] = old[i];
+		k->args.needs = CH_I_TOOLS;
+		go(t);
+		assert_int_equal(k->out.code, CH_E_BAD_REQUEST);
+		assert_non_null(strstr(k->detail, "messages[0]"));
+		finish(t);
+	}
 }
 
 static void arguments_that_are_no_object_are_refused(void **state)
@@ -380,11 +428,14 @@ int main(void)
 		cmocka_unit_test(several_prompts_are_refused),
 		cmocka_unit_test(embeddings_are_posted_to_api_embed_and_come_back_as_floats),
 		cmocka_unit_test(a_list_of_vectors_that_does_not_fit_is_no_answer),
+		cmocka_unit_test(an_error_in_place_of_vectors_is_told),
+		cmocka_unit_test(vectors_of_different_lengths_are_no_answer),
 		cmocka_unit_test(tools_go_through_as_they_came),
 		cmocka_unit_test(tool_choice_none_leaves_the_tools_out),
 		cmocka_unit_test(what_ollama_has_no_word_for_is_refused),
 		cmocka_unit_test(needs_that_it_cannot_meet_are_refused),
 		cmocka_unit_test(calls_of_tools_and_their_results_are_told_in_ollamas_form),
+		cmocka_unit_test(the_older_form_of_a_call_is_refused),
 		cmocka_unit_test(arguments_that_are_no_object_are_refused),
 		cmocka_unit_test(images_in_the_request_go_along_without_their_data_url),
 		cmocka_unit_test(an_image_that_is_elsewhere_is_never_fetched),

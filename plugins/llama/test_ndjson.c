@@ -117,6 +117,19 @@ static void a_line_without_an_end_takes_no_more_than_twice_the_longest(void **st
 	free(s.buf);
 }
 
+static void a_line_is_too_long_as_soon_as_that_is_certain(void **state)
+{
+	struct ndjson s = { .grow = grow, .max_line = 8 };
+	struct ndjson_line line;
+	size_t used, fed = 0;
+
+	(void)state;
+	while (ndjson_next(&s, "x", 1, &used, &line) == NDJSON_MORE)
+		fed++;
+	assert_int_equal(fed, 9); /* the ninth might have been the \r of its end */
+	free(s.buf);
+}
+
 static void a_whole_line_is_told_where_it_lies_and_costs_no_memory(void **state)
 {
 	static const char text[] = "{\"a\":1}\n";
@@ -139,6 +152,7 @@ int main(void)
 		cmocka_unit_test(a_carriage_return_inside_of_a_line_stays),
 		cmocka_unit_test(exactly_the_longest_line_passes_and_one_byte_more_does_not),
 		cmocka_unit_test(a_line_without_an_end_takes_no_more_than_twice_the_longest),
+		cmocka_unit_test(a_line_is_too_long_as_soon_as_that_is_certain),
 		cmocka_unit_test(a_whole_line_is_told_where_it_lies_and_costs_no_memory),
 	};
 

@@ -215,23 +215,27 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	s->up.inject_usage = conf->inject_usage;
 	s->up.max_tokens = max_tokens_names[conf->max_tokens_as];
 	if (conf->api_key[0] && is_open_way(s->base_url))
-		ch_log(self, NULL, CH_WARN, "base_url is http, so api_key crosses the network in the clear: use https, if the server has it");
+		ch_log(self, NULL, CH_WARN,
+			"base_url is http, so api_key crosses the network in the clear: use https, if the server has it");
 	return CH_OK;
 }
 
 static const struct ch_option options[] = {
 	CH_OPT(struct openai_conf, base_url, STR, .def = "https://api.openai.com/v1", .flags = CH_O_REQUIRED,
 		.help = "Where the server's routes begin: what stands before /chat/completions"),
-	CH_OPT(struct openai_conf, query, STR, .help = "What stands behind the ? of each URL: api-version=2024-10-21 of Azure's older form"),
+	CH_OPT(struct openai_conf, query, STR,
+		.help = "What stands behind the ? of each URL: api-version=2024-10-21 of Azure's older form"),
 	CH_OPT(struct openai_conf, api_key, STR, .flags = CH_O_SECRET, .help = "Sent as Authorization: Bearer; empty: none is sent"),
 	CH_OPT(struct openai_conf, organization, STR, .help = "Sent as OpenAI-Organization; empty: not sent"),
 	CH_OPT(struct openai_conf, project, STR, .help = "Sent as OpenAI-Project; empty: not sent"),
-	CH_OPT(struct openai_conf, probe, STR, .def = "/models", .help = "Asked for by GET, below base_url, to see whether the server lives"),
+	CH_OPT(struct openai_conf, probe, STR, .def = "/models",
+		.help = "Asked for by GET, below base_url, to see whether the server lives"),
 	CH_OPT(struct openai_conf, inject_usage, BOOL, .def = "yes",
-		.help = "Ask for the usage of each stream, and hide it from a client that did not ask; no: for servers that refuse stream_options"),
+		.help = "Ask for each stream's usage, and hide it from a client that did not ask; no: the server refuses stream_options"),
 	CH_OPT(struct openai_conf, max_tokens_as, ENUM, .def = "max_tokens", .values = max_tokens_names,
-		.help = "How the server calls max_tokens in a chat that is asked by /v1/ask; OpenAI's models that reason want max_completion_tokens"),
-	CH_OPT(struct openai_conf, http, SERVICE, .def = "auto", .flags = CH_O_REQUIRED, .iface = "http/1", .help = "Who speaks HTTP for it"),
+		.help = "How the server calls max_tokens in a chat of /v1/ask's; OpenAI's models that reason want max_completion_tokens"),
+	CH_OPT(struct openai_conf, http, SERVICE, .def = "auto", .flags = CH_O_REQUIRED, .iface = "http/1",
+		.help = "Who speaks HTTP for it"),
 	CH_BACKEND_OPTIONS(struct openai_conf, backend, "gpt-*, chatgpt-*, o1*, o3*, o4*, text-embedding-*", DEFAULT_MODEL),
 };
 

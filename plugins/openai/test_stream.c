@@ -67,8 +67,10 @@ static void stream_options_of_the_clients_keep_what_they_say(void **state)
 	static const struct { const char *from, *to; } rows[] = {
 		{ "{\"include_obfuscation\":false}", "{\"include_usage\":true,\"include_obfuscation\":false}" },
 		{ "{}", "{\"include_usage\":true}" },
-		{ "{\"a\":{\"include_usage\":false},\"include_usage\":false,\"b\":1}", "{\"a\":{\"include_usage\":false},\"include_usage\":true,\"b\":1}" },
+		{ "{\"a\":{\"include_usage\":false},\"include_usage\":false,\"b\":1}",
+			"{\"a\":{\"include_usage\":false},\"include_usage\":true,\"b\":1}" },
 		{ "null", "{\"include_usage\":true}" },
+		{ "{\"include_usage\":false,\"include_usage\":null}", "{\"include_usage\":true,\"include_usage\":true}" },
 		{ "7", "7" },
 	};
 	char from[256], to[256];
@@ -115,7 +117,8 @@ static void a_hidden_usage_leaves_no_trace(void **state)
 		{ "{\"choices\":[],\"prompt_filter_results\":[1],\"usage\":null}", "{\"choices\":[],\"prompt_filter_results\":[1]}" },
 		{ "{\"choices\":null,\"usage\":{\"prompt_tokens\":1}}", NULL },
 		{ "{\"usage\":{\"prompt_tokens\":1}}", NULL },
-		{ "{\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":null\"}}]}", "{\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":null\"}}]}" },
+		{ "{\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":null\"}}]}",
+			"{\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":null\"}}]}" },
 	};
 	char text[512], want[512];
 
@@ -237,15 +240,6 @@ static void a_stream_whose_sink_is_full_can_break(void **state)
 	over(CH_E_UPSTREAM_TIMEOUT);
 	assert_int_equal(me.deltas, 1);
 	finish();
-}
-
-static void cancel_now(void *data)
-{
-	(void)data;
-	vt()->cancel(me.svc, me.c, me.out);
-	vt()->cancel(me.svc, me.c, me.out);
-	vt()->go_on(me.svc, me.c, me.out);
-	assert_false(up.open); /* within the call even */
 }
 
 static void a_cancelled_stream_brings_no_more(void **state)
@@ -462,14 +456,10 @@ static void what_is_no_stream_is_read_for_what_it_says(void **state)
 	begin();
 	body(ASK);
 	ask();
-	head(200, "application/json");
-	data("{\"error\":{\"message\":\"slow\",\"code\":\"429\"}}");
-	end(0);
+	answered("{\"error\":{\"message\":\"slow\",\"code\":\"429\"}}");
 	over(CH_E_UPSTREAM_RATE_LIMITED);
 	ask();
-	head(200, "application/json");
-	data("{\"choices\":[{\"message\":{\"content\":\"x\"}}]}");
-	end(0);
+	answered("{\"choices\":[{\"message\":{\"content\":\"x\"}}]}");
 	over(CH_E_UPSTREAM_INVALID);
 	ask();
 	head(400, "text/event-stream");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_world.h - the harness around the openai backend: in front of it a task that asks, behind it an http/1 whose every step the test makes.
+ * test_world.h - the harness around the openai backend: in front of it a task that asks, behind it an http/1 whose every step the test
+ * makes.
  */
 #ifndef OPENAI_TEST_WORLD_H
 #define OPENAI_TEST_WORLD_H
@@ -19,6 +20,10 @@
 #include <chimera/test.h>
 
 CH_TEST_PLUGIN(openai);
+
+#define CHAT "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
+#define ANSWER "{\"id\":\"x\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hello \\\"you\\\"\"}," \
+	"\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":12,\"total_tokens\":21}}\n"
 
 #define BASE "[openai]\nbase_url = http://up.test/v1\napi_key = canary-key-4711\nmodels = m, gpt-*\ndefault_model = m\n"
 
@@ -152,7 +157,7 @@ static struct asker {
 	/* copied, as *out dies with the ctx */
 	int code, status;
 	int64_t retry_after_ms, first_delta;
-	char detail[1024], error[1024], json[1 << 16], answer[4096], tools[256], finish[64], model[64], type[128], ids[1024];
+	char reason[1024], detail[1024], error[1024], json[1 << 16], answer[4096], tools[256], finish[64], model[64], type[128], ids[1024];
 	uint64_t tokens_in, tokens_out;
 	bool estimated;
 	size_t nvectors, dimensions, njson;
@@ -171,7 +176,8 @@ static int on_delta(struct ch_ctx *c, void *arg, const struct ch_inference_delta
 	assert_int_equal(me.resumed, 0);
 	me.deltas++;
 	if (d->frame.n)
-		me.nframes += (size_t)snprintf(me.frames + me.nframes, sizeof(me.frames) - me.nframes, "%.*s\n", (int)d->frame.n, d->frame.p);
+		me.nframes += (size_t)snprintf(me.frames + me.nframes, sizeof(me.frames) - me.nframes, "%.*s\n", (int)d->frame.n,
+			d->frame.p);
 	snprintf(me.text + strlen(me.text), sizeof(me.text) - strlen(me.text), "%.*s", (int)d->text.n, d->text.n ? d->text.p : "");
 	snprintf(me.tools, sizeof(me.tools), "%.*s", (int)d->tool_calls.n, d->tool_calls.n ? d->tool_calls.p : "");
 	if (me.cancel_in_sink) {
@@ -193,6 +199,7 @@ static void keep(void)
 	me.retry_after_ms = o->retry_after_ms;
 	me.first_delta = o->first_delta;
 	snprintf(me.detail, sizeof(me.detail), "%s", o->detail ? o->detail : "");
+	snprintf(me.reason, sizeof(me.reason), "%s", o->reason ? o->reason : "");
 	COPY(me.error, o->error);
 	COPY(me.json, o->json);
 	me.njson = o->json.n;
@@ -214,6 +221,7 @@ static void keep(void)
 		snprintf(me.ids + strlen(me.ids), sizeof(me.ids) - strlen(me.ids), "%.*s(%.*s,%d,%d) ", (int)o->models[i].id.n,
 			o->models[i].id.p, (int)o->models[i].owned_by.n, o->models[i].owned_by.p, (int)o->models[i].created,
 			(int)o->models[i].context);
+	assert_null(strstr(me.reason, "canary"));
 	assert_null(strstr(me.detail, "canary"));
 	assert_null(strstr(me.error, "canary"));
 }
@@ -292,7 +300,8 @@ static void begin_with(const char *ini)
 	memset(&me, 0, sizeof(me));
 	memset(&up, 0, sizeof(up));
 	me.t = ch_test_new();
-	me.args = (struct ch_inference_args){ .size = sizeof(me.args), .op = CH_I_CHAT, .messages = &hello, .nmessages = 1, .temperature = -1,
+	me.args = (struct ch_inference_args){ .size = sizeof(me.args), .op = CH_I_CHAT, .messages = &hello, .nmessages = 1,
+		.temperature = -1,
 		.top_p = -1 };
 	ch_test_plugin(me.t, CH_TEST_ENTRY(openai));
 	ch_test_service(me.t, "http", "http/1", &http, NULL);
@@ -342,12 +351,29 @@ static void end(int error)
 	ch_test_on_loop(me.t, step_end, NULL);
 }
 
+static void answered(const char *text)
+{
+	head(200, "application/json");
+	data(text);
+	if (up.open)
+		end(CH_HTTP_OK);
+}
+
 static void over(int code)
 {
 	assert_int_equal(me.resumed, me.rc == CH_AGAIN);
 	if (me.code != code)
 		fail_msg("code %d, not %d: %s", me.code, code, me.detail);
 	assert_false(up.open);
+}
+
+static void cancel_now(void *data)
+{
+	(void)data;
+	vt()->cancel(me.svc, me.c, me.out);
+	vt()->cancel(me.svc, me.c, me.out);
+	vt()->go_on(me.svc, me.c, me.out);
+	assert_false(up.open); /* within the call even */
 }
 
 static void finish(void)

@@ -25,7 +25,7 @@ static void first_delta(struct router_call *k, int64_t now)
 	out->status = in->status;
 	out->attempts = k->attempts;
 	out->first_delta = in->first_delta ? in->first_delta : now;
-	router_backend_first(k->entry->backend, &k->pass, now - k->began);
+	router_backend_first(k->entry->backend, &k->pass, now - k->began, now);
 	ch_observe(k->entry->rule->series.first_token, (double)(now - k->started) / 1e6);
 }
 
@@ -82,7 +82,7 @@ void router_count(const struct router_call *k, enum router_status status)
 
 	ch_add(s->requests[status], 1);
 	if (status != ROUTER_CANCELLED)
-		ch_observe(s->latency, (double)(ch_now() - k->started) / 1e6);
+		ch_observe(s->latency, (double)(k->now - k->started) / 1e6);
 }
 
 /* What the breaker is told. */
@@ -103,17 +103,18 @@ static enum router_verdict judge(const struct router_call *k, enum router_status
 
 static void end(struct router_call *k, enum router_status status)
 {
-	int64_t took = ch_now() - k->began;
+	int64_t took = k->now - k->began;
 	int code = k->inner.code;
+	const char *outcome = status == ROUTER_FAILED ? ch_code_info((enum ch_code)code)->name : router_status_names[status];
 
 	k->ticket = 0;
 	k->upstream_us += took;
 	if (k->upstream_sum != &k->upstream_us)
 		*k->upstream_sum += took;
 	router_backend_leave(k->entry->backend, k->pass, judge(k, status, took), k->first_delta ? k->first_delta - k->began : took,
-		status == ROUTER_FAILED ? code : 0);
+		status == ROUTER_FAILED && router_reason(code) >= 0 ? code : 0, k->now);
 	count(k, status, took);
-	ch_span_note(k->c, k->span, "outcome", status == ROUTER_FAILED ? ch_code_info((enum ch_code)code)->name : router_status_names[status]);
+	ch_span_note(k->c, k->span, "outcome", outcome);
 	ch_span_end(k->c, k->span, status == ROUTER_DONE);
 }
 
@@ -131,7 +132,7 @@ static void failed(struct router_call *k, int reason)
 		k->last->next = f;
 	else if (!f)
 		f = k->last; /* no memory: the log will lack one */
-	*f = (struct router_failure){ .entry = k->entry, .code = in->code, .status = in->status, .took_us = ch_now() - k->began };
+	*f = (struct router_failure){ .entry = k->entry, .code = in->code, .status = in->status, .took_us = k->now - k->began };
 	k->last = f;
 }
 
@@ -153,7 +154,7 @@ static void cancel(struct router_call *k)
 
 bool router_attempt_timeout(struct router_call *k)
 {
-	const char *detail = ch_print(k->c, "%s did not answer within %.1f s.", k->entry->backend->id, (double)(ch_now() - k->began) / 1e6);
+	const char *detail = ch_print(k->c, "%s did not answer within %.1f s.", k->entry->backend->id, (double)(k->now - k->began) / 1e6);
 
 	cancel(k);
 	k->inner.code = CH_E_UPSTREAM_TIMEOUT;
@@ -231,7 +232,7 @@ bool router_attempt(struct router_call *k, ch_resumed on_answer)
 	const struct ch_inference_sink sink = { .size = sizeof(sink), .delta = on_delta, .arg = k };
 
 	k->attempts++;
-	k->began = ch_now();
+	k->began = k->now;
 	k->inner = (struct ch_inference_result){ .size = sizeof(k->inner) };
 	count_way(k);
 	k->span = ch_span_begin(k->c, "upstream");
@@ -246,6 +247,7 @@ bool router_attempt(struct router_call *k, ch_resumed on_answer)
 	int rc = b->vt->submit(b->svc, k->c, &k->sent, k->has_sink ? &sink : NULL, &k->inner, k->ticket);
 	if (rc == CH_AGAIN)
 		return true;
+	k->now = ch_now();
 	ch_unsuspend(k->ticket);
 	if (rc != CH_OK) {
 		k->inner.code = CH_E_UPSTREAM_ERROR;

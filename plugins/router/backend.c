@@ -3,9 +3,9 @@
  * backend.c - what all loops share of one backend: the circuit breaker, the places, who waits for one, how fast it is.
  *
  * Places are handed out in the order in which they were asked for. A place that comes free goes to the first who waits, whatever loop he is
- * on: his ticket is resumed outside of the lock with the place already his. If he is gone by then the place comes back by the ticket's drop
- * function, and is handed on. Only one thread hands out at a time (`pumping`); who gives a place back meanwhile leaves it to that one, which
- * looks again, so a thousand who have left cost a loop and no recursion.
+ * on: his ticket is resumed outside of the lock with the place already his. If he is gone by then the place comes back by the ticket's
+ * drop function, and is handed on. Only one thread hands out at a time (`pumping`); who gives a place back meanwhile leaves it to that one,
+ * which looks again, so a thousand who have left cost a loop and no recursion.
  */
 #include "backend.h"
 
@@ -21,41 +21,47 @@ const char *const router_reason_names[ROUTER_REASONS + 1] = { "connect", "429", 
 
 static bool refuses(const struct router_state *s, int64_t now)
 {
-	return atomic_load_explicit(&s->disabled, memory_order_relaxed) || now < atomic_load_explicit(&s->refuses_until, memory_order_relaxed);
+	return ROUTER_GET(s->disabled) || now < ROUTER_GET(s->refuses_until);
+}
+
+/* To people: by the log, when it is another state than what they know. */
+static void tell(const struct router_state *s)
+{
+	int code = ROUTER_GET(s->last_code);
+
+	if (!s->self || s->breaker.state == CH_BREAKER_HALF_OPEN)
+		return;
+	if (s->breaker.state == CH_BREAKER_CLOSED)
+		ch_degraded(s->self, s->id, false, "its circuit is closed, it gets questions again");
+	else
+		ch_degraded(s->self, s->id, true, "its circuit is open: too many failures or slow answers (last: %s); next try in %.1f s",
+			code ? ch_code_info((enum ch_code)code)->name : "slow", (double)s->breaker.cooldown / 1e6);
 }
 
 /* Behind whatever may have changed the breaker: shows it to those who do not lock, to the gauge and to people. */
 static void show(struct router_state *s, int64_t now)
 {
 	const struct ch_breaker *b = &s->breaker;
-	int before = atomic_load_explicit(&s->circuit, memory_order_relaxed);
 	int64_t wait = ch_breaker_wait(b, &s->breaker_conf, now);
 
-	atomic_store_explicit(&s->refuses_until, wait < 0 ? INT64_MAX : wait ? now + wait : 0, memory_order_relaxed);
-	if (b->state == before)
+	ROUTER_SET(s->refuses_until, wait < 0 ? INT64_MAX : wait ? now + wait : 0);
+	if (b->state == ROUTER_GET(s->circuit))
 		return;
-	atomic_store_explicit(&s->circuit, b->state, memory_order_relaxed);
+	ROUTER_SET(s->circuit, b->state);
 	ch_set(s->breaker_series, b->state);
-	if (!s->self || b->state == CH_BREAKER_HALF_OPEN)
-		return;
-	int code = atomic_load_explicit(&s->last_code, memory_order_relaxed);
-	if (b->state == CH_BREAKER_CLOSED)
-		ch_degraded(s->self, s->id, false, "its circuit is closed, it gets questions again");
-	else
-		ch_degraded(s->self, s->id, true, "its circuit is open: too many calls failed or were slow%s%s; it is tried again in %.1f s",
-			code ? ", the last one failed with " : "", code ? ch_code_info((enum ch_code)code)->name : "", (double)b->cooldown / 1e6);
+	tell(s);
 }
 
 /* ---- places; under the lock ---- */
 
 static bool has_place(const struct router_state *s)
 {
-	return !s->max_in_flight || atomic_load_explicit(&s->in_flight, memory_order_relaxed) < (uint64_t)s->max_in_flight;
+	return !s->max_in_flight || ROUTER_GET(s->in_flight) < (uint64_t)s->max_in_flight;
 }
 
 static void add(atomic_uint *n, unsigned series, int by)
 {
-	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + (unsigned)by, memory_order_relaxed);
+	ROUTER_SET(*n, ROUTER_GET(*n) + (unsigned)by);
 	ch_add(series, by);
 }
 
@@ -63,7 +69,7 @@ static void add(atomic_uint *n, unsigned series, int by)
 static uint32_t take(struct router_state *s, int64_t now)
 {
 	uint32_t pass = ch_breaker_allow(&s->breaker, &s->breaker_conf, now);
-	if (atomic_load_explicit(&s->circuit, memory_order_relaxed) != CH_BREAKER_CLOSED)
+	if (ROUTER_GET(s->circuit) != CH_BREAKER_CLOSED)
 		show(s, now);
 	if (pass)
 		add(&s->in_flight, s->in_flight_series, 1);
@@ -181,6 +187,7 @@ void router_backend_settle(struct router_backend *b, const struct ch_breaker_con
 	s->waiting_series = b->series.waiting;
 	ch_set(s->breaker_series, s->breaker.state);
 	show(s, ch_now());
+	tell(s); /* what its predecessor has told goes with that one */
 	pump(s);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -198,7 +205,7 @@ void router_backend_disable(struct router_backend *b, bool disabled)
 {
 	struct router_state *s = b->state;
 	pthread_mutex_lock(&s->lock);
-	atomic_store_explicit(&s->disabled, disabled, memory_order_relaxed);
+	ROUTER_SET(s->disabled, disabled);
 	pump(s);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -209,7 +216,7 @@ void router_backend_reset(struct router_backend *b)
 	pthread_mutex_lock(&s->lock);
 	/* Another epoch: the passes that are out are none of it. */
 	s->breaker = (struct ch_breaker){ .epoch = (s->breaker.epoch + 1) & INT32_MAX, .since = ch_now() };
-	atomic_store_explicit(&s->latency, 0, memory_order_relaxed);
+	ROUTER_SET(s->latency, 0);
 	show(s, ch_now());
 	pump(s);
 	pthread_mutex_unlock(&s->lock);
@@ -222,10 +229,9 @@ bool router_backend_usable(const struct router_backend *b, int64_t now)
 
 /* ---- a question's way ---- */
 
-enum router_entered router_backend_enter(struct router_backend *b, struct router_waiter *w, uint32_t *pass)
+enum router_entered router_backend_enter(struct router_backend *b, struct router_waiter *w, int64_t now, uint32_t *pass)
 {
 	struct router_state *s = b->state;
-	int64_t now = ch_now();
 	enum router_entered how = ROUTER_REFUSED;
 
 	pthread_mutex_lock(&s->lock);
@@ -233,7 +239,7 @@ enum router_entered router_backend_enter(struct router_backend *b, struct router
 		if (!s->first && has_place(s)) {
 			*pass = take(s, now);
 			how = *pass ? ROUTER_IN : ROUTER_REFUSED;
-		} else if (w && atomic_load_explicit(&s->waiting, memory_order_relaxed) < (uint64_t)s->max_waiting) {
+		} else if (w && ROUTER_GET(s->waiting) < (uint64_t)s->max_waiting) {
 			queue(s, w);
 			how = ROUTER_WAITS;
 		} else {
@@ -262,21 +268,20 @@ static void report(struct router_state *s, uint32_t pass, bool ok, int64_t took_
 
 static void measure(struct router_state *s, bool ok, int64_t took_us, int64_t now)
 {
-	int64_t avg = atomic_load_explicit(&s->latency, memory_order_relaxed);
-	int64_t age = now - atomic_load_explicit(&s->latency_at, memory_order_relaxed);
+	int64_t avg = ROUTER_GET(s->latency);
+	int64_t age = now - ROUTER_GET(s->latency_at);
 
 	if (!ok && took_us < router_latency_now(avg, age))
 		return; /* failing fast is not being fast */
-	atomic_store_explicit(&s->latency, router_latency_add(avg, age, took_us), memory_order_relaxed);
-	atomic_store_explicit(&s->latency_at, now, memory_order_relaxed);
+	ROUTER_SET(s->latency, router_latency_add(avg, age, took_us));
+	ROUTER_SET(s->latency_at, now);
 }
 
-void router_backend_first(struct router_backend *b, uint32_t *pass, int64_t took_us)
+void router_backend_first(struct router_backend *b, uint32_t *pass, int64_t took_us, int64_t now)
 {
 	struct router_state *s = b->state;
-	if (atomic_load_explicit(&s->circuit, memory_order_relaxed) == CH_BREAKER_CLOSED)
+	if (ROUTER_GET(s->circuit) == CH_BREAKER_CLOSED)
 		return;
-	int64_t now = ch_now();
 	pthread_mutex_lock(&s->lock);
 	report(s, *pass, true, took_us, now);
 	*pass = s->breaker.state == CH_BREAKER_CLOSED ? ch_breaker_allow(&s->breaker, &s->breaker_conf, now) : 0;
@@ -285,17 +290,16 @@ void router_backend_first(struct router_backend *b, uint32_t *pass, int64_t took
 	pthread_mutex_unlock(&s->lock);
 }
 
-void router_backend_leave(struct router_backend *b, uint32_t pass, enum router_verdict verdict, int64_t took_us, int code)
+void router_backend_leave(struct router_backend *b, uint32_t pass, enum router_verdict verdict, int64_t took_us, int code, int64_t now)
 {
 	struct router_state *s = b->state;
-	int64_t now = ch_now();
 	bool ok = verdict == ROUTER_V_OK;
 
 	pthread_mutex_lock(&s->lock);
-	atomic_store_explicit(&s->calls, atomic_load_explicit(&s->calls, memory_order_relaxed) + 1, memory_order_relaxed);
+	ROUTER_SET(s->calls, ROUTER_GET(s->calls) + 1);
 	if (code) {
-		atomic_store_explicit(&s->failures, atomic_load_explicit(&s->failures, memory_order_relaxed) + 1, memory_order_relaxed);
-		atomic_store_explicit(&s->last_code, code, memory_order_relaxed);
+		ROUTER_SET(s->failures, ROUTER_GET(s->failures) + 1);
+		ROUTER_SET(s->last_code, code);
 	}
 	if (verdict == ROUTER_V_UNKNOWN) {
 		ch_breaker_cancelled(&s->breaker, pass);
@@ -303,7 +307,7 @@ void router_backend_leave(struct router_backend *b, uint32_t pass, enum router_v
 		report(s, pass, ok, took_us, now);
 		measure(s, ok, took_us, now);
 	}
-	if (s->breaker.state != CH_BREAKER_CLOSED || atomic_load_explicit(&s->circuit, memory_order_relaxed) != CH_BREAKER_CLOSED)
+	if (s->breaker.state != CH_BREAKER_CLOSED || ROUTER_GET(s->circuit) != CH_BREAKER_CLOSED)
 		show(s, now);
 	add(&s->in_flight, s->in_flight_series, -1);
 	pump(s);

@@ -49,7 +49,8 @@ struct router_rule {
 struct router_backend_series {
 	unsigned errors[ROUTER_CODES];          /* inference_errors_total{backend,error_type}: ch_code_info(code)->name */
 	unsigned retries[ROUTER_REASONS];       /* chimera_retries_total{backend,reason}: the backend that did not answer */
-	unsigned breaker, in_flight, waiting;   /* gauges chimera_breaker_state (0 closed, 1 open, 2 half open), …_in_flight, …_waiting {backend} */
+	unsigned breaker;                       /* chimera_breaker_state{backend}: 0 closed, 1 open, 2 half open */
+	unsigned in_flight, waiting;            /* chimera_backend_in_flight{backend}, …_waiting: gauges */
 };
 
 /* ---- what is counted ---- */
@@ -62,6 +63,10 @@ struct router_waiter {
 	bool queued;                            /* under the lock: who takes it out of the queue resumes the ticket, or takes it back */
 	uint32_t pass;                          /* when the ticket is resumed: the breaker's, and a place; 0: no place, go elsewhere */
 };
+
+/* Of a member that is read without the lock. */
+#define ROUTER_GET(member) atomic_load_explicit(&(member), memory_order_relaxed)
+#define ROUTER_SET(member, value) atomic_store_explicit(&(member), value, memory_order_relaxed)
 
 /* Shared by all loops, and by an instance and its successors. What is atomic is written under the lock and may be read without it. */
 struct router_state {
@@ -77,11 +82,11 @@ struct router_state {
 	struct ch_breaker breaker;
 	struct router_waiter *first, *last;     /* waiting, of all loops, in the order they came */
 	bool pumping;                           /* somebody hands places out and looks again before he ends */
-	_Atomic int64_t refuses_until;          /* ch_now from which the circuit lets a call through; 0: it is closed; INT64_MAX: a probe is out */
+	_Atomic int64_t refuses_until;          /* ch_now from which the circuit lets a call through; 0: closed; INT64_MAX: who knows */
 	atomic_int circuit;                     /* enum ch_breaker_state */
 	atomic_bool disabled;                   /* by command */
 	atomic_uint in_flight, waiting;
-	_Atomic int64_t latency, latency_at;    /* microseconds, a moving average that follows peaks at once, and when it was measured; 0: never */
+	_Atomic int64_t latency, latency_at;    /* microseconds, as router_latency_add says, and when it was measured; 0: never */
 	_Atomic uint64_t calls, failures;       /* since the state was made */
 	atomic_int last_code;                   /* enum ch_code of the last failure; 0: none yet */
 };
@@ -120,7 +125,7 @@ void router_backend_reset(struct router_backend *);
 /* Could it be asked now? Neither disabled nor its circuit open. */
 bool router_backend_usable(const struct router_backend *, int64_t now);
 
-/* ---- a question's way: [loop] ---- */
+/* ---- a question's way: [loop]; now is ch_now ---- */
 
 /* What router_backend_enter says. */
 enum router_entered {
@@ -131,10 +136,10 @@ enum router_entered {
 };
 
 /*
- * Asks for a place. w NULL: without waiting, FULL in its place. Else w->ticket is a ticket of the ctx, whose function is called READY with w
- * as its result: w->pass is the breaker's pass and the place is the caller's, or 0 and there is none.
+ * Asks for a place. w NULL: without waiting, FULL in its place. Else w->ticket is a ticket of the ctx, whose function is called READY with
+ * w as its result: w->pass is the breaker's pass and the place is the caller's, or 0 and there is none.
  */
-enum router_entered router_backend_enter(struct router_backend *, struct router_waiter *w, uint32_t *pass);
+enum router_entered router_backend_enter(struct router_backend *, struct router_waiter *w, int64_t now, uint32_t *pass);
 /* Takes a waiter back: true: it held nothing, and its ticket is the caller's; false: it is being resumed, its result must be given back. */
 bool router_backend_unwait(struct router_waiter *w);
 /* Gives back what came to a waiter that does not want it any more: w->pass, if it is not 0. Also the drop of its ticket's result. */
@@ -143,9 +148,9 @@ void router_waiter_drop(void *w);
 /* How a call went, for the breaker. */
 enum router_verdict { ROUTER_V_OK, ROUTER_V_FAILED, ROUTER_V_UNKNOWN };
 
-/* The first piece of a streamed answer is there: a probe has told, so the circuit need not wait for the stream's end. *pass is a new one. */
-void router_backend_first(struct router_backend *, uint32_t *pass, int64_t took_us);
+/* The first piece of a streamed answer is there: a probe has told, so the circuit need not wait for the stream's end. *pass is new. */
+void router_backend_first(struct router_backend *, uint32_t *pass, int64_t took_us, int64_t now);
 /* Gives a place back. took_us: the time to the answer, of streams to the first delta. code: 0, or why it failed. */
-void router_backend_leave(struct router_backend *, uint32_t pass, enum router_verdict, int64_t took_us, int code);
+void router_backend_leave(struct router_backend *, uint32_t pass, enum router_verdict, int64_t took_us, int code, int64_t now);
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * call.c - a question's way: its states, its tickets, its one end.
  *
- * The caller's ticket is the outer one. Whatever the question waits for (a place, time, a backend) has a ticket of ours; at most one of them
- * is out. over() is the only end: it resumes the outer ticket. A function of one of our tickets that comes when all is over finds that out by
- * k->where; the memory is the ctx's and still there.
+ * The caller's ticket is the outer one. Whatever the question waits for (a place, time, a backend) has a ticket of ours; at most one of
+ * them is out. over() is the only end: it resumes the outer ticket. A function of one of our tickets that comes when all is over finds that
+ * out by k->where; the memory is the ctx's and still there.
  */
 #include "call.h"
 
@@ -100,6 +100,7 @@ static int on_answer(struct ch_ctx *c, void *data, int why, void *result)
 	(void)result;
 	if (k->where != ROUTER_W_ASKS)
 		return CH_AGAIN;
+	k->now = ch_now();
 	k->where = ROUTER_W_GOING;
 	if (why == CH_GONE) {
 		router_attempt_cancel(k);
@@ -134,6 +135,7 @@ static int on_place(struct ch_ctx *c, void *data, int why, void *result)
 			router_waiter_drop(w);
 		return CH_AGAIN;
 	}
+	k->now = ch_now();
 	k->where = ROUTER_W_GOING;
 	if (why != CH_READY) {
 		unwait(k);
@@ -155,8 +157,7 @@ static int on_time(struct ch_ctx *c, void *data, int why, void *result)
 
 	(void)c;
 	(void)result;
-	if (k->where != ROUTER_W_BACKS_OFF)
-		return CH_AGAIN;
+	k->now = ch_now();
 	ch_unsuspend(k->ticket);
 	k->ticket = 0;
 	if (why == CH_GONE)
@@ -194,8 +195,8 @@ static int probe(const struct router *r, struct ch_inference_result *out)
 /* In one piece of the arena: the call, and what it knows of each equal and each backend. NULL: no memory. */
 static struct router_call *call_new(struct router *r, struct ch_ctx *c, const struct router_plan *plan)
 {
-	size_t n = plan->nequals, size = sizeof(struct router_call) + n * (sizeof(struct router_candidate) + 2 * sizeof(bool)) + r->nbackends;
-	struct router_call *k = ch_alloc(c, size);
+	size_t n = plan->nequals, of_each = sizeof(struct router_candidate) + 2 * sizeof(bool);
+	struct router_call *k = ch_alloc(c, sizeof(*k) + n * of_each + r->nbackends * sizeof(bool));
 
 	if (!k)
 		return NULL;
@@ -236,7 +237,7 @@ static int submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_in
 	k->has_sink = sink != NULL;
 	if (sink)
 		k->sink = *sink;
-	k->started = now;
+	k->now = k->started = now;
 	k->impatient = router_sooner(ch_deadline(c), args->budget_ms > 0 ? now + args->budget_ms * 1000 : 0);
 	k->due = router_sooner(sink ? ch_deadline(c) : k->impatient, plan.budget_ms > 0 ? now + plan.budget_ms * 1000 : 0);
 	out->call = k;
@@ -269,6 +270,7 @@ static void cancel(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inferen
 		return;
 	}
 	where = k->where;
+	k->now = ch_now();
 	k->where = ROUTER_W_GOING;
 	if (where == ROUTER_W_ASKS)
 		router_attempt_cancel(k);

@@ -6,8 +6,8 @@
 #include <chimera/inference.h>
 
 /*
- * struct router is svc->self's state. CH_I_MODELS goes to router_models (models.c), CH_I_PROBE is answered here; the others are resolved and
- * asked. about: struct router's.
+ * struct router is svc->self's state. CH_I_MODELS goes to router_models (models.c), CH_I_PROBE is answered here; the others are resolved
+ * and asked. about: struct router's.
  */
 extern const struct ch_inference_v1 router_inference;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* next.c - where a question goes next: to an equal with a place, to one that it waits for, to the same again after a while, to a fallback. */
+/* next.c - where a question goes next: to an equal with a place, into the queue of one, to the same again after a while, to a fallback. */
 #include "way.h"
 
 #define BACKOFF_US 100000
@@ -13,12 +13,12 @@ int64_t router_sooner(int64_t a, int64_t b)
 	return !a || (b && b < a) ? b : a;
 }
 
-int64_t router_left(const struct router_call *k, int64_t now)
+int64_t router_left(const struct router_call *k)
 {
 	int64_t due = router_sooner(k->due, k->impatient);
 	if (!due)
 		return -1;
-	return due > now ? (due - now) / 1000 : 0;
+	return due > k->now ? (due - k->now) / 1000 : 0;
 }
 
 int router_reason(int code)
@@ -51,26 +51,26 @@ static enum fits look(const struct router_backend *b, int64_t now)
 	const struct ch_backend_conf *conf = b->conf;
 	if (!router_backend_usable(b, now))
 		return FITS_NOT;
-	uint64_t waiting = atomic_load_explicit(&b->state->waiting, memory_order_relaxed);
-	if (!conf->max_in_flight || (!waiting && atomic_load_explicit(&b->state->in_flight, memory_order_relaxed) < (uint64_t)conf->max_in_flight))
+	uint64_t waiting = ROUTER_GET(b->state->waiting);
+	if (!conf->max_in_flight || (!waiting && ROUTER_GET(b->state->in_flight) < (uint64_t)conf->max_in_flight))
 		return HAS_PLACE;
 	return waiting < (uint64_t)conf->max_waiting ? MAY_WAIT : FITS_NOT;
 }
 
 /* The best of the equals that were tried or not, and where a place is free or may be waited for; nequals: none. */
-static size_t choose(struct router_call *k, bool tried, enum fits fits, int64_t now)
+static size_t choose(struct router_call *k, bool tried, enum fits fits)
 {
 	size_t n = k->plan.nequals;
 	for (size_t i = 0; i < n; i++) {
 		const struct router_backend *b = k->plan.equals[i].backend;
 		struct router_candidate *v = &k->equals[i];
-		v->out = k->skipped[i] || k->tried[i] != tried || k->banned[b->index] || look(b, now) != fits;
+		v->out = k->skipped[i] || k->tried[i] != tried || k->banned[b->index] || look(b, k->now) != fits;
 		if (v->out)
 			continue;
 		v->weight = b->conf->weight;
-		v->in_flight = atomic_load_explicit(&b->state->in_flight, memory_order_relaxed);
-		v->latency = router_latency_now(atomic_load_explicit(&b->state->latency, memory_order_relaxed),
-			now - atomic_load_explicit(&b->state->latency_at, memory_order_relaxed));
+		v->in_flight = ROUTER_GET(b->state->in_flight);
+		v->latency = router_latency_now(ROUTER_GET(b->state->latency),
+			k->now - ROUTER_GET(b->state->latency_at));
 	}
 	return router_choose(k->plan.balance, k->equals, n, n > 1 ? ch_random() : 0);
 }
@@ -81,10 +81,10 @@ static size_t choose(struct router_call *k, bool tried, enum fits fits, int64_t 
 static bool enter(struct router_call *k, const struct router_entry *e, bool may_wait, ch_resumed on_place, enum router_next *next)
 {
 	struct router_backend *b = e->backend;
-	enum router_entered how = router_backend_enter(b, NULL, &k->pass);
+	enum router_entered how = router_backend_enter(b, NULL, k->now, &k->pass);
 
 	if (how == ROUTER_FULL && may_wait && b->conf->max_waiting > 0) {
-		int64_t left = router_left(k, ch_now());
+		int64_t left = router_left(k);
 		/* One of its own: what hands places out may still look at it when this question has long gone elsewhere. */
 		struct router_waiter *w = ch_alloc(k->c, sizeof(*w));
 		if (!w || !left || !(w->ticket = ch_suspend(k->c, left > 0 ? left : 0, on_place, k)))
@@ -92,7 +92,7 @@ static bool enter(struct router_call *k, const struct router_entry *e, bool may_
 		k->waiter = w;
 		k->ticket = w->ticket;
 		k->entry = e;
-		how = router_backend_enter(b, w, &k->pass);
+		how = router_backend_enter(b, w, k->now, &k->pass);
 		if (how != ROUTER_WAITS)
 			ch_unsuspend(w->ticket);
 	}
@@ -106,10 +106,9 @@ static bool enter(struct router_call *k, const struct router_entry *e, bool may_
 /* Into one of the equals that were tried or not: where a place is free, else where one may be waited for. */
 static bool among_equals(struct router_call *k, bool tried, ch_resumed on_place, enum router_next *next)
 {
-	int64_t now = ch_now();
 	memset(k->skipped, 0, k->plan.nequals);
 	for (enum fits fits = HAS_PLACE; fits <= MAY_WAIT; fits++)
-		for (size_t i; (i = choose(k, tried, fits, now)) < k->plan.nequals;) {
+		for (size_t i; (i = choose(k, tried, fits)) < k->plan.nequals;) {
 			if (enter(k, &k->plan.equals[i], fits == MAY_WAIT, on_place, next))
 				return true;
 			k->skipped[i] = true; /* another question was faster */
@@ -122,7 +121,7 @@ static bool among_equals(struct router_call *k, bool tried, ch_resumed on_place,
 /* Will one of the equals that have failed be worth a question in so many milliseconds? */
 static bool worth(const struct router_call *k, int64_t ms)
 {
-	int64_t then = ch_now() + ms * 1000;
+	int64_t then = k->now + ms * 1000;
 	for (size_t i = 0; i < k->plan.nequals; i++) {
 		const struct router_backend *b = k->plan.equals[i].backend;
 		if (k->tried[i] && !k->banned[b->index] && router_backend_usable(b, then))
@@ -134,7 +133,7 @@ static bool worth(const struct router_call *k, int64_t ms)
 /* How long to wait before the same is asked again: 100, 200, 400 ms, from a half of it to all, or what it asked for; -1: not at all. */
 static int64_t back_off_ms(const struct router_call *k)
 {
-	int64_t half = ch_backoff(BACKOFF_US, BACKOFF_MAX_US, k->waits) / 2, left = router_left(k, ch_now());
+	int64_t half = ch_backoff(BACKOFF_US, BACKOFF_MAX_US, k->waits) / 2, left = router_left(k);
 	int64_t ms = (half + ch_backoff_full(half, half, 0, ch_random())) / 1000;
 	int64_t patience = k->fallback < k->plan.nfallbacks ? PATIENCE_MS : PATIENCE_ALONE_MS;
 
@@ -173,7 +172,7 @@ enum router_next router_next(struct router_call *k, ch_resumed on_place, int64_t
 {
 	enum router_next next;
 
-	if (!router_left(k, ch_now()))
+	if (!router_left(k))
 		return ROUTER_N_END;
 	if (!k->fallback && (k->on_equals ? once_more(k, on_place, &next, ms) : among_equals(k, false, on_place, &next)))
 		return next;

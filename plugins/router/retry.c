@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* retry.c - the budget of retries that all loops share. A question only counts itself, without a lock; a retry brings the sum to account. */
+/* retry.c - the budget of retries that all loops share. A question only counts itself, without a lock; a retry settles what came. */
 #include "router.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The state of a backend among threads: four loops, each with many questions, ask for places, wait, are told, time out, die with a place on
- * its way to them, and hand on, while a fifth thread disables, enables, resets and settles. Tickets are a model of the core's: one word, moved
- * by compare-and-swap. At no time are there more holders than places; at the end nothing is left and nobody waits for ever. The tables of the
- * host are of the test's own.
+ * The state of a backend among threads: four loops, each with many questions, ask for places, wait, are told, time out, die with a place
+ * on its way to them, and hand on, while a fifth thread disables, enables, resets and settles. Tickets are a model of the core's: one word,
+ * moved by compare-and-swap. At no time are there more holders than places; at the end nothing is left and nobody waits for ever. The
+ * host's functions are of the test's own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,7 +86,8 @@ static const struct ch_code_info *code_info(int code)
 }
 
 static const struct ch_host host = {
-	.size = sizeof(host), .now = now, .random = any, .resume = resume, .add = add, .set = set, .vdegraded = degraded, .code_info = code_info,
+	.size = sizeof(host), .now = now, .random = any, .resume = resume, .add = add, .set = set, .vdegraded = degraded,
+	.code_info = code_info,
 };
 const struct ch_host *ch_host_ = &host;
 
@@ -94,7 +95,7 @@ const struct ch_host *ch_host_ = &host;
 
 struct question {
 	bool patient; /* waits until it is told */
-	enum { IDLE, WAITS, HOLDS, DYING } where; /* DYING: timed out with a place on its way: its memory is kept until that is handed back */
+	enum { IDLE, WAITS, HOLDS, DYING } where; /* DYING: timed out with a place on its way: its memory stays until that is handed back */
 	ch_ticket ticket;
 	struct router_waiter *w;
 	uint32_t pass;
@@ -121,14 +122,14 @@ static void forget(struct question *q)
 static void enter(struct question *q)
 {
 	uint32_t pass = 0;
-	enum router_entered how = router_backend_enter(&b, NULL, &pass);
+	enum router_entered how = router_backend_enter(&b, NULL, now(), &pass);
 
 	if (how == ROUTER_FULL && any() % 4) {
 		q->w = calloc(1, sizeof(*q->w));
 		q->w->ticket = q->ticket;
 		atomic_store(&tickets[q->ticket], ARMED);
 		q->where = WAITS;
-		how = router_backend_enter(&b, q->w, &pass);
+		how = router_backend_enter(&b, q->w, now(), &pass);
 		if (how != ROUTER_WAITS)
 			forget(q);
 	}
@@ -167,8 +168,9 @@ static void leave(struct question *q)
 	atomic_fetch_sub(&holders, 1);
 	q->where = IDLE;
 	if (any() % 4 == 0)
-		router_backend_first(&b, &q->pass, 1000);
-	router_backend_leave(&b, q->pass, verdict, 1 + (int64_t)(any() % 1000), verdict == ROUTER_V_FAILED ? CH_E_UPSTREAM_ERROR : 0);
+		router_backend_first(&b, &q->pass, 1000, now());
+	router_backend_leave(&b, q->pass, verdict, 1 + (int64_t)(any() % 1000), verdict == ROUTER_V_FAILED ? CH_E_UPSTREAM_ERROR : 0,
+		now());
 }
 
 static void step(struct question *q, bool enough)
@@ -223,7 +225,9 @@ static void *loop(void *arg)
 
 /* ---- commands and reloads meanwhile ---- */
 
-static const struct ch_breaker_conf breaker = { .failures = 3, .error_rate = 0.2, .min_requests = 10, .cooldown_us = 200, .probe_us = 1000 };
+static const struct ch_breaker_conf breaker = {
+	.failures = 3, .error_rate = 0.2, .min_requests = 10, .cooldown_us = 200, .probe_us = 1000,
+};
 
 static void *operate(void *arg)
 {

@@ -36,7 +36,9 @@ static void in_order_takes_the_first_that_is_there(void **state)
 
 static void least_in_flight_counts_by_weight(void **state)
 {
-	const struct router_candidate v[] = { { .weight = 1, .in_flight = 2 }, { .weight = 4, .in_flight = 7 }, { .weight = 2, .in_flight = 5 } };
+	const struct router_candidate v[] = {
+		{ .weight = 1, .in_flight = 2 }, { .weight = 4, .in_flight = 7 }, { .weight = 2, .in_flight = 5 },
+	};
 
 	(void)state;
 	assert_int_equal(router_choose(ROUTER_LEAST_IN_FLIGHT, v, 3, 0), 1); /* 2, 1.75, 2.5 */
@@ -44,8 +46,10 @@ static void least_in_flight_counts_by_weight(void **state)
 
 static void among_the_same_nobody_is_preferred(void **state)
 {
-	const struct router_candidate v[] = { { .weight = 1, .in_flight = 1 }, { .weight = 1 }, { .weight = 1 }, { .weight = 1, .out = true },
-		{ .weight = 1 }, { .weight = 3, .in_flight = 1 }, { .weight = 1 } };
+	const struct router_candidate v[] = {
+		{ .weight = 1, .in_flight = 1 }, { .weight = 1 }, { .weight = 1 }, { .weight = 1, .out = true },
+		{ .weight = 1 }, { .weight = 3, .in_flight = 1 }, { .weight = 1 },
+	};
 	unsigned n[7] = { 0 };
 
 	(void)state;
@@ -58,7 +62,8 @@ static void among_the_same_nobody_is_preferred(void **state)
 static void ewma_weighs_time_by_what_is_in_flight(void **state)
 {
 	const struct router_candidate v[] = {
-		{ .weight = 1, .latency = 100, .in_flight = 3 }, { .weight = 1, .latency = 300 }, { .weight = 2, .latency = 350, .in_flight = 1 },
+		{ .weight = 1, .latency = 100, .in_flight = 3 }, { .weight = 1, .latency = 300 },
+		{ .weight = 2, .latency = 350, .in_flight = 1 },
 	};
 
 	(void)state;

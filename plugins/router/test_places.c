@@ -305,7 +305,7 @@ static void failures_in_a_row_open_the_circuit_and_a_probe_closes_it(void **stat
 	for (int i = 0; i < 3; i++)
 		assert_true(ask(question())->out.code != CH_E_UPSTREAM_UNAVAILABLE || i == 2);
 	assert_true(circuit("a1") == 1);
-	assert_true(ch_test_logged(w.t, "a1 is degraded now: its circuit is open"));
+	assert_true(ch_test_logged(w.t, "a1 is degraded now: its circuit is open: too many failures or slow answers (last: upstream_un"));
 	ch_test_advance(w.t, 4000);
 	struct question *q = ask(question());
 	assert_int_equal(q->attempts, 0);

@@ -332,8 +332,8 @@ static void fail_five_times(void *data)
 	uint32_t pass;
 
 	for (int i = 0; i < 5; i++) {
-		assert_int_equal(router_backend_enter(b, NULL, &pass), ROUTER_IN);
-		router_backend_leave(b, pass, ROUTER_V_FAILED, 1000, CH_E_UPSTREAM_ERROR);
+		assert_int_equal(router_backend_enter(b, NULL, ch_now(), &pass), ROUTER_IN);
+		router_backend_leave(b, pass, ROUTER_V_FAILED, 1000, CH_E_UPSTREAM_ERROR, ch_now());
 	}
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many random schedules: backends that answer, fail, hang and stream as they like, callers that leave, time out, pause and give up, limits and
- * circuits, disabling and reloads in between. Whatever happens, the invariants hold: world_free checks that each question ended once, each
- * ticket was resumed once, and no place, gauge, timer or ctx is left; the scripted backend, that no question is asked twice at once or behind
- * its first delta. SCHEDULES=n for more of them, SEED=n for one alone.
+ * Many random schedules: backends that answer, fail, hang and stream as they like, callers that leave, time out, pause and give up, limits
+ * and circuits, disabling and reloads in between. Whatever happens, the invariants hold: world_free checks that each question ended once,
+ * each ticket was resumed once, and no place, gauge, timer or ctx is left; the scripted backend, that no question is asked twice at once or
+ * behind its first delta. SCHEDULES=n for more of them, SEED=n for one alone.
  */
 #include "test_way.h"
 
@@ -53,9 +53,12 @@ static void make_world(char *ini, size_t n)
 		for (unsigned k = 0; k < STEPS; k++)
 			b->script[k] = pick(3) ? random_step() : (struct step){ .ms = pick(40) };
 	}
-	snprintf(ini, n, "retries = %d\nbalance = %s\ntimeout = %ums\nbudget = %ums\nbreaker_failures = %u\nbreaker_cooldown = %ums\nbreaker_slow = %ums\n"
-		"[router.m]\nbackends = a1, b1%s\nfallback = c1, d1", RETRIES, balances[pick(4)], 50 + pick(400), 100 + pick(1000), pick(8), 20 + pick(300),
-		pick(3) ? 0 : 20 + pick(40), pick(2) ? "/other" : "");
+	snprintf(ini, n,
+		"retries = %d\nbalance = %s\ntimeout = %ums\nbudget = %ums\n"
+		"breaker_failures = %u\nbreaker_cooldown = %ums\nbreaker_slow = %ums\n"
+		"[router.m]\nbackends = a1, b1%s\nfallback = c1, d1",
+		RETRIES, balances[pick(4)], 50 + pick(400), 100 + pick(1000), pick(8), 20 + pick(300), pick(3) ? 0 : 20 + pick(40),
+		pick(2) ? "/other" : "");
 }
 
 static void any_cancel(void *data)

@@ -150,8 +150,8 @@ static int no_memory(struct ch_inference_result *out)
 	return CH_OK;
 }
 
-static int backend_submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
-                          struct ch_inference_result *out, ch_ticket ticket)
+static int backend_submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args,
+                          const struct ch_inference_sink *sink, struct ch_inference_result *out, ch_ticket ticket)
 {
 	struct backend *b = ch_test_data(svc);
 	struct question *q = &w.q[args->seed];
@@ -246,9 +246,10 @@ static void question_end(struct question *q)
 
 static int respond(struct ch_ctx *c, struct question *q)
 {
-	const struct ch_refusal r = { .size = sizeof(r), .code = q->out.code, .retry_after_ms = q->out.retry_after_ms, .detail = q->out.detail };
+	const struct ch_inference_result *out = &q->out;
+	const struct ch_refusal r = { .size = sizeof(r), .code = out->code, .retry_after_ms = out->retry_after_ms, .detail = out->detail };
 
-	return q->out.code ? ch_refuse_as(c, &r) : ch_respond(c, 200, "text/plain", "ok", 2);
+	return out->code ? ch_refuse_as(c, &r) : ch_respond(c, 200, "text/plain", "ok", 2);
 }
 
 /* Cancels it, twice: the second time is nothing. On the loop. */
@@ -356,7 +357,8 @@ static inline void world_new(unsigned backends)
 		struct backend *b = &w.b[i];
 		b->id = ids[i];
 		b->conf = (struct ch_backend_conf){ .models = { models, 1 }, .default_model = "m", .weight = 1 };
-		b->about = (struct ch_inference_about){ .size = sizeof(b->about), .provider = "scripted", .ops = ~0u, .can = ~0u, .conf = &b->conf };
+		b->about = (struct ch_inference_about){ .size = sizeof(b->about), .provider = "scripted", .ops = ~0u, .can = ~0u,
+			.conf = &b->conf };
 		b->nsteps = 1;
 		ch_test_service(w.t, ids[i], "inference/1", &backend_vt, b);
 	}
@@ -388,8 +390,8 @@ static inline struct question *question(void)
 	struct question *q = &w.q[w.n];
 
 	assert_true(w.n < QUESTIONS);
-	q->args = (struct ch_inference_args){ .size = sizeof(q->args), .op = CH_I_CHAT, .model = CH_STR("m"), .messages = &message, .nmessages = 1,
-		.temperature = -1, .top_p = -1, .seed = w.n, .has_seed = true };
+	q->args = (struct ch_inference_args){ .size = sizeof(q->args), .op = CH_I_CHAT, .model = CH_STR("m"), .messages = &message,
+		.nmessages = 1, .temperature = -1, .top_p = -1, .seed = w.n, .has_seed = true };
 	q->out.size = sizeof(q->out);
 	q->sink = (struct ch_inference_sink){ .size = sizeof(q->sink), .delta = on_piece, .arg = q };
 	w.n++;

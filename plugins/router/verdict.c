@@ -48,13 +48,13 @@ void router_cancelled(struct router_call *k)
 /* When to come again: when the first of the open circuits may let a call through; soon, if one is closed. */
 static int64_t retry_after(const struct router_call *k)
 {
-	int64_t now = ch_now(), soonest = INT64_MAX;
+	int64_t now = k->now, soonest = INT64_MAX;
 
 	for (size_t i = 0; i < k->plan.nequals + k->plan.nfallbacks; i++) {
 		const struct router_entry *e = i < k->plan.nequals ? &k->plan.equals[i] : &k->plan.fallbacks[i - k->plan.nequals];
-		int64_t until = atomic_load_explicit(&e->backend->state->refuses_until, memory_order_relaxed);
+		int64_t until = ROUTER_GET(e->backend->state->refuses_until);
 
-		if (until < soonest && !atomic_load_explicit(&e->backend->state->disabled, memory_order_relaxed))
+		if (until < soonest && !ROUTER_GET(e->backend->state->disabled))
 			soonest = until;
 	}
 	if (soonest == INT64_MAX || soonest <= now + RETRY_MIN_MS * 1000)
@@ -113,19 +113,23 @@ static bool was_asked(const struct router_call *k, const struct router_backend *
 }
 
 /* Of a backend that was not asked. */
-static const char *why_not(const struct router_backend *b, int64_t now)
+static const char *why_not(const struct router_call *k, const struct router_backend *b)
 {
-	if (atomic_load_explicit(&b->state->disabled, memory_order_relaxed))
+	int64_t now = k->now;
+
+	if (!router_left(k))
+		return "no time left";
+	if (ROUTER_GET(b->state->disabled))
 		return "disabled";
 	if (!router_backend_usable(b, now))
 		return "circuit open";
-	return b->conf->max_in_flight ? "no place" : "no time left";
+	return b->conf->max_in_flight ? "no place" : "no retry left";
 }
 
 /* "openai not asked (circuit open)"; true: some had no place. */
 static bool say_unasked(struct line *l, const struct router_call *k)
 {
-	int64_t now = ch_now();
+	int64_t now = k->now;
 	bool full = false;
 
 	for (size_t i = 0; i < k->plan.nequals + k->plan.nfallbacks; i++) {
@@ -134,7 +138,7 @@ static bool say_unasked(struct line *l, const struct router_call *k)
 		if (was_asked(k, e->backend))
 			continue;
 		full |= router_backend_usable(e->backend, now);
-		say(l, "%s%s not asked (%s)", l->n ? ", " : "", e->backend->id, why_not(e->backend, now));
+		say(l, "%s%s not asked (%s)", l->n ? ", " : "", e->backend->id, why_not(k, e->backend));
 	}
 	return full;
 }
@@ -142,12 +146,13 @@ static bool say_unasked(struct line *l, const struct router_call *k)
 void router_unanswered(struct router_call *k)
 {
 	struct ch_inference_result *out = k->out;
-	const struct ch_str model = k->args->model;
+	const char *model = k->args->model.n ? k->args->model.p : "";
+	int nmodel = k->args->model.n > 128 ? 128 : (int)k->args->model.n;
 	struct line l = { .n = 0 };
 
 	say_failures(&l, k);
 	bool full = say_unasked(&l, k);
-	ch_log(k->r->self, k->c, CH_WARN, "no answer for model \"%.*s\": %s", (int)(model.n > 128 ? 128 : model.n), model.n ? model.p : "", l.text);
+	ch_log(k->r->self, k->c, CH_WARN, "no answer for model \"%.*s\": %s", nmodel, model, l.text);
 	if (k->failed.code) {
 		give(k, &k->failed);
 		name_backend(k, k->last->entry);
@@ -156,7 +161,7 @@ void router_unanswered(struct router_call *k)
 		out->detail = "All backends for this model have as many requests as they may; try again later.";
 	} else {
 		out->code = CH_E_UPSTREAM_UNAVAILABLE;
-		out->detail = "No backend for this model can be asked now: they have failed too often, or are switched off; try again later.";
+		out->detail = "No backend for this model can be asked now: they failed too often, or are switched off; try again later.";
 	}
 	if (!out->retry_after_ms && out->code != CH_E_UPSTREAM_AUTH)
 		out->retry_after_ms = retry_after(k);

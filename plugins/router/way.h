@@ -42,9 +42,10 @@ struct router_call {
 	bool committed;                         /* a delta went to the caller: this attempt is the answer, however it ends */
 	struct ch_inference_sink sink;          /* the caller's */
 	struct router_plan plan;
+	int64_t now;                            /* ch_now, as of when we were called last, or a backend returned */
 	int64_t started;
 	int64_t due;                            /* ch_now by which all must be over; 0: no limit */
-	int64_t impatient;                      /* … by which the client must have an answer, of a stream its first delta; 0: it did not say */
+	int64_t impatient;                      /* … by which the client wants its answer, of a stream the first delta; 0: never */
 
 	/* where it is */
 	enum router_where where;
@@ -81,8 +82,8 @@ struct router_call {
 enum router_next { ROUTER_N_ASK, ROUTER_N_WAIT, ROUTER_N_BACK_OFF, ROUTER_N_END };
 
 /*
- * Where to go now. ASK: k->entry, with a place and k->pass. WAIT: in the queue of k->entry, by k->waiter, whose ticket is k->ticket. BACK_OFF: for
- * *ms, then ask again where to go. END: nowhere. fn: the function of the ticket for a place.
+ * Where to go now. ASK: k->entry, with a place and k->pass. WAIT: in the queue of k->entry, by k->waiter, whose ticket is k->ticket.
+ * BACK_OFF: for *ms, then ask again where to go. END: nowhere. on_place: the function of the ticket for a place.
  */
 enum router_next router_next(struct router_call *k, ch_resumed on_place, int64_t *ms);
 /* Why code sends a question on: enum router_reason; -1: it does not, it is the client's own mistake. */
@@ -90,7 +91,7 @@ int router_reason(int code);
 /* The sooner of two times, where 0 is never. */
 int64_t router_sooner(int64_t a, int64_t b);
 /* Milliseconds left for whatever comes before the answer, at least 0; -1: no limit. */
-int64_t router_left(const struct router_call *k, int64_t now);
+int64_t router_left(const struct router_call *k);
 
 /* ---- attempt.c ---- */
 

@@ -42,8 +42,8 @@ static bool split_field(struct ch_str line, struct ch_http_field *f)
 
 static bool is_ours(struct ch_str name)
 {
-	static const char *const ours[] = { "Host", "Content-Length", "Content-Type", "Transfer-Encoding", "Connection", "Upgrade", "Accept",
-		"Accept-Encoding", "TE", "Trailer", "Expect" };
+	static const char *const ours[] = { "Host", "Content-Length", "Content-Type", "Transfer-Encoding", "Connection", "Upgrade",
+		"Accept", "Accept-Encoding", "TE", "Trailer", "Expect" };
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		if (name.n == strlen(ours[i]) && !strncasecmp(name.p, ours[i], name.n))
@@ -76,7 +76,8 @@ static bool check_models(struct ch_self *self, const struct ch_backend_conf *con
 		const char *star = m->n ? memchr(m->p, '*', m->n) : NULL;
 
 		if (star && star != m->p + m->n - 1) {
-			ch_config_error(self, NULL, "models", "\"%s\" has a * inside: it may only stand at a name's end, for all that begin so",
+			ch_config_error(self, NULL, "models",
+				"\"%s\" has a * inside: it may only stand at a name's end, for all that begin so",
 				m->p);
 			ok = false;
 		}
@@ -100,7 +101,8 @@ static bool check_headers(struct ch_self *self, const struct ch_list *headers)
 			ch_config_error(self, NULL, "extra_headers", "entry %zu is no header field: write it as \"Name: value\"", i + 1);
 			ok = false;
 		} else if (is_ours(f.name)) {
-			ch_config_error(self, NULL, "extra_headers", "%.*s is set by the backend itself: leave it out", (int)f.name.n, f.name.p);
+			ch_config_error(self, NULL, "extra_headers", "%.*s is set by the backend itself: leave it out", (int)f.name.n,
+				f.name.p);
 			ok = false;
 		}
 	}
@@ -166,7 +168,8 @@ static bool refuse(struct ch_inference_result *out, enum ch_code code, const cha
 
 static const char *op_name(int op)
 {
-	static const char *const names[] = { NULL, "chat completions", "completions", "embeddings", "this route", "a list of models", "probes" };
+	static const char *const names[] = { NULL, "chat completions", "completions", "embeddings", "this route", "a list of models",
+		"probes" };
 
 	return op > 0 && op < (int)(sizeof(names) / sizeof(names[0])) ? names[op] : "that";
 }
@@ -174,8 +177,8 @@ static const char *op_name(int op)
 /* What of `needs` it lacks, for people; the first is enough. */
 static const char *need_name(unsigned missing)
 {
-	static const char *const names[] = { "tools (tools, functions, tool_choice)", "content that is no text", "response_format", "logprobs",
-		"several answers (n, best_of)", "a member of the request that it does not know" };
+	static const char *const names[] = { "tools (tools, functions, tool_choice)", "content that is no text", "response_format",
+		"logprobs", "several answers (n, best_of)", "a member of the request that it does not know" };
 
 	return names[__builtin_ctz(missing | 1u << 5)];
 }
@@ -221,8 +224,8 @@ static bool find_model(const struct ch_svc *svc, struct ch_ctx *c, const struct 
 	out->rule = args->rule ? args->rule : ch_backend_rule(conf, model);
 	if (!out->rule) {
 		names = served(c, conf);
-		return refuse(out, CH_E_MODEL_NOT_FOUND, names ? ch_print(c, "The backend %s serves no model \"%.*s\"; it serves %s.", svc->id,
-			model.n < 128 ? (int)model.n : 128, model.p, names) : NULL);
+		return refuse(out, CH_E_MODEL_NOT_FOUND, names ? ch_print(c, "The backend %s serves no model \"%.*s\"; it serves %s.",
+			svc->id, model.n < 128 ? (int)model.n : 128, model.p, names) : NULL);
 	}
 	if (strlen(out->rule) == model.n && !memcmp(out->rule, model.p, model.n))
 		out->model = out->rule;
@@ -244,8 +247,8 @@ bool ch_backend_accept(const struct ch_svc *svc, struct ch_ctx *c, const struct 
 	if (!find_model(svc, c, args, about->conf, out))
 		return false;
 	if (missing)
-		return refuse(out, CH_E_BAD_REQUEST, ch_print(c, "The backend %s cannot do %s: leave it out, or choose another model.", svc->id,
-			need_name(missing)));
+		return refuse(out, CH_E_BAD_REQUEST, ch_print(c, "The backend %s cannot do %s: leave it out, or choose another model.",
+			svc->id, need_name(missing)));
 	return true;
 }
 

@@ -28,12 +28,14 @@ static void on_silence(void *data)
 
 	if (e->ended_)
 		return;
-	if (left <= 0) {
-		left = e->ping_ms;
-		if (between_frames(e) && !e->paused && ch_events_write(e, ": ping\n\n", 8, NULL, NULL) == CH_AGAIN && !e->paused)
-			return; /* the client is gone */
+	if (left <= 0 && between_frames(e) && !e->paused) {
+		bool gone = ch_events_write(e, ": ping\n\n", 8, NULL, NULL) == CH_AGAIN && !e->paused;
+
+		e->paused = false; /* nobody was told to wait */
+		if (gone)
+			return;
 	}
-	ch_timer_set(e->timer_, left);
+	ch_timer_set(e->timer_, left > 0 ? left : e->ping_ms);
 }
 
 static void free_timer(void *data)

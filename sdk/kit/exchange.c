@@ -2,9 +2,9 @@
 /*
  * exchange.c - one request to an upstream, on behalf of a call of inference/1.
  *
- * Two tickets are out while it runs: the call's, which is resumed once, by finish(), and our own, which http/1 resumes when it lets go of the
- * connection. After a cancel the caller hears at once and our own ticket comes behind; until then the ctx keeps the memory, and what comes
- * late finds `over` and does nothing.
+ * Two tickets are out while it runs: the call's, which is resumed once, by finish(), and our own, which http/1 resumes when it lets go of
+ * the connection. After a cancel the caller hears at once and our own ticket comes behind; until then the ctx keeps the memory, and what
+ * comes late finds `over` and does nothing.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -302,7 +302,8 @@ static void on_timer(void *data)
 			finish(x);
 		break;
 	case FIRST:
-		give_up(x, CH_E_UPSTREAM_TIMEOUT, ch_print(x->c, "The backend sent nothing of its answer within %lld ms.", (long long)x->first_ms));
+		give_up(x, CH_E_UPSTREAM_TIMEOUT, ch_print(x->c, "The backend sent nothing of its answer within %lld ms.",
+			(long long)x->first_ms));
 		break;
 	case DRAIN:
 		complete(x);

@@ -142,8 +142,8 @@ static int on_events(struct ch_exchange *x, const char *p, size_t n, size_t *use
 }
 
 /*
- * The stream is over: was the answer whole? It was if the model said that it had finished: some servers leave [DONE] out, or are cut behind that. Of several
- * answers only [DONE] tells. [DONE] alone is none: a server that broke off may send it too.
+ * The stream is over: was the answer whole? It was if the model said that it had finished: some servers leave [DONE] out, or are cut behind
+ * that. Of several answers only [DONE] tells. [DONE] alone is none: a server that broke off may send it too.
  */
 static bool is_whole(struct openai_call *k)
 {

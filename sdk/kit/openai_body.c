@@ -7,6 +7,18 @@
 
 /* ---- the client's own bytes ---- */
 
+enum { ARENA_MOST = 32768 }; /* larger bodies lie outside of the arena: one image may be as large as all of that */
+
+/* The heap of a body that may be so large. NULL: no memory. */
+static struct ch_heap *heap_for(struct ch_ctx *c)
+{
+	struct ch_heap *h = ch_alloc(c, sizeof(*h));
+
+	if (h)
+		h->c = c;
+	return h;
+}
+
 enum { CHANGES_MOST = 4 }; /* of ours, beside the splices: the model, stream_options, each replaced or put in */
 
 /* What changes, in order. */
@@ -42,15 +54,16 @@ static size_t inside(const char *p, size_t n)
 }
 
 /*
- * Where the null lies that such a member has as its value; 0: the member is not there. Looked for only where its name is in the body at all,
- * which for a member that has no value is next to never.
+ * Where the null lies that such a member has as its value; 0: the member is not there. Looked for only where there is a null and something
+ * that can be the name.
  */
 static size_t find_null(struct ch_str body, const char *quoted, const char *name)
 {
 	struct ch_json j;
 	struct ch_json_tok key, t;
 
-	if (!memmem(body.p, body.n, quoted, strlen(quoted)))
+	if (!memmem(body.p, body.n, "null", 4) ||
+		(!memmem(body.p, body.n, quoted, strlen(quoted)) && !memmem(body.p, body.n, "\\u", 2)))
 		return 0;
 	ch_json_init(&j, body.p, body.n, 0, 0);
 	if (ch_json_next(&j, &t) != CH_JSON_OBJECT)
@@ -73,7 +86,8 @@ static bool is_spliced(const struct ch_openai *o, size_t at)
 }
 
 /* A member that has no value gets one: in place of its null, unless that goes anyway, or in front of all others. False: no memory. */
-static bool put_member(struct ch_ctx *c, struct changes *ch, const struct ch_openai *o, const char *quoted, const char *name, struct ch_str value)
+static bool put_member(struct ch_ctx *c, struct changes *ch, const struct ch_openai *o, const char *quoted, const char *name,
+	struct ch_str value)
 {
 	struct ch_str body = o->body;
 	size_t null = find_null(body, quoted, name), at = inside(body.p, body.n), i = at;
@@ -134,7 +148,7 @@ static void change_options(struct changes *ch, const struct ch_openai *o)
 	struct ch_str options = { o->body.p + o->stream_options_at, o->stream_options_n };
 	struct ch_json j;
 	struct ch_json_tok key, t;
-	bool any = false;
+	bool any = false, there = false;
 
 	ch_json_init(&j, options.p, options.n, 0, 0);
 	if (ch_json_next(&j, &t) != CH_JSON_OBJECT)
@@ -144,13 +158,16 @@ static void change_options(struct changes *ch, const struct ch_openai *o)
 		ch_json_next(&j, &t);
 		if (ch_json_skip(&j, &t))
 			return;
-		if (ch_json_eq(&key, "include_usage")) {
-			if (t.type != CH_JSON_TRUE)
-				change(ch, o->stream_options_at + t.start, t.end - t.start, (struct ch_str)CH_STR("true"));
-			return;
-		}
+		if (!ch_json_eq(&key, "include_usage"))
+			continue;
+		there = true; /* should it stand there twice, servers differ in which of them counts */
+		if (t.type != CH_JSON_TRUE && ch->nown < CHANGES_MOST)
+			change(ch, o->stream_options_at + t.start, t.end - t.start, (struct ch_str)CH_STR("true"));
 	}
-	change(ch, o->stream_options_at + 1, 0, any ? (struct ch_str)CH_STR("\"include_usage\":true,") : (struct ch_str)CH_STR("\"include_usage\":true"));
+	if (there)
+		return;
+	change(ch, o->stream_options_at + 1, 0, any ? (struct ch_str)CH_STR("\"include_usage\":true,")
+		: (struct ch_str)CH_STR("\"include_usage\":true"));
 }
 
 static char *put(char *w, const char *p, size_t n)
@@ -170,7 +187,14 @@ static struct ch_str spliced(struct ch_ctx *c, const struct ch_openai *o, const 
 		n += o->splices[x].with.n - o->splices[x].n;
 	for (size_t x = 0; x < ch->nown; x++)
 		n += ch->own[x].with.n - ch->own[x].n;
-	out = w = ch_alloc(c, n + 1);
+	if (n > ARENA_MOST) {
+		struct ch_heap *h = heap_for(c);
+
+		out = h ? ch_heap_grow(h, NULL, 0, n) : NULL;
+	} else {
+		out = ch_alloc(c, n + 1);
+	}
+	w = out;
 	if (!out)
 		return (struct ch_str){ NULL, 0 };
 	while (i < o->nsplices || k < ch->nown) {
@@ -284,7 +308,7 @@ static size_t likely_size(const struct ch_inference_args *args)
 	size_t n = 512;
 
 	for (size_t i = 0; i < args->nmessages; i++)
-		n += args->messages[i].json.n + args->messages[i].role.n + args->messages[i].content.n + args->messages[i].content.n / 8 + 32;
+		n += args->messages[i].json.n + args->messages[i].role.n + args->messages[i].content.n * 9 / 8 + 32;
 	return n;
 }
 
@@ -293,7 +317,15 @@ static struct ch_str written(const struct ch_openai_upstream *up, struct ch_ctx 
 {
 	struct ch_jw w;
 
-	ch_jw_ctx(&w, c, likely_size(args));
+	if (likely_size(args) > ARENA_MOST) {
+		ch_jw_init(&w, NULL, 0);
+		w.grow = ch_heap_grow;
+		w.arg = heap_for(c);
+		if (!w.arg || !ch_heap_grow(w.arg, NULL, 0, likely_size(args)))
+			return (struct ch_str){ NULL, 0 };
+	} else {
+		ch_jw_ctx(&w, c, likely_size(args));
+	}
 	ch_jw_object(&w);
 	ch_jw_key(&w, "model");
 	ch_jw_cstr(&w, model);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * openai_frame.h - what an OpenAI server says: a chunk of its streams, or a whole answer. One scan over bytes that nobody may trust; nothing
- * is copied or allocated. Private to the kit.
+ * openai_frame.h - what an OpenAI server says: a chunk of its streams, or a whole answer. One scan over bytes that nobody may trust;
+ * nothing is copied or allocated. Private to the kit.
  */
 #ifndef CHIMERA_KIT_OPENAI_FRAME_H
 #define CHIMERA_KIT_OPENAI_FRAME_H

@@ -72,7 +72,8 @@ static void the_args_time_goes_before_the_configs_and_that_before_the_kits(void 
 
 static void header_fields_are_split_at_the_first_colon(void **state)
 {
-	static const struct ch_str lines[] = { CH_STR("A: b:c "), CH_STR("X-Y:"), CH_STR("no field"), CH_STR("Bad Name: x"), CH_STR("Z:\t1") };
+	static const struct ch_str lines[] = { CH_STR("A: b:c "), CH_STR("X-Y:"), CH_STR("no field"), CH_STR("Bad Name: x"),
+		CH_STR("Z:\t1") };
 	struct ch_backend_conf own = { .extra_headers = { lines, 5 } };
 	struct ch_http_field *f;
 	size_t n;

@@ -15,7 +15,12 @@
 
 /* ---- a plugin that streams what the test says ---- */
 
-static struct { struct ch_ctx *c; struct ch_events e; ch_ticket ticket; unsigned gone, went_on; } one;
+static struct {
+	struct ch_ctx *c;
+	struct ch_events e;
+	ch_ticket ticket;
+	unsigned gone, went_on;
+} one;
 static int64_t ping_ms;
 
 static int on_told(struct ch_ctx *c, void *data, int why, void *result)
@@ -44,8 +49,13 @@ static int on_get(struct ch_self *self, struct ch_ctx *c)
 }
 
 static const struct ch_route routes[] = { { .method = "GET", .pattern = "/x", .fn = on_get } };
-static const struct ch_plugin streams = { .size = sizeof(streams), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "streams",
-	.version = "0", .summary = "Streams", .routes = CH_TABLE(routes) };
+static const struct ch_plugin streams = { .size = sizeof(streams),
+	.abi_major = CH_ABI_MAJOR,
+	.abi_minor = CH_ABI_MINOR,
+	.name = "streams",
+	.version = "0",
+	.summary = "Streams",
+	.routes = CH_TABLE(routes) };
 
 CH_PLUGIN(streams, streams)
 
@@ -152,8 +162,9 @@ static void a_failure_is_one_error_frame(void **state)
 	say(frame, "1");
 	ch_test_on_loop(t, fail_with, NULL);
 	assert_true(a->complete);
-	assert_string_equal(a->body, "data: 1\n\ndata: {\"error\":{\"message\":\"Not \\\"good\\\".\",\"type\":\"server_error\",\"param\":null,"
-	                             "\"code\":\"upstream_invalid\"}}\n\n");
+	assert_string_equal(a->body,
+		"data: 1\n\ndata: {\"error\":{\"message\":\"Not \\\"good\\\".\",\"type\":\"server_error\",\"param\":null,"
+		"\"code\":\"upstream_invalid\"}}\n\n");
 	a = ch_test_request(t, "GET", "/x", NULL, NULL, 0);
 	ch_test_on_loop(t, begin_as, NULL);
 	ch_test_on_loop(t, fail_with, (void *)"{\"message\":\"own\"}");
@@ -163,7 +174,9 @@ static void a_failure_is_one_error_frame(void **state)
 
 static void a_failure_that_no_frame_can_tell_cuts_the_connection(void **state)
 {
-	static const struct { const char *type, *bytes; } rows[] = { { NULL, "data: 1\n" }, { NULL, "data: 1\n\nx" }, { "application/json", "{}\n\n" } };
+	static const struct {
+		const char *type, *bytes;
+	} rows[] = { { NULL, "data: 1\n" }, { NULL, "data: 1\n\nx" }, { "application/json", "{}\n\n" } };
 	struct ch_test_answer *a = start("[streams]\n", 0);
 
 	(void)state;
@@ -198,9 +211,21 @@ static void another_type_is_passed_on_as_it_is(void **state)
 /* Line ends are \n, \r\n and \r; a blank line ends a frame. */
 static void pings_stand_between_frames_alone(void **state)
 {
-	static const struct { const char *bytes; bool between; } rows[] = {
-		{ "data: 1\n\n", true }, { "data: 1\r\n\r\n", true }, { "data: 1\r\r", true }, { "data: 1\n\r\n", true }, { "data: 1\r\n\n", true },
-		{ "data: 1\n", false }, { "data: 1\r\n", false }, { "data: 1\r", false }, { "data: 1", false }, { "\n", true }, { "x\n", false },
+	static const struct {
+		const char *bytes;
+		bool between;
+	} rows[] = {
+		{ "data: 1\n\n", true },
+		{ "data: 1\r\n\r\n", true },
+		{ "data: 1\r\r", true },
+		{ "data: 1\n\r\n", true },
+		{ "data: 1\r\n\n", true },
+		{ "data: 1\n", false },
+		{ "data: 1\r\n", false },
+		{ "data: 1\r", false },
+		{ "data: 1", false },
+		{ "\n", true },
+		{ "x\n", false },
 	};
 	struct ch_test_answer *a = start("[streams]\n", 1000);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * upstream.c - what an upstream's failure means to a client. All of it happens once a failed call, so it may take its time; what it must not
- * do is believe the upstream, or let a credential through.
+ * upstream.c - what an upstream's failure means to a client. All of it happens once a failed call, so it may take its time; what it must
+ * not do is believe the upstream, or let a credential through.
  */
 #include <stdlib.h>
 #include <strings.h>
@@ -37,7 +37,8 @@ static bool begins(const char *p, const char *end, const char *with, size_t n)
 /* The bytes of the secret that stands at p; 0: none does. *keep: how many of them say what it was. */
 static size_t secret_at(const char *p, const char *end, bool inside_word, const struct upstream_secrets *s, size_t *keep)
 {
-	static const struct { const char *text; size_t n; } marks[] = { { "sk-", 3 }, { "sk_", 3 }, { "pk-", 3 }, { "rk-", 3 }, { "gsk_", 4 },
+	static const struct { const char *text; size_t n; } marks[] = { { "sk-", 3 }, { "sk_", 3 }, { "pk-", 3 }, { "rk-", 3 }, 
+		{ "gsk_", 4 },
 		{ "hf_", 3 }, { "xai-", 4 }, { "nvapi-", 6 }, { "AIza", 4 }, { "eyJ", 3 } };
 	size_t n = s->key ? strlen(s->key) : 0;
 
@@ -239,7 +240,9 @@ static void make_object(struct ch_ctx *c, struct said *said)
 		said->object = (struct ch_str){ w.buf, w.len };
 }
 
-/* Reads an `error` object, a document that has one, or the other ways to say it: {"error":"text"}, {"message":"text"}, {"detail":"text"}. */
+/*
+ * Reads an `error` object, a document that has one, or the other ways to say it: {"error":"text"}, {"message":"text"}, {"detail":"text"}.
+ */
 static void read_error(struct ch_ctx *c, struct ch_str json, const struct upstream_secrets *s, struct said *said)
 {
 	struct ch_str inner = { NULL, 0 };
@@ -263,7 +266,7 @@ static void read_error(struct ch_ctx *c, struct ch_str json, const struct upstre
 		keep_message(c, said, &t, s);
 	if (!said->message)
 		return;
-	if (t.type != CH_JSON_OBJECT && json.p[0] != '{') {
+	if (t.type != CH_JSON_OBJECT) {
 		make_object(c, said);
 		return;
 	}
@@ -337,6 +340,23 @@ static int code_of_transport(int error)
 	}
 }
 
+/* For clients, who have no business with hosts and addresses: those stand in out->reason. */
+static const char *words_of_transport(int error)
+{
+	switch (error) {
+	case CH_HTTP_BUSY: return "All connections to the backend are in use; try again later.";
+	case CH_HTTP_TIMEOUT_CONNECT: return "The backend cannot be reached in time; try again later.";
+	case CH_HTTP_TIMEOUT_FIRST_BYTE: case CH_HTTP_TIMEOUT_TOTAL:
+		return "The backend did not answer in time; ask for less, or try again later.";
+	case CH_HTTP_TIMEOUT_IDLE: return "The backend stopped in the middle of its answer; try again.";
+	case CH_HTTP_INVALID: return "What the backend sent is no valid HTTP answer.";
+	case CH_HTTP_TOO_LARGE: return "The backend's answer is larger than allowed; ask for less.";
+	case CH_HTTP_CLOSED: return "The backend broke the connection off; try again.";
+	case CH_HTTP_CANCELLED: return "The question was given up.";
+	default: return "The backend cannot be reached; try again later.";
+	}
+}
+
 static void set(struct ch_inference_result *out, int code, const char *detail)
 {
 	ch_backend_refuse(out, (enum ch_code)code, out->retry_after_ms, detail);
@@ -346,12 +366,14 @@ static void set(struct ch_inference_result *out, int code, const char *detail)
 static void tell(struct ch_ctx *c, int code, const char *from, const struct said *said, struct ch_inference_result *out)
 {
 	if (code == CH_E_UPSTREAM_AUTH) { /* its message is about our key, and none of the client's business */
-		set(out, code, ch_print(c, "The backend refused this server's own credentials (%s): its operator must look at them.", from));
+		set(out, code, ch_print(c, "The backend refused this server's own credentials (%s): its operator must look at them.",
+			from));
 		return;
 	}
 	if (client_can_mend(code)) {
 		out->error = said->object;
-		set(out, code, said->message ? said->message : ch_print(c, "The backend refused the request (%s) and did not say why.", from));
+		set(out, code, said->message ? said->message : ch_print(c, "The backend refused the request (%s) and did not say why.",
+			from));
 		return;
 	}
 	if (said->message)
@@ -395,7 +417,8 @@ void upstream_failed(struct ch_ctx *c, const struct ch_http_result *r, struct ch
 	if (r->status < 400 && r->error) {
 		struct ch_str text = { r->detail, r->detail ? strlen(r->detail) : 0 };
 
-		set(out, code_of_transport(r->error), upstream_scrub(c, text, s, 1000).p);
+		set(out, code_of_transport(r->error), words_of_transport(r->error));
+		out->reason = upstream_scrub(c, text, s, 1000).p;
 		return;
 	}
 	out->retry_after_ms = retry_after(r);
@@ -426,7 +449,8 @@ void upstream_said(struct ch_ctx *c, struct ch_str error, const struct upstream_
 
 /* ---- for those with one secret ---- */
 
-void ch_upstream_failed(struct ch_ctx *c, const struct ch_http_result *r, struct ch_str body, const char *secret, struct ch_inference_result *out)
+void ch_upstream_failed(struct ch_ctx *c, const struct ch_http_result *r, struct ch_str body, const char *secret,
+	struct ch_inference_result *out)
 {
 	upstream_failed(c, r, body, &(struct upstream_secrets){ .key = secret }, out);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chimera/backend.h - for authors of backends, that is of providers of "inference/1" over http/1: the options that all backends have, what an
- * upstream's failure means to a client, and a whole client of OpenAI's protocol. In libchimera-kit. Since 0.3.
+ * chimera/backend.h - for authors of backends, that is of providers of "inference/1" over http/1: the options that all backends have, what
+ * an upstream's failure means to a client, and a whole client of OpenAI's protocol. In libchimera-kit. Since 0.3.
  *
  * Everything here belongs to one loop and one ctx, and allocates in the ctx's arena, unless a line says otherwise. Upstream bytes are
  * untrusted: whatever comes, a call ends within its timeouts, with one code, and without a secret in its texts.
@@ -31,7 +31,10 @@ struct ch_backend_conf {
 	int64_t max_stream;               /* bytes of a streamed one */
 };
 
-/* Rows for the option table of a plugin whose config struct `conf` holds them in its member `f`. The defaults of models and default_model. */
+/*
+ * Rows for the option table of a plugin whose config struct `conf` holds them in its member `f`. The defaults of models and
+ * default_model.
+ */
 #define CH_BACKEND_OPTIONS(conf, f, models_def, default_def) \
 	CH_OPT_AS(conf, f.models, "models", LIST, .def = models_def, \
 		.help = "The models it answers for, by comma; a name that ends with * stands for all that begin so"), \
@@ -71,8 +74,8 @@ bool ch_model_matches(struct ch_str entry, struct ch_str model);
 const char *ch_backend_rule(const struct ch_backend_conf *, struct ch_str model);
 
 /*
- * What every submit does first: finds the model (args->model, else the default), checks that it is served and that the backend can do what the
- * request needs, and fills out->backend, model and rule. False: out has a code.
+ * What every submit does first: finds the model (args->model, else the default), checks that it is served and that the backend can do what
+ * the request needs, and fills out->backend, model and rule. False: out has a code.
  */
 bool ch_backend_accept(const struct ch_svc *, struct ch_ctx *, const struct ch_inference_args *, struct ch_inference_result *out);
 
@@ -86,8 +89,8 @@ void ch_backend_timeouts(const struct ch_inference_args *, const struct ch_backe
 
 /*
  * Fills *out from an http/1 call that failed or whose status is no 2xx: code, status, retry_after_ms, detail and, for what the client can
- * mend (400, 404, 413, 415, 422), the upstream's own `error` object. `body` is the answer's, as far as it came. Every occurrence of `secret`
- * (NULL, or less than 6 bytes: none) and of anything that looks like a bearer token is taken out of texts.
+ * mend (400, 404, 413, 415, 422), the upstream's own `error` object. `body` is the answer's, as far as it came. Every occurrence of
+ * `secret` (NULL, or less than 6 bytes: none) and of anything that looks like a bearer token is taken out of texts.
  *
  *   400 404 413 415 422   the same status          401 402 403   CH_E_UPSTREAM_AUTH         429     CH_E_UPSTREAM_RATE_LIMITED
  *   408 and timeouts      CH_E_UPSTREAM_TIMEOUT    503 "busy"    CH_E_UPSTREAM_BUSY         other   CH_E_UPSTREAM_ERROR
@@ -95,14 +98,21 @@ void ch_backend_timeouts(const struct ch_inference_args *, const struct ch_backe
  *
  * retry_after_ms: of retry-after-ms or Retry-After, clamped to 1 to 120 s; 0 without one.
  */
-void ch_upstream_failed(struct ch_ctx *, const struct ch_http_result *, struct ch_str body, const char *secret, struct ch_inference_result *out);
+void ch_upstream_failed(struct ch_ctx *, const struct ch_http_result *, struct ch_str body, const char *secret,
+                        struct ch_inference_result *out);
 
-/* The same for an error that came in a 200 or inside of a stream: its JSON, an object or a text. CH_E_UPSTREAM_ERROR, or what its code says. */
+/*
+ * The same for an error that came in a 200 or inside of a stream: its JSON, an object or a text. CH_E_UPSTREAM_ERROR, or what its code
+ * says.
+ */
 void ch_upstream_said(struct ch_ctx *, struct ch_str error, const char *secret, struct ch_inference_result *out);
 
 /* ---- memory of any size ---- */
 
-/* A growing buffer outside of a ctx's arena, freed with the ctx. In memory of the ctx; set c, the rest zero. Nothing is held before it grows. */
+/*
+ * A growing buffer outside of a ctx's arena, freed with the ctx. In memory of the ctx; set c, the rest zero. Nothing is held before it
+ * grows.
+ */
 struct ch_heap { struct ch_ctx *c; char *p; size_t cap; };
 
 /* Room for `want` bytes; what was there stays. As `grow` of the kit's writers and splitters, too: `heap` is their arg. NULL: no memory. */
@@ -128,11 +138,14 @@ struct ch_exchange {
 	bool streamed;                    /* a 2xx's body goes to `piece`; else it is gathered for `end` */
 	int64_t first_ms;                 /* how long ch_exchange_begun may be waited for; 0: no limit beside those of the request */
 	size_t max_answer;                /* bytes of what is gathered; more is CH_E_UPSTREAM_INVALID */
-	/* A 2xx's head is there, in x->result; `streamed` and max_answer may be set anew. CH_OK; CH_ERROR: *out has a code. NULL: not wanted. */
+	/*
+	 * A 2xx's head is there, in x->result; `streamed` and max_answer may be set anew. CH_OK; CH_ERROR: *out has a code. NULL: not
+	 * wanted.
+	 */
 	int (*head)(struct ch_exchange *);
 	/*
-	 * Streamed: the body's bytes from *used on; it moves *used. CH_OK: all were taken; CH_AGAIN: no more until ch_exchange_go_on, what was
-	 * not taken is kept; CH_DONE: the answer is whole, what still comes is not looked at; CH_ERROR: *out has a code.
+	 * Streamed: the body's bytes from *used on; it moves *used. CH_OK: all were taken; CH_AGAIN: no more until ch_exchange_go_on, what
+	 * was not taken is kept; CH_DONE: the answer is whole, what still comes is not looked at; CH_ERROR: *out has a code.
 	 */
 	int (*piece)(struct ch_exchange *, const char *p, size_t n, size_t *used);
 	/* The whole body of a 2xx came, or `piece` said DONE. Fills *out, with a code if it is no answer. Streamed: the body is empty. */
@@ -180,11 +193,12 @@ struct ch_openai_upstream {
 	size_t nfields;
 	const char *probe;                /* CH_I_PROBE asks for base_url + this by GET: "/models" */
 	bool inject_usage;                /* ask for a stream's usage even if the client did not, and hide it from that client */
-	const char *max_tokens;           /* how the server calls max_tokens where the canonical fields are sent as a chat; NULL: "max_tokens" */
+	const char *max_tokens;           /* what max_tokens of the canonical fields is called in a chat; NULL: "max_tokens" */
 };
 
 /* What an OpenAI upstream can do: ops and can for struct ch_inference_about. */
-#define CH_OPENAI_OPS ((1u << CH_I_CHAT) | (1u << CH_I_COMPLETION) | (1u << CH_I_EMBEDDINGS) | (1u << CH_I_PASS) | (1u << CH_I_MODELS) | (1u << CH_I_PROBE))
+#define CH_OPENAI_OPS \
+	((1u << CH_I_CHAT) | (1u << CH_I_COMPLETION) | (1u << CH_I_EMBEDDINGS) | (1u << CH_I_PASS) | (1u << CH_I_MODELS) | (1u << CH_I_PROBE))
 #define CH_OPENAI_CAN (CH_I_TOOLS | CH_I_IMAGES | CH_I_FORMAT | CH_I_LOGPROBS | CH_I_MANY | CH_I_OTHER)
 
 /* As submit, go_on and cancel of struct ch_inference_v1; the provider has filled *up from its config. `svc`: the provider's own. */
@@ -197,8 +211,8 @@ void ch_openai_cancel(const struct ch_openai_upstream *up, struct ch_ctx *, stru
  * The JSON of a request in OpenAI's dialect for that model: the client's own bytes with the splices and the model replaced, or, without
  * them, made of the canonical fields. usage: with stream_options.include_usage. p NULL: no memory. Of the upstream only max_tokens counts.
  */
-struct ch_str ch_openai_body(const struct ch_openai_upstream *, struct ch_ctx *, const struct ch_inference_args *, const char *model, bool stream,
-                             bool usage);
+struct ch_str ch_openai_body(const struct ch_openai_upstream *, struct ch_ctx *, const struct ch_inference_args *, const char *model,
+                             bool stream, bool usage);
 
 /*
  * [start] The header fields of extra_headers as http/1 takes them: an array from malloc, the caller's to free, that points into the config.

@@ -62,9 +62,9 @@ int ch_events_done(struct ch_events *);
 /* The end of bytes that are passed on: nothing is added. CH_DONE. */
 int ch_events_end(struct ch_events *);
 /*
- * A failure after the head: one frame {"error":{message,type,param,code}} and the end; where no frame can be told from what went before (the
- * middle of a frame, another type) the connection is cut. detail NULL: the code's name; error: a JSON object to be shown instead; n 0: none.
- * CH_DONE.
+ * A failure after the head: one frame {"error":{message,type,param,code}} and the end; where no frame can be told from what went before (in
+ * the middle of a frame, another type) the connection is cut. detail NULL: the code's name; error: a JSON object to be shown instead, n 0:
+ * none. CH_DONE.
  */
 int ch_events_fail(struct ch_events *, enum ch_code code, const char *detail, struct ch_str error);
 

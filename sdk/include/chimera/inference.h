@@ -50,7 +50,7 @@ struct ch_openai {
 	size_t size;
 	const char *path;                 /* "chat/completions": of a fixed table, never a client's text */
 	struct ch_str body;
-	/* Where the values of these members lie in body; n 0: the member is not there, or null. */
+	/* Where the values of these members lie in body; n 0: the member is not there, or (model and stream_options: `at` is not 0) null there. */
 	size_t model_at, model_n, stream_options_at, stream_options_n, tools_at, tools_n, format_at, format_n;
 	bool stream;                      /* the client asked for a stream */
 	bool usage;                       /* … and for its usage in it */
@@ -128,6 +128,8 @@ struct ch_inference_result {
 	unsigned attempts;                /* by a router: how many backends were asked, or one how often; else 0. Since 0.3 */
 	int64_t first_delta;              /* ch_now; 0: none came. Since 0.3 */
 	void *call;                       /* the provider's own, as long as the call runs: how go_on and cancel find it */
+	/* With a code, for the operator's log and not for clients: what exactly happened, with hosts and addresses. NULL: detail says it. Since 0.3 */
+	const char *reason;
 };
 
 /* A piece of a streamed answer; all of it is valid during the call only. Since 0.3 */

@@ -136,7 +136,7 @@ def test_u13_with_one_hung_backend_a_thousand_requests_are_all_answered(start, p
         return conn.hold()
     g = start(provider.port, llama__ollama=None, openai__dead=None, openai__up={"models": "both-*, healthy"},
               openai__hung={"base_url": gw.base(provider.port), "models": "both-*, hung-1", "default_model": "hung-1"},
-              router={"timeout": "700ms", "first_token_timeout": "700ms", "budget": "20s",
+              router={"timeout": "700ms", "first_token_timeout": "700ms", "budget": "20s", "retries": 2,
                       "breaker_failures": 5, "breaker_cooldown": "30s"})
     # the same model at both: the upstream tells them apart by who asks
     provider.script("both-hung", lambda conn, req: hang(conn, req) if req.field("Authorization") is None else behave(conn, req))
