@@ -700,14 +700,14 @@ static void long_texts_with_escapes_are_read(void **state)
 	static const char message[] =
 		"{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"%s\"},{\"type\":\"text\",\"text\":\"b\"}]}%s";
 	const size_t each = 50000, count = 120;
-	char *text = malloc(each + 1), *body = malloc(count * (each + 200)), *at = body;
+	char *long_text = malloc(each + 1), *body = malloc(count * (each + 200)), *at = body;
 
 	(void)state;
 	for (size_t i = 0; i < each; i += 2)
-		memcpy(text + i, "\\n", 3);
+		memcpy(long_text + i, "\\n", 3);
 	at += sprintf(at, "{\"messages\":[");
 	for (size_t i = 0; i < count; i++)
-		at += sprintf(at, message, text, i + 1 < count ? "," : "]}");
+		at += sprintf(at, message, long_text, i + 1 < count ? "," : "]}");
 	assert_true(read(CH_I_CHAT, body));
 	for (size_t i = 0; i < count; i++) {
 		struct ch_str content = q.args.messages[i].content;
@@ -715,7 +715,7 @@ static void long_texts_with_escapes_are_read(void **state)
 		assert_int_equal(content.n, each / 2 + 2);
 		assert_memory_equal(content.p + each / 2 - 1, "\n\nb", 3);
 	}
-	free(text);
+	free(long_text);
 	free(body);
 }
 

@@ -5,6 +5,8 @@
  *   GET /degraded?what=kv&down=1&why=text   tells it, times= so often; &thread=1: from the pool
  *   GET /degraded/list                      what ch_degraded_walk tells, a line each: instance what up|down why
  *   GET /degraded/health?is=0|1|2           what its check says from now on
+ *   GET /capability?name=NAME&there=0|1    tells that it offers that, or can no more
+ *   GET /capability/list                  what ch_capabilities_walk tells, a line each: instance name yes|no
  *   GET /inspect/server, /inspect/instances, /inspect/checks    what the functions of chimera/inspect.h tell, a line each
  *   GET /inspect/metrics?name=NAME          the series of that family, a line each: its labels and its value; read in the pool
  *
@@ -120,6 +122,32 @@ static int get_list(struct ch_self *self, struct ch_ctx *c)
 	return tell(&l);
 }
 
+/* ---- capabilities ---- */
+
+static int get_capability(struct ch_self *self, struct ch_ctx *c)
+{
+	const char *name = word(c, "name", "model");
+
+	if (!name)
+		return CH_ERROR;
+	ch_capability(self, name, query_int(c, "there", 1) == 1);
+	return ch_respond(c, 200, "text/plain", "told", 4);
+}
+
+static void add_capability(void *data, const struct ch_capability *a)
+{
+	add(data, "%s %s %s", a->instance, a->name, a->there ? "yes" : "no");
+}
+
+static int get_capabilities(struct ch_self *self, struct ch_ctx *c)
+{
+	struct list l = { c, "" };
+
+	(void)self;
+	ch_capabilities_walk(add_capability, &l);
+	return tell(&l);
+}
+
 /* ---- the check ---- */
 
 static int check_health(struct ch_self *self, struct ch_ctx *c, struct ch_check_result *out)
@@ -163,6 +191,8 @@ static int get_server(struct ch_self *self, struct ch_ctx *c)
 	add(&l, "connections %llu", (unsigned long long)s.connections);
 	add(&l, "requests %llu", (unsigned long long)s.requests);
 	add(&l, "generation %llu", (unsigned long long)s.generation);
+	add(&l, "vendor_pings %d", s.vendor_pings);
+	add(&l, "check_timeout_ms %lld", (long long)s.check_timeout_ms);
 	return tell(&l);
 }
 
@@ -266,6 +296,8 @@ static const struct ch_check checks[] = {
 static const struct ch_route routes[] = {
 	{ .method = "GET", .pattern = "/degraded", .fn = get_degraded, TEXT, .summary = "Tells" },
 	{ .method = "GET", .pattern = "/degraded/list", .fn = get_list, TEXT, .summary = "What was told" },
+	{ .method = "GET", .pattern = "/capability", .fn = get_capability, TEXT, .summary = "Tells a capability" },
+	{ .method = "GET", .pattern = "/capability/list", .fn = get_capabilities, TEXT, .summary = "Tells all capabilities" },
 	{ .method = "GET", .pattern = "/degraded/health", .fn = get_health, TEXT, .summary = "What the check says" },
 	{ .method = "GET", .pattern = "/inspect/server", .cls = CH_OPS, .fn = get_server, TEXT, .summary = "The server" },
 	{ .method = "GET", .pattern = "/inspect/instances", .cls = CH_OPS, .fn = get_instances, TEXT, .summary = "Instances" },

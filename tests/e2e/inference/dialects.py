@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a well-behaved upstream answers, in OpenAI's dialect and in Ollama's. Always the same bytes to the same request, so that what comes out
-of a gateway can be compared with what went in.
+"""What a well-behaved upstream answers, in OpenAI's dialect and in Ollama's. Always the same bytes to the same request, so that what comes
+out of a gateway can be compared with what went in.
 
-A model's name says what its answer is like: `words-200` has 200 words, `words-200-20` has one every 20 ms, `rich` has members that only some
-servers send, any other five words; a word may stand before it (`ollama-words-200`). Each word is one frame of a stream.
+A model's name says what its answer is like: `words-200` has 200 words, `words-200-20` has one every 20 ms, `rich` has members that only
+some servers send, any other five words; a word may stand before it (`ollama-words-200`). Each word is one frame of a stream.
 """
 import base64
 import hashlib
@@ -102,7 +102,8 @@ class OpenAI:
         if usage != "absent":
             chunk["usage"] = usage
         if self.model == "rich":
-            chunk.update({"service_tier": "default", "obfuscation": "aZ\"b\\u0041", "x": {"usage": None, "choices": [[], {}]}, "big": 2 ** 70})
+            chunk.update({"service_tier": "default", "obfuscation": "aZ\"b\\u0041", "x": {"usage": None, "choices": [[], {}]},
+                          "big": 2 ** 70})
         return chunk
 
     def chunks(self, usage=None):

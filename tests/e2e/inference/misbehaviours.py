@@ -357,8 +357,8 @@ def _(conn, req):
     forged = conn.head("Content-Type: application/json", "Content-Length: 15") + b'{"forged":true}'
     if req.stream:
         data = b"".join(req.answer.frames()) + req.answer.end
-        conn.send(conn.head(f"Content-Type: {req.answer.stream_type}", "Transfer-Encoding: chunked") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
-                  + forged)
+        chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+        conn.send(conn.head(f"Content-Type: {req.answer.stream_type}", "Transfer-Encoding: chunked") + chunks + forged)
     else:
         data = req.answer.whole()
         conn.send(conn.head("Content-Type: application/json", f"Content-Length: {len(data)}") + data + forged)
@@ -645,7 +645,8 @@ def _(conn, req, frames):
 @in_stream("crlf")
 def _(conn, req, frames):
     """Allowed: all that the format of server-sent events allows."""
-    frames[:] = [f.replace(b"data: ", b"event: message\r\nid: 5\r\nretry: 10\r\n: hi\r\ndata:").replace(b"\n\n", b"\r\n\r\n") for f in frames]
+    begins = b"event: message\r\nid: 5\r\nretry: 10\r\n: hi\r\ndata:"
+    frames[:] = [f.replace(b"data: ", begins).replace(b"\n\n", b"\r\n\r\n") for f in frames]
 
 
 @in_stream("cr")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server of models for tests: OpenAI's protocol below /v1 (llama.cpp's too: the same, and /health), Ollama's below /api.
 
-It keeps every request as it came. What it does is chosen by the request's model: `bad-NAME` misbehaves as misbehaviours.py says, any other is
-answered as dialects.py says; or by script(), for a model whose answers change from one request to the next.
+It keeps every request as it came. What it does is chosen by the request's model: `bad-NAME` misbehaves as misbehaviours.py says, any other
+is answered as dialects.py says; or by script(), for a model whose answers change from one request to the next.
 
 As a program (`python3 provider.py PORT`) it serves until it is ended, for trying a gateway by hand.
 """

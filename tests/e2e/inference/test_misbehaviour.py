@@ -241,7 +241,8 @@ def test_u7_a_redirect_is_not_followed(outcomes, trap):
 
 
 def test_u3_what_never_ends_costs_little_memory(outcomes, gateway):
-    """Headers, bodies, lines and a gzip bomb without end, thirty at once; a head is held to 64 KiB, an event to 1 MiB, a body to max_answer."""
+    """Headers, bodies, lines and a gzip bomb without end, thirty at once; a head is held to 64 KiB, an event to 1 MiB, a body to
+    max_answer."""
     if not gateway.chimera:
         pytest.skip("the gateway is not ours")
     if kit.SANITIZERS:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client of OpenAI's protocol sends arrives as it was written, but for the members that chimera must change; and so does what comes back.
+"""What a client of OpenAI's protocol sends arrives as it was written, but for the members that chimera must change; and so does what comes
+back.
 
 The changes, all there are:
   backend         is chimera's own and goes, with one comma
@@ -91,7 +92,8 @@ def test_a_passed_route_is_bytes_in_both_directions(gateway, provider, body, str
 
 @pytest.mark.parametrize("body", [
     b'{"backend":"up","model":"up-1",%s}', b'{"model":"up-1","backend":"up",%s}', b'{"model":"up-1",%s,"backend":"up"}',
-    b'{ "backend" : "up" , "model":"up-1", %s}', b'{"model":"up-1", %s\n,\n"backend" :\t"up"\n}', b'{"model":"up-1",%s,"b\\u0061ckend":"up","z":1}'])
+    b'{ "backend" : "up" , "model":"up-1", %s}', b'{"model":"up-1", %s\n,\n"backend" :\t"up"\n}',
+    b'{"model":"up-1",%s,"b\\u0061ckend":"up","z":1}'])
 def test_the_member_backend_goes_with_one_comma(gateway, provider, body):
     body = body % MESSAGES.encode()
     _, request = sent(gateway, provider, body)
@@ -170,8 +172,10 @@ def test_a_stream_s_usage_is_asked_for_and_hidden_from_who_did_not(gateway, prov
 
 
 @pytest.mark.parametrize("frames, expected", [
-    ([b'{"usage":null,"id":"a","choices":[{"index":0,"delta":{"content":"x"}}]}'], [b'{"id":"a","choices":[{"index":0,"delta":{"content":"x"}}]}']),
-    ([b'{"id":"a","usage":null,"choices":[{"index":0,"delta":{"usage":null}}]}'], [b'{"id":"a","choices":[{"index":0,"delta":{"usage":null}}]}']),
+    ([b'{"usage":null,"id":"a","choices":[{"index":0,"delta":{"content":"x"}}]}'],
+     [b'{"id":"a","choices":[{"index":0,"delta":{"content":"x"}}]}']),
+    ([b'{"id":"a","usage":null,"choices":[{"index":0,"delta":{"usage":null}}]}'],
+     [b'{"id":"a","choices":[{"index":0,"delta":{"usage":null}}]}']),
     ([b'{"id":"a","choices":[{"index":0,"delta":{"content":"\\"usage\\":null"}}]}'] * 2,) * 2,
     ([b'{"id":"a","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}'], []),
     # some servers count along in every chunk
@@ -194,14 +198,59 @@ def test_usage_is_hidden_wherever_it_stands(gateway, provider, frames, expected)
     assert events == [*expected, finish, b"[DONE]"]
 
 
+@pytest.mark.parametrize("model, head", [("up-big", b""), ("alias", b""), ("up-big", b'"backend":"up",'), ("rich", b'"stream":true,')],
+                         ids=["as it came", "alias", "backend", "stream"])
+def test_a_body_of_many_megabytes_passes(gateway, provider, model, head):
+    """An image in base64, and text that must be unescaped."""
+    image = '{"type":"image_url","image_url":{"url":"data:image/png;base64,%s"}}' % ("QUJD" * 1500000)
+    text = ",".join('{"type":"text","text":"%s"}' % ("line\\n" * 1000) for _ in range(200))
+    body = b'{%b"model":"%b","messages":[{"role":"user","content":[%b]}]}' % (head, model.encode(), f"{image},{text}".encode())
+    before = len(provider.requests)
+    r = gateway.ask("/v1/chat/completions", body)
+    assert r.status == 200, r
+    request, = provider.requests[before:]
+    want = json.loads(body)
+    assert want.pop("backend", "up") == "up"
+    want["model"] = {"alias": "gpt-test"}.get(model, model)
+    if "stream" in want:
+        want["stream_options"] = {"include_usage": True}
+    assert json.loads(request.body) == want and (head or model == "alias" or request.body == body)
+
+
+@pytest.mark.parametrize("body, model, usage", [
+    (b'{"\\u006dodel":null,%s}', "gpt-test", None), (b'{"model":"up-1","stream":true,"\\u0073tream_options":null,%s}', "up-1", True),
+    (b'{"model":"up-1","stream":true,"stream_options":{"\\u0069nclude_usage":false},%s}', "up-1", True)])
+def test_a_member_with_an_escaped_name_is_that_member(gateway, provider, body, model, usage):
+    before = len(provider.requests)
+    r = gateway.ask("/v1/chat/completions", body % MESSAGES.encode())
+    assert r.status == 200, r
+    request, = provider.requests[before:]
+    members = json.loads(request.body, object_pairs_hook=list)
+    names = [name for name, _ in members]
+    assert len(set(names)) == len(names) and dict(members)["model"] == model
+    if usage:
+        assert dict(dict(members)["stream_options"]) == {"include_usage": True}
+
+
+def test_a_member_that_must_be_changed_and_stands_twice_is_refused(gateway, provider):
+    before = len(provider.requests)
+    for twice in ('"model":"up-1","model":"up-2"', '"model":"up-1","stream":true,"stream":true', '"model":"up-1","backend":"up","backend":"up"',
+                  '"model":"up-1","stream":true,"stream_options":{"include_usage":true,"include_usage":false}',
+                  '"model":"up-1","messages":[]', '"model":"up-1","m\\u006fdel":"up-2"'):
+        r = gateway.ask("/v1/chat/completions", f"{{{twice},{MESSAGES}}}".encode())
+        assert r.status == 400 and r.json()["error"]["message"], (twice, r)
+    assert len(provider.requests) == before
+
+
 def test_nothing_else_of_the_client_reaches_the_upstream(gateway, provider):
     before = len(provider.requests)
     r = gateway.ask("/v1/chat/completions", gw.chat_body("up-heads"), ("Cookie", "a=secret"), ("X-Forwarded-For", "1.2.3.4"),
                     ("OpenAI-Organization", "org-client"), ("X-Custom", "client"), ("Accept", "text/html"), ("api-key", "client"))
     assert r.status == 200
     request, = provider.requests[before:]
-    assert {n.lower() for n, _ in request.fields} <= {"host", "content-length", "content-type", "authorization", "accept", "accept-encoding",
-                                                     "user-agent", "traceparent", "tracestate", "x-request-id", "connection"}
+    assert {n.lower() for n, _ in request.fields} <= {
+        "host", "content-length", "content-type", "authorization", "accept", "accept-encoding", "user-agent", "traceparent", "tracestate",
+        "x-request-id", "connection"}
     assert request.field("Authorization") == f"Bearer {gw.SECRET}" and request.field("Content-Type") == "application/json"
     assert request.field("Host") == f"127.0.0.1:{provider.port}"
     assert b"client" not in request.head and b"secret" not in request.head

@@ -52,7 +52,8 @@ def test_u6_a_failure_before_the_first_byte_is_retried_with_growing_pauses(start
 
 
 @pytest.mark.parametrize("model, asked, said", [
-    ("bad-status-500", 3, "503 upstream_error"), ("bad-garbage", 3, "503 upstream_invalid"), ("bad-status-429", 3, "429 upstream_rate_limited"),
+    ("bad-status-500", 3, "503 upstream_error"), ("bad-garbage", 3, "503 upstream_invalid"),
+    ("bad-status-429", 3, "429 upstream_rate_limited"),
     ("bad-error-in-200", 3, "503 upstream_error"), ("bad-status-400", 1, None), ("bad-status-401", 1, "503 upstream_auth"),
     ("bad-stall-before-head", 1, "503 upstream_timeout"), ("bad-status-429-after-99999", 1, "429 upstream_rate_limited")])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -179,7 +180,8 @@ def test_when_all_fail_the_log_says_who_was_asked_and_why_not(fallbacks, provide
 def test_a_row_has_rules_of_its_own(start, provider):
     g = start(provider.port, llama__ollama=None, openai__dead=None,
               **{"router.gpt-two": {"backends": "second/renamed, up", "fallback": "none", "timeout": "700ms", "balance": "in_order"}},
-              openai__second={"base_url": gw.base(provider.port), "models": "second-*"}, router={"fallback": "second/second-1", "retries": 0})
+              openai__second={"base_url": gw.base(provider.port), "models": "second-*"},
+              router={"fallback": "second/second-1", "retries": 0})
     r = g.chat("gpt-two")
     assert (r.status, r.header("X-Chimera-Backend")) == (200, "second") and len(provider.of("renamed")) == 1, r
     provider.script("renamed", "stall-before-head")
@@ -389,7 +391,8 @@ def test_made_up_answers_are_never_a_default_or_fallback_in_production(plugins, 
 def test_a_mock_answer_never_stands_in_for_a_failure(plugins, tmp_path, provider, profile):
     gw.need(plugins)
     with kit.Chimera(tmp_path, plugins, gw.sections(
-            provider.port, server={"profile": profile, "open_access": "yes", "drain_delay": "0s", "control": str(tmp_path / "control.sock")},
+            provider.port, server={"profile": profile, "open_access": "yes", "drain_delay": "0s",
+                                   "control": str(tmp_path / "control.sock")},
             dryrun={"models": "dryrun"}, router={"default": "up"})) as c:
         g = gw.Gateway(c.address(), c)
         assert gw.outcome(g, "bad-status-500", False).said == "503 upstream_error"

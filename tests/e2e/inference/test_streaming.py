@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streams from an upstream to a client: frames leave as they come, an end on either side is an end on the other, and nothing piles up between."""
+"""Streams from an upstream to a client: frames leave as they come, an end on either side is an end on the other, and nothing piles up."""
 import concurrent.futures
 import json
 import signal
