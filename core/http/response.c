@@ -5,6 +5,7 @@
 #include "core/plugin/account.h"
 #include "core/plugin/gen.h"
 
+#include <chimera/kit/http1.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -14,28 +15,6 @@
 
 /* ---- header fields ---- */
 
-static bool token(const char *p, size_t n)
-{
-	static const bool tchar[256] = { /* RFC 9110, section 5.6.2 */
-		['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true,
-		['&'] = true, ['\''] = true, ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true, ['`'] = true,
-		['|'] = true, ['~'] = true,
-	};
-	for (size_t i = 0; i < n; i++)
-		if (!tchar[(unsigned char)p[i]])
-			return false;
-	return n > 0;
-}
-
-/* The one place where a value could split an answer in two (FAULTS H28). */
-static bool safe_value(const char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (((unsigned char)p[i] < 0x20 && p[i] != '\t') || p[i] == 0x7f)
-			return false;
-	return true;
-}
-
 static bool core_owned(const char *name, size_t n)
 {
 	return (n == 10 && !strncasecmp(name, "connection", n)) || (n == 14 && !strncasecmp(name, "content-length", n)) ||
@@ -44,7 +23,8 @@ static bool core_owned(const char *name, size_t n)
 
 int chi_resp_header(struct chi_req *r, const char *name, size_t nn, const char *value, size_t vn)
 {
-	if (r->head_sent || r->pending || !token(name, nn) || !safe_value(value, vn) || core_owned(name, nn))
+	/* The one place where a value could split an answer in two (FAULTS H28). */
+	if (r->head_sent || r->pending || !ch_h1_token(name, nn) || !ch_h1_value(value, vn) || core_owned(name, nn))
 		return CH_ERROR;
 	if (r->answered && nn == 12 && !strncasecmp(name, "content-type", nn)) { /* there is one: ch_respond's */
 		char *type = vn ? chi_arena_alloc(&r->ctx->arena, vn + 1) : NULL;
@@ -208,7 +188,7 @@ static void tap(struct chi_req *r, const void *p, size_t n, bool complete)
 
 int chi_resp_whole(struct chi_req *r, int status, const char *type, const void *body, size_t n)
 {
-	if (r->begun || r->answered || r->stage >= CHI_S_ANSWERED || status < 200 || status > 599 || (type && !safe_value(type, strlen(type))))
+	if (r->begun || r->answered || r->stage >= CHI_S_ANSWERED || status < 200 || status > 599 || (type && !ch_h1_value(type, strlen(type))))
 		return CH_ERROR;
 	char *copy = n ? chi_arena_raw(&r->ctx->arena, n) : NULL;
 	if (n && !copy) {

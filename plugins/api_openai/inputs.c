@@ -30,6 +30,7 @@ static bool read_ids(struct reader *r, const char *name, size_t i, bool first_re
 		return api_refuse(r, api_path(r, name, "%s[%zu]", name, i), "An array of token ids must hold at least one.");
 	m->json = (struct ch_str){ r->body.p + start, r->tok.end - start };
 	r->out->args.needs |= CH_I_OTHER;
+	r->out->args.other = "token ids in place of text";
 	return true;
 }
 

@@ -21,6 +21,14 @@ static void need(struct reader *r, unsigned what, bool when)
 		r->out->args.needs |= what;
 }
 
+/* A member that a backend of another dialect would leave out; the first is named when it is refused. */
+static void need_other(struct reader *r, const char *name, bool when)
+{
+	need(r, CH_I_OTHER, when);
+	if (when && !r->out->args.other)
+		r->out->args.other = name;
+}
+
 static bool wrong(struct reader *r, const char *name, const char *what)
 {
 	return api_refuse(r, name, "`%s` must be %s.", name, what);
@@ -101,7 +109,7 @@ static bool read_max_tokens(struct reader *r, const char *name)
 
 	if (!api_int(r, name, zero ? 0 : 1, API_INT_MAX, max))
 		return false;
-	need(r, CH_I_OTHER, !*max);
+	need_other(r, name, !*max);
 	if (was && was < *max) /* of max_tokens and max_completion_tokens the less */
 		*max = was;
 	return true;
@@ -139,7 +147,7 @@ static bool read_penalty(struct reader *r, const char *name)
 
 	if (!api_double(r, name, -2, 2, &v))
 		return false;
-	need(r, CH_I_OTHER, v != 0);
+	need_other(r, name, v != 0);
 	return true;
 }
 
@@ -149,7 +157,7 @@ static bool read_logit_bias(struct reader *r, const char *name)
 		return wrong(r, name, "an object of token ids and numbers");
 	if (!api_skip(r))
 		return false;
-	need(r, CH_I_OTHER, !api_empty(r));
+	need_other(r, name, !api_empty(r));
 	return true;
 }
 
@@ -273,7 +281,7 @@ static bool read_modalities(struct reader *r, const char *name)
 			return true;
 		if (r->tok.type != CH_JSON_STRING)
 			return wrong(r, name, "an array of strings");
-		need(r, CH_I_OTHER, !API_IS(r, "text"));
+		need_other(r, name, !API_IS(r, "text"));
 	}
 }
 
@@ -282,7 +290,7 @@ static bool read_other_object(struct reader *r, const char *name)
 {
 	if (r->tok.type != CH_JSON_OBJECT)
 		return wrong(r, name, "an object");
-	need(r, CH_I_OTHER, true);
+	need_other(r, name, true);
 	return api_skip(r);
 }
 
@@ -291,7 +299,7 @@ static bool read_other_text(struct reader *r, const char *name)
 {
 	if (r->tok.type != CH_JSON_STRING)
 		return wrong(r, name, "a string");
-	need(r, CH_I_OTHER, true);
+	need_other(r, name, true);
 	return true;
 }
 
@@ -301,7 +309,7 @@ static bool read_suffix(struct reader *r, const char *name)
 {
 	if (r->tok.type != CH_JSON_STRING)
 		return wrong(r, name, "a string");
-	need(r, CH_I_OTHER, !api_empty(r));
+	need_other(r, name, !api_empty(r));
 	return true;
 }
 
@@ -311,7 +319,7 @@ static bool read_echo(struct reader *r, const char *name)
 
 	if (!api_bool(r, name, &echo))
 		return false;
-	need(r, CH_I_OTHER, echo);
+	need_other(r, name, echo);
 	return true;
 }
 
@@ -327,7 +335,7 @@ static bool read_dimensions(struct reader *r, const char *name)
 {
 	int64_t n;
 
-	need(r, CH_I_OTHER, true);
+	need_other(r, name, true);
 	return api_int(r, name, 1, API_INT_MAX, &n);
 }
 

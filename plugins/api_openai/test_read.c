@@ -364,6 +364,17 @@ static void what_changes_the_answer_is_needed_and_the_rest_is_not(void **state)
 		assert_needs(CH_I_CHAT, chat(rows[i].members), rows[i].needs);
 }
 
+static void the_first_member_that_only_openais_dialect_has_is_told(void **state)
+{
+	(void)state;
+	assert_true(read(CH_I_CHAT, chat("\"presence_penalty\":1,\"logit_bias\":{\"1\":1}")));
+	assert_string_equal(q.args.other, "presence_penalty");
+	assert_true(read(CH_I_EMBEDDINGS, "{\"input\":[1]}"));
+	assert_string_equal(q.args.other, "token ids in place of text");
+	assert_true(read(CH_I_CHAT, chat("\"presence_penalty\":0,\"tools\":[{}]")));
+	assert_null(q.args.other);
+}
+
 static void ranges_lead_to_the_values(void **state)
 {
 	(void)state;
@@ -778,6 +789,7 @@ int main(void)
 		TEST(an_assistant_may_have_said_nothing),
 		TEST(what_messages_may_not_be),
 		TEST(what_changes_the_answer_is_needed_and_the_rest_is_not),
+		TEST(the_first_member_that_only_openais_dialect_has_is_told),
 		TEST(ranges_lead_to_the_values),
 		TEST(a_wrong_value_names_its_member),
 		TEST(a_known_member_that_comes_twice_is_refused),

@@ -238,7 +238,8 @@ static bool read_name(struct reader *r, int member, size_t max, struct ch_str *o
 	ok = ok && out->n && out->n <= max;
 	for (size_t i = 0; ok && i < out->n; i++)
 		ok = out->p[i] > ' ' && out->p[i] <= '~';
-	return ok || refuse(r, members[member], "`%s` must be a name of 1 to %zu printable ASCII characters without blanks.", members[member], max);
+	return ok || refuse(r, members[member], "`%s` must be a name of 1 to %zu printable ASCII characters without blanks.", members[member],
+		max);
 }
 
 static bool read_value(struct reader *r, int member)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * answer.h - what is answered: words, words inside of a JSON object, or the call of a tool; whole or piece by piece, the same bytes both ways.
- * A struct dryrun_answer lives in the ctx's arena and belongs to its loop.
+ * answer.h - what is answered: words, words inside of a JSON object, or the call of a tool; whole or piece by piece, the same bytes both
+ * ways. A struct dryrun_answer lives in the ctx's arena and belongs to its loop.
  */
 #ifndef DRYRUN_ANSWER_H
 #define DRYRUN_ANSWER_H

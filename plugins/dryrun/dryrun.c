@@ -164,7 +164,8 @@ static int begin(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inf
 
 /* ---- what is answered without a sink ---- */
 
-static int give_vectors(struct ch_ctx *c, const struct dryrun_conf *conf, const struct ch_inference_args *args, struct ch_inference_result *out)
+static int give_vectors(
+	struct ch_ctx *c, const struct dryrun_conf *conf, const struct ch_inference_args *args, struct ch_inference_result *out)
 {
 	size_t n = args->nmessages, dimensions = (size_t)conf->dimensions;
 	float *v = ch_alloc(c, n * dimensions * sizeof(*v));

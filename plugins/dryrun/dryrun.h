@@ -41,8 +41,8 @@ struct dryrun_fate {
 extern const char *const dryrun_fail_codes[];
 
 /*
- * Draws the luck of the next call from the seed and its number, so that a run of calls one after the other comes out the same each time. Asks
- * the vendor seam, too. `model`: "" for a probe.
+ * Draws the luck of the next call from the seed and its number, so that a run of calls one after the other comes out the same each time.
+ * Asks the vendor seam, too. `model`: "" for a probe.
  */
 struct dryrun_fate dryrun_draw(const struct ch_svc *svc, struct ch_ctx *c, const char *model);
 

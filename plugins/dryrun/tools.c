@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tools.c - see tools.h. What is read here was checked to be valid JSON by whoever filled args.openai; of another shape it is passed over. */
+/* tools.c - see tools.h. What is read was checked to be valid JSON by whoever filled args.openai; of another shape it is passed over. */
 #include <stdio.h>
 
 #include <chimera/json.h>

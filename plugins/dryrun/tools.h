@@ -7,7 +7,7 @@
 
 struct dryrun_tool {
 	struct ch_str name;
-	struct ch_str arguments;   /* JSON: an object with a value for each property of the tool's schema, of its type */
+	struct ch_str arguments;   /* JSON: an object with a value for each property of the tool's schema */
 	char id[32];               /* "call_…" */
 };
 

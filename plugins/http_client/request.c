@@ -12,27 +12,6 @@
 
 /* ---- checks ---- */
 
-static bool is_token(const char *p, size_t n)
-{
-	static const char marks[] = "!#$%&'*+-.^_`|~";
-
-	for (size_t i = 0; i < n; i++) {
-		char c = p[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr(marks, c))))
-			return false;
-	}
-	return n > 0;
-}
-
-static bool is_value(const char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (((unsigned char)p[i] < ' ' && p[i] != '\t') || p[i] == 0x7f)
-			return false;
-	return true;
-}
-
 static bool is_ours(const char *p, size_t n)
 {
 	static const struct ch_str ours[] = { CH_STR("Host"), CH_STR("Content-Length"), CH_STR("Transfer-Encoding"), CH_STR("Connection"),
@@ -64,11 +43,11 @@ static const char *said(const char *sentence)
 
 static const char *check_field(struct ch_ctx *c, const struct ch_http_field *f)
 {
-	if (!is_token(f->name.p, f->name.n))
+	if (!ch_h1_token(f->name.p, f->name.n))
 		return "A field's name is no token: letters, digits and !#$%&'*+-.^_`|~ are allowed, and at least one of them.";
 	if (is_ours(f->name.p, f->name.n))
 		return said(ch_print(c, "The field %.*s is the client's own: leave it out.", (int)f->name.n, f->name.p));
-	if (!is_value(f->value.p, f->value.n))
+	if (!ch_h1_value(f->value.p, f->value.n))
 		return said(ch_print(c, "The value of the field %.*s holds a control character, which would split the request.",
 			(int)(f->name.n < 64 ? f->name.n : 64), f->name.p));
 	return NULL;
@@ -76,7 +55,7 @@ static const char *check_field(struct ch_ctx *c, const struct ch_http_field *f)
 
 const char *hc_request_check(struct hc_request *r, struct ch_ctx *c, const struct ch_http_args *a)
 {
-	if (a->method.n > METHOD_MAX || !is_token(a->method.p, a->method.n))
+	if (a->method.n > METHOD_MAX || !ch_h1_token(a->method.p, a->method.n))
 		return "The method is no token of 1 to 32 letters.";
 	r->method = ch_dup(c, a->method.p, a->method.n);
 	if (!r->method)

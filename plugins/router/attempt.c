@@ -132,7 +132,8 @@ static void failed(struct router_call *k, int reason)
 		k->last->next = f;
 	else if (!f)
 		f = k->last; /* no memory: the log will lack one */
-	*f = (struct router_failure){ .entry = k->entry, .code = in->code, .status = in->status, .took_us = k->now - k->began };
+	*f = (struct router_failure){ .entry = k->entry, .code = in->code, .status = in->status, .took_us = k->now - k->began,
+		.reason = in->reason };
 	k->last = f;
 }
 
@@ -141,10 +142,10 @@ bool router_attempt_end(struct router_call *k)
 	int code = k->inner.code, reason = router_reason(code);
 
 	end(k, code ? ROUTER_FAILED : ROUTER_DONE);
-	if (!code || k->committed || reason < 0)
+	if (!code || reason < 0)
 		return true;
 	failed(k, reason);
-	return false;
+	return k->committed;
 }
 
 static void cancel(struct router_call *k)

@@ -167,6 +167,8 @@ void router_backend_release(struct router_backend *b)
 	pthread_mutex_unlock(&s->lock);
 	if (atomic_fetch_sub(&s->refs, 1) > 1)
 		return;
+	if (ROUTER_GET(s->circuit) != CH_BREAKER_CLOSED)
+		ch_set(s->breaker_series, CH_BREAKER_CLOSED); /* of a backend that is no more nobody is to be warned */
 	pthread_mutex_destroy(&s->lock);
 	free(s->id);
 	free(s);
@@ -185,7 +187,6 @@ void router_backend_settle(struct router_backend *b, const struct ch_breaker_con
 	s->breaker_series = b->series.breaker;
 	s->in_flight_series = b->series.in_flight;
 	s->waiting_series = b->series.waiting;
-	ch_set(s->breaker_series, s->breaker.state);
 	show(s, ch_now());
 	tell(s); /* what its predecessor has told goes with that one */
 	pump(s);

@@ -279,6 +279,7 @@ static void places_are_neither_lost_nor_doubled_among_threads(void **state)
 	assert_int_equal(atomic_load(&sums[WAITING_SERIES]), 0);
 	assert_int_equal(atomic_load(&sums[BREAKER_SERIES]), atomic_load(&b.state->circuit));
 	router_backend_release(&b);
+	assert_int_equal(atomic_load(&sums[BREAKER_SERIES]), CH_BREAKER_CLOSED);
 }
 
 int main(void)

@@ -389,6 +389,7 @@ static void behind_the_first_delta_there_is_no_other_attempt(void **state)
 	assert_int_equal(q->out.code, CH_E_UPSTREAM_ERROR);
 	assert_string_equal(q->backend, "a1");
 	assert_true(ch_test_metric(w.t, "chimera_breaker_state", "a1", NULL) == 1); /* but it counts */
+	assert_true(ch_test_logged(w.t, "WARN  router: a broken answer for model \"m\": a1 upstream_error"));
 	world_free();
 }
 
@@ -413,7 +414,7 @@ static void fallbacks_are_asked_one_after_the_other_and_once_each(void **state)
 	(void)state;
 	world_new(3);
 	SCRIPT(&w.b[0], { .code = CH_E_UPSTREAM_ERROR, .status = 500 });
-	SCRIPT(&w.b[1], { .code = CH_E_UPSTREAM_ERROR, .status = 502 });
+	SCRIPT(&w.b[1], { .code = CH_E_UPSTREAM_ERROR, .status = 502, .reason = "the proxy is down" });
 	SCRIPT(&w.b[2], { .code = CH_E_UPSTREAM_RATE_LIMITED, .status = 429, .retry_after_ms = 7000 });
 	world_start("retries = 0\nretry_budget = 0%\nfallback = b1, c1\n[router.m]\nbackends = a1");
 	struct question *q = ask(question());
@@ -424,7 +425,8 @@ static void fallbacks_are_asked_one_after_the_other_and_once_each(void **state)
 	assert_string_equal(ch_test_header(q->a, "Retry-After"), "7");
 	assert_true(metric("chimera_fallbacks_total", "a1", "b1") == 1);
 	assert_true(metric("chimera_fallbacks_total", "b1", "c1") == 1);
-	assert_true(ch_test_logged(w.t, "\"m\": a1 upstream_error (500), b1 upstream_error (502), c1 upstream_rate_limited (429)"));
+	assert_true(ch_test_logged(w.t, "\"m\": a1 upstream_error (500), b1 upstream_error (502): the proxy is down, "
+				   "c1 upstream_rate_limited (429)"));
 	world_free();
 }
 

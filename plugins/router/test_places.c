@@ -520,6 +520,22 @@ static void a_reload_keeps_circuits_places_and_those_who_wait(void **state)
 	world_free();
 }
 
+static void a_backend_that_is_no_more_leaves_no_open_circuit(void **state)
+{
+	(void)state;
+	world_new(2);
+	SCRIPT(&w.b[1], { .code = CH_E_UPSTREAM_ERROR });
+	world_start("retries = 0\nbreaker_failures = 1\n[router.m]\nbackends = b1");
+	ask(question());
+	assert_true(circuit("b1") == 1);
+	world_start("retries = 1\nbreaker_failures = 1\n[router.m]\nbackends = b1");
+	assert_true(circuit("b1") == 1);
+	world_start("backends = a1");
+	assert_int_equal(ask(question())->out.code, 0);
+	assert_true(circuit("b1") == 0);
+	world_free();
+}
+
 /* ---- balance ---- */
 
 static void the_fewest_in_flight_is_asked(void **state)
@@ -580,6 +596,7 @@ int main(void)
 		cmocka_unit_test(when_all_are_disabled_nobody_answers),
 		cmocka_unit_test(reset_closes_the_circuit),
 		cmocka_unit_test(a_reload_keeps_circuits_places_and_those_who_wait),
+		cmocka_unit_test(a_backend_that_is_no_more_leaves_no_open_circuit),
 		cmocka_unit_test(the_fewest_in_flight_is_asked),
 		cmocka_unit_test(the_fastest_is_asked),
 	};

@@ -34,6 +34,7 @@ struct step {
 	bool hangs;            /* behind the deltas: no end but by cancel */
 	bool broken;           /* submit returns CH_ERROR */
 	const char *error;     /* with code: the upstream's error object */
+	const char *reason;    /* … and why, for operators */
 };
 
 struct backend {
@@ -106,6 +107,7 @@ static void call_end(struct backend_call *k, int code)
 	if (code) {
 		out->status = k->step.status;
 		out->retry_after_ms = k->step.retry_after_ms;
+		out->reason = k->step.reason;
 		out->detail = "The scripted backend is not well.";
 		if (k->step.error)
 			out->error = (struct ch_str){ k->step.error, strlen(k->step.error) };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verdict.c - what the caller gets in the end, and the line in the log when nobody answered. */
+/* verdict.c - what the caller gets in the end, and the line in the log when nobody answered, or not to the end. */
 #include <stdio.h>
 
 #include "way.h"
@@ -28,22 +28,7 @@ static void name_backend(struct router_call *k, const struct router_entry *e)
 	k->out->rule = e->rule->name;
 }
 
-void router_answered(struct router_call *k)
-{
-	give(k, &k->inner);
-	name_backend(k, k->entry);
-}
-
-void router_cancelled(struct router_call *k)
-{
-	give(k, &k->inner);
-	if (k->attempts)
-		name_backend(k, k->entry);
-	k->out->code = CH_E_UPSTREAM_ERROR;
-	k->out->detail = "The question was given up before its answer was whole.";
-}
-
-/* ---- nobody answered ---- */
+/* ---- failures, told ---- */
 
 /* When to come again: when the first of the open circuits may let a call through; soon, if one is closed. */
 static int64_t retry_after(const struct router_call *k)
@@ -83,7 +68,7 @@ static bool same(const struct router_failure *a, const struct router_failure *b)
 	return b && a->entry == b->entry && a->code == b->code && a->status == b->status;
 }
 
-/* "openai upstream_timeout after 3.0 s, vllm upstream_error (500) twice" */
+/* "openai upstream_timeout after 3.0 s, vllm upstream_error (500) twice", and what a backend says of the reason behind it */
 static void say_failures(struct line *l, const struct router_call *k)
 {
 	unsigned times = 1;
@@ -100,6 +85,8 @@ static void say_failures(struct line *l, const struct router_call *k)
 			say(l, " after %.1f s", (double)f->took_us / 1e6);
 		if (times > 1)
 			say(l, times == 2 ? " twice" : " %u times", times);
+		if (f->reason)
+			say(l, ": %.200s", f->reason);
 		times = 1;
 	}
 }
@@ -143,16 +130,35 @@ static bool say_unasked(struct line *l, const struct router_call *k)
 	return full;
 }
 
+static void tell(const struct router_call *k, const char *what, const struct line *l)
+{
+	const struct ch_str m = k->args->model;
+
+	ch_log(k->r->self, k->c, CH_WARN, "%s for model \"%.*s\": %s", what, (int)(m.n > 128 ? 128 : m.n), m.n ? m.p : "", l->text);
+}
+
+/* ---- entries ---- */
+
+void router_answered(struct router_call *k)
+{
+	give(k, &k->inner);
+	name_backend(k, k->entry);
+	if (k->out->code && k->committed) {
+		struct line l = { .n = 0 };
+
+		say_failures(&l, k);
+		tell(k, "a broken answer", &l);
+	}
+}
+
 void router_unanswered(struct router_call *k)
 {
 	struct ch_inference_result *out = k->out;
-	const char *model = k->args->model.n ? k->args->model.p : "";
-	int nmodel = k->args->model.n > 128 ? 128 : (int)k->args->model.n;
 	struct line l = { .n = 0 };
 
 	say_failures(&l, k);
 	bool full = say_unasked(&l, k);
-	ch_log(k->r->self, k->c, CH_WARN, "no answer for model \"%.*s\": %s", nmodel, model, l.text);
+	tell(k, "no answer", &l);
 	if (k->failed.code) {
 		give(k, &k->failed);
 		name_backend(k, k->last->entry);
@@ -165,4 +171,13 @@ void router_unanswered(struct router_call *k)
 	}
 	if (!out->retry_after_ms && out->code != CH_E_UPSTREAM_AUTH)
 		out->retry_after_ms = retry_after(k);
+}
+
+void router_cancelled(struct router_call *k)
+{
+	give(k, &k->inner);
+	if (k->attempts)
+		name_backend(k, k->entry);
+	k->out->code = CH_E_UPSTREAM_ERROR;
+	k->out->detail = "The question was given up before its answer was whole.";
 }

@@ -29,6 +29,7 @@ struct router_failure {
 	const struct router_entry *entry;
 	int code, status;
 	int64_t took_us;
+	const char *reason;                     /* the backend's, for operators; NULL: none */
 };
 
 struct router_call {

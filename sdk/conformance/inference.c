@@ -128,8 +128,8 @@ static const char *skipped(const struct run *r, const struct row *w)
 		return can ? "it does that" : NULL;
 	if (!can)
 		return "it does not do that";
-	if (w->needs & a->can)
-		return "it can do that";
+	if (w->needs && !w->codes != !(w->needs & ~a->can))
+		return w->codes ? "it can do that" : "it cannot do that";
 	if (w->somebody && !a->conf)
 		return "it stands before backends, and may look for that one";
 	if (w->model > EMBEDDING && !*model_of(r, w))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* inference_ask.c - what is asked: the canonical fields and, if the row says so, the JSON of an OpenAI client with its places and a splice. */
+/* inference_ask.c - what is asked: the canonical fields and, if the row says so, an OpenAI client's JSON with its places and a splice. */
 #include <stdlib.h>
 
 #include <chimera/kit/json.h>
@@ -39,7 +39,10 @@ static bool fill_messages(struct call *k)
 	if (!k->messages)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		k->messages[i] = (struct ch_message){ .role = str(!chat ? "" : i % 2 ? "assistant" : "user"), .content = str(w->odd ? ODD : texts[i % 2]) };
+		k->messages[i] = (struct ch_message){
+			.role = str(!chat ? "" : i % 2 ? "assistant" : "user"),
+			.content = str(w->odd ? ODD : texts[i % 2]),
+		};
 	k->args.messages = k->messages;
 	k->args.nmessages = n;
 	return true;
@@ -74,9 +77,12 @@ static void write_inputs(struct call *k, struct ch_jw *w)
 	ch_jw_array_end(w);
 }
 
-/* Members in an odd order, and one, `backend`, that must not reach anybody. */
+/* Members in an odd order, and one, `backend`, that must not reach anybody: another one stands in its place. */
 static bool fill_openai(struct call *k)
 {
+	static const char tools[] = "[{\"type\":\"function\",\"function\":{\"name\":\"conform\",\"parameters\":{\"type\":\"object\","
+		"\"properties\":{\"word\":{\"type\":\"string\"}}}}}]";
+	static const char format[] = "{\"type\":\"json_object\"}";
 	struct ch_openai *o = &k->openai;
 	struct ch_jw w;
 	size_t at;
@@ -96,7 +102,19 @@ static bool fill_openai(struct call *k)
 	at = w.len;
 	ch_jw_key(&w, "backend");
 	ch_jw_cstr(&w, "conform-somebody");
-	k->splice = (struct ch_splice){ .at = at, .n = w.len - at };
+	k->splice = (struct ch_splice){ .at = at, .n = w.len - at, .with = CH_STR(",\"user\":\"conform\"") };
+	if (k->row->needs & CH_I_TOOLS) {
+		ch_jw_key(&w, "tools");
+		at = w.len;
+		ch_jw_raw(&w, tools, sizeof(tools) - 1);
+		place(&w, at, &o->tools_at, &o->tools_n);
+	}
+	if (k->row->needs & CH_I_FORMAT) {
+		ch_jw_key(&w, "response_format");
+		at = w.len;
+		ch_jw_raw(&w, format, sizeof(format) - 1);
+		place(&w, at, &o->format_at, &o->format_n);
+	}
 	if (k->row->sink) {
 		ch_jw_key(&w, "stream");
 		ch_jw_bool(&w, true);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* inference_cases.c - what a provider of "inference/1" must do. The comment above a group says which clauses of chimera/inference.h it proves. */
+/*
+ * inference_cases.c - what a provider of "inference/1" must do. The comment above a group says which clauses of chimera/inference.h it
+ * proves.
+ */
 #include "inference_cases.h"
 
 #define TIMED_OUT .codes = CODE(CH_E_UPSTREAM_TIMEOUT)
@@ -61,6 +64,10 @@ const struct row rows[] = {
 { "openai/stream-usage", .openai = true, .usage = true, .sink = true },
 { "openai/odd-text", .openai = true, .odd = true, .sink = true },
 { "openai/many-messages", .openai = true, .messages = 101 },
+{ "openai/tools", .openai = true, .needs = CH_I_TOOLS },
+{ "openai/tools-stream", .openai = true, .needs = CH_I_TOOLS, .sink = true },
+{ "openai/format", .openai = true, .needs = CH_I_FORMAT },
+{ "openai/format-stream", .openai = true, .needs = CH_I_FORMAT, .sink = true },
 
 /* embeddings/: a vector for each input, in order, all of the same length; or all of it as JSON. */
 

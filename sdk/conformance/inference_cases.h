@@ -26,7 +26,7 @@ struct row {
 	bool odd;                         /* text that is hard to write down */
 	bool somebody;                    /* args.backend names somebody */
 	unsigned messages;                /* 0: 1 */
-	unsigned needs;
+	unsigned needs;                   /* with openai: TOOLS offers one, FORMAT wants JSON */
 	int64_t first, idle, total;       /* timeouts, milliseconds; 0: none is said */
 	/* What is done meanwhile. */
 	int cancel;

@@ -205,8 +205,11 @@ static void judge_models(struct call *k)
 	const struct ch_inference_result *o = k->out;
 
 	for (size_t i = 0; i < o->nmodels; i++) {
-		struct ch_str id = o->models[i].id;
+		const struct ch_model *m = &o->models[i];
+		struct ch_str id = m->id;
 
+		if (!whole_utf8(m->owned_by) || m->created < 0 || m->context < 0)
+			complain(k, "model %zu has an owner that is no UTF-8, or numbers below 0", i);
 		if (!id.n || !whole_utf8(id) || memchr(id.p, '\n', id.n))
 			complain(k, "model %zu has no name, or one that is no line of UTF-8", i);
 		for (size_t j = 0; j < i; j++)

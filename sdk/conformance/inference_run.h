@@ -3,7 +3,8 @@
  * inference_run.h - one call of the provider under test, and the run it belongs to.
  *
  * Each call has a ctx of its own, a task, as it would have in a plugin that uses the provider; everything about it happens on that ctx's
- * loop, everything about the run on the run's. A `struct call` outlives its ctx, so that what comes too late is seen, and goes with the run.
+ * loop, everything about the run on the run's. A `struct call` outlives its ctx, so that what comes too late is seen, and goes with the
+ * run.
  */
 #ifndef CONFORM_INFERENCE_RUN_H
 #define CONFORM_INFERENCE_RUN_H

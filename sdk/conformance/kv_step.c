@@ -267,7 +267,8 @@ static bool fill(struct op *o, struct ch_kv_args *a)
 	const struct step *s = o->s;
 	int64_t n = s->value_bytes ? s->value_bytes : (int64_t)s->value.n;
 
-	*a = (struct ch_kv_args){ .size = sizeof(*a), .when = s->when, .ttl_ms = s->ttl, .delta = s->delta };
+	*a = (struct ch_kv_args){ .size = sizeof(*a), .when = s->when, .ttl_ms = s->ttl, .delta = s->delta,
+		.timeout_ms = PATIENCE };
 	a->key = key_of(o, s->key_bytes ? "k" : s->key.p, s->key_bytes ? (size_t)(s->key_bytes > 0) : s->key.n, o->key, sizeof(o->key));
 	while (s->key_bytes > 0 && (int64_t)a->key.n < s->key_bytes)
 		o->key[a->key.n++] = 'k';
@@ -303,7 +304,8 @@ static void fill_buckets(struct op *o, struct ch_kv_take_args *a)
 			o->buckets[i].holder = (struct ch_str){ o->holders[i], w->holder.n };
 		}
 	}
-	*a = (struct ch_kv_take_args){ .size = sizeof(*a), .buckets = { o->buckets, o->nbuckets, sizeof(o->buckets[0]) } };
+	*a = (struct ch_kv_take_args){ .size = sizeof(*a), .buckets = { o->buckets, o->nbuckets, sizeof(o->buckets[0]) },
+		.timeout_ms = PATIENCE };
 }
 
 /* The call; what was handed over is overwritten behind it. */

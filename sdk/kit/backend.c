@@ -4,15 +4,11 @@
 #include <strings.h>
 
 #include <chimera/backend.h>
+#include <chimera/kit/http1.h>
 
 static const char no_memory[] = "No memory is left for this request; ask for less at once, or raise what a request may use.";
 
 /* ---- header fields ---- */
-
-static bool is_token_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~", c));
-}
 
 static bool blank(char c)
 {
@@ -22,20 +18,17 @@ static bool blank(char c)
 /* Splits "Name: value"; false: it is none. */
 static bool split_field(struct ch_str line, struct ch_http_field *f)
 {
-	size_t name = 0, at, end = line.n;
+	const char *colon = line.n ? memchr(line.p, ':', line.n) : NULL;
+	size_t name = colon ? (size_t)(colon - line.p) : 0, at = name + 1, end = line.n;
 
-	while (name < line.n && is_token_char(line.p[name]))
-		name++;
-	if (!name || name == line.n || line.p[name] != ':')
+	if (!ch_h1_token(line.p, name))
 		return false;
-	at = name + 1;
 	while (at < end && blank(line.p[at]))
 		at++;
 	while (end > at && blank(line.p[end - 1]))
 		end--;
-	for (size_t i = at; i < end; i++)
-		if (((unsigned char)line.p[i] < 0x20 && line.p[i] != '\t') || line.p[i] == 0x7f)
-			return false;
+	if (!ch_h1_value(line.p + at, end - at))
+		return false;
 	*f = (struct ch_http_field){ { line.p, name }, { line.p + at, end - at } };
 	return true;
 }
@@ -175,11 +168,13 @@ static const char *op_name(int op)
 }
 
 /* What of `needs` it lacks, for people; the first is enough. */
-static const char *need_name(unsigned missing)
+static const char *need_name(const struct ch_inference_args *args, unsigned missing)
 {
 	static const char *const names[] = { "tools (tools, functions, tool_choice)", "content that is no text", "response_format",
 		"logprobs", "several answers (n, best_of)", "a member of the request that it does not know" };
 
+	if (missing == CH_I_OTHER && args->other)
+		return args->other;
 	return names[__builtin_ctz(missing | 1u << 5)];
 }
 
@@ -248,7 +243,7 @@ bool ch_backend_accept(const struct ch_svc *svc, struct ch_ctx *c, const struct 
 		return false;
 	if (missing)
 		return refuse(out, CH_E_BAD_REQUEST, ch_print(c, "The backend %s cannot do %s: leave it out, or choose another model.",
-			svc->id, need_name(missing)));
+			svc->id, need_name(args, missing)));
 	return true;
 }
 

@@ -146,6 +146,16 @@ static const char *scan_value(const char *s, const char *stop)
 	return skip(s, stop, CH_H1_C_VALUE);
 }
 
+int ch_h1_token(const char *p, size_t n)
+{
+	return n > 0 && scan_name(p, p + n) == p + n;
+}
+
+int ch_h1_value(const char *p, size_t n)
+{
+	return n == 0 || scan_value(p, p + n) == p + n;
+}
+
 static const char *scan_target(const char *s, const char *stop)
 {
 #ifdef __SSE2__

@@ -136,6 +136,7 @@ static int get_infer(struct ch_self *self, struct ch_ctx *c)
 	a->stop = &q->stop;
 	a->nstop = q->stop.n > 0;
 	a->needs = (unsigned)query_int(c, "needs", 0);
+	a->other = a->needs & CH_I_OTHER ? "what it was not told" : NULL;
 	a->base64 = query_int(c, "base64", 0);
 	a->retry = (unsigned)query_int(c, "retry", 0);
 	a->connect_timeout_ms = query_int(c, "connect", 0);

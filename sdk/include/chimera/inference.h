@@ -89,6 +89,7 @@ struct ch_inference_args {
 	/* The whole question, all attempts and waiting; with a sink: until the first delta. The client's own patience. A backend ignores it */
 	int64_t budget_ms;
 	unsigned retry;                   /* which retry of the client's own this is: a gateway in between retries the less */
+	const char *other;                /* with CH_I_OTHER in needs: the member that asked for it, for messages; NULL: not said */
 };
 
 /* A model that can be asked for. Since 0.3 */

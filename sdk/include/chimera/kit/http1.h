@@ -118,6 +118,11 @@ const struct ch_h1_field *ch_h1_find(const struct ch_h1_head *head, const char *
 /* Does a comma-separated list of tokens contain `token` (any letter case)? Blanks around members are ignored. */
 int ch_h1_list_has(const char *value, size_t n, const char *token);
 
+/* Is it a token (RFC 9110, section 5.6.2), as methods and names of fields are: one byte or more, all of them tchar? Since 0.3 */
+int ch_h1_token(const char *p, size_t n);
+/* May it be the value of a field (section 5.5): no control character but HTAB, so that nothing can split a message? May be empty. Since 0.3 */
+int ch_h1_value(const char *p, size_t n);
+
 /*
  * Chunked bodies (RFC 9112, section 7.1). Zero-initialise, then call ch_h1_chunked_next until it returns CH_H1_DONE:
  *
