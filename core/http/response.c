@@ -190,9 +190,11 @@ int chi_resp_whole(struct chi_req *r, int status, const char *type, const void *
 {
 	if (r->begun || r->answered || r->stage >= CHI_S_ANSWERED || status < 200 || status > 599 || (type && !ch_h1_value(type, strlen(type))))
 		return CH_ERROR;
-	char *copy = n ? chi_arena_raw(&r->ctx->arena, n) : NULL;
+	/* Half of the reserve is left for the head. */
+	bool fits = n <= CHI_ARENA_LIMIT && r->ctx->arena.used + n + 15 <= CHI_ARENA_LIMIT + CHI_ARENA_RESERVE / 2;
+	char *copy = n && fits ? chi_arena_raw(&r->ctx->arena, n) : NULL;
 	if (n && !copy) {
-		if (r->ctx->arena.used + n + 15 > CHI_ARENA_LIMIT)
+		if (!fits)
 			return CH_ERROR; /* larger than a ctx may hold: such an answer is streamed */
 		r->aborted = true; /* no memory, which is not the plugin's fault: the connection is cut */
 		return CH_DONE;

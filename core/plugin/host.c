@@ -22,7 +22,7 @@ struct chi_surroundings chi_around;
 
 static void *host_alloc(struct ch_ctx *c, size_t n)
 {
-	return chi_arena_alloc(&c->arena, n);
+	return chi_arena_has(&c->arena, n) ? chi_arena_alloc(&c->arena, n) : NULL;
 }
 
 static char *host_vprint(struct ch_ctx *c, const char *fmt, va_list ap)
@@ -31,7 +31,7 @@ static char *host_vprint(struct ch_ctx *c, const char *fmt, va_list ap)
 	va_copy(again, ap);
 	int n = vsnprintf(NULL, 0, fmt, again);
 	va_end(again);
-	char *p = n < 0 ? NULL : chi_arena_raw(&c->arena, (size_t)n + 1);
+	char *p = n < 0 || !chi_arena_has(&c->arena, (size_t)n + 1) ? NULL : chi_arena_raw(&c->arena, (size_t)n + 1);
 	if (p)
 		vsnprintf(p, (size_t)n + 1, fmt, ap);
 	return p;

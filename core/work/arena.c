@@ -53,7 +53,7 @@ void *chi_arena_object(struct ch_loop *l, size_t first)
 void *chi_arena_raw(struct chi_arena *a, size_t n)
 {
 	size_t want = round16(n ? n : 1);
-	if (want < n || a->used + want > CHI_ARENA_LIMIT)
+	if (want < n || a->used + want > CHI_ARENA_LIMIT + CHI_ARENA_RESERVE)
 		return NULL;
 	if (want > (size_t)(a->end - a->at)) {
 		struct block *b = want > CHI_BLOCK / 4 ? malloc(sizeof *b + want) : block_get(a->loop);

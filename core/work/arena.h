@@ -11,7 +11,8 @@
 
 #define CHI_BLOCK 8192               /* bytes of a pooled block */
 #define CHI_POOL_MAX 256             /* free blocks a loop keeps */
-#define CHI_ARENA_LIMIT (4u << 20)   /* bytes an arena may hold */
+#define CHI_ARENA_LIMIT (4u << 20)   /* bytes that plugins may put into an arena … */
+#define CHI_ARENA_RESERVE (128u << 10) /* … and the core beyond it: a request that has used up its memory still gets an answer */
 
 struct chi_arena {
 	struct ch_loop *loop;
@@ -33,6 +34,11 @@ void *chi_arena_raw(struct chi_arena *a, size_t n);
 char *chi_text_copy(struct chi_arena *a, const char *s);
 /* Frees everything, the object too. */
 void chi_arena_free(struct chi_arena *a);
+/* May a plugin have n bytes more? */
+static inline bool chi_arena_has(const struct chi_arena *a, size_t n)
+{
+	return n <= CHI_ARENA_LIMIT && a->used + n <= CHI_ARENA_LIMIT;
+}
 /* Gives the loop's pooled blocks back. */
 void chi_arena_pool_free(struct ch_loop *l);
 

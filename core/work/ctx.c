@@ -37,7 +37,7 @@ struct ch_ctx *chi_ctx_new(struct ch_loop *l, struct chi_gen *g, const struct ch
 
 bool chi_ctx_keep(struct ch_ctx *c, ch_fn fn, void *data)
 {
-	struct chi_kept *k = chi_arena_raw(&c->arena, sizeof *k);
+	struct chi_kept *k = chi_arena_has(&c->arena, sizeof *k) ? chi_arena_raw(&c->arena, sizeof *k) : NULL;
 	if (!k)
 		return false;
 	*k = (struct chi_kept){ c->kept, fn, data };

@@ -30,10 +30,11 @@ static struct span *at(struct ch_ctx *c, unsigned id)
 
 unsigned chi_span_begin(struct ch_ctx *c, const char *name)
 {
-	if (!c->spans)
+	bool room = chi_arena_has(&c->arena, sizeof(struct chi_spans) + sizeof(struct span) + 32);
+	if (!c->spans && room)
 		c->spans = chi_arena_alloc(&c->arena, sizeof *c->spans);
 	struct chi_spans *v = c->spans;
-	struct span *s = v && v->n < SPANS ? chi_arena_alloc(&c->arena, sizeof *s) : NULL;
+	struct span *s = v && v->n < SPANS && room ? chi_arena_alloc(&c->arena, sizeof *s) : NULL;
 	if (!s)
 		return 0;
 	s->plugin = c->running ? c->running->inst->self.id : NULL;
@@ -47,7 +48,7 @@ unsigned chi_span_begin(struct ch_ctx *c, const char *name)
 void chi_span_note(struct ch_ctx *c, unsigned span, const char *key, const char *value)
 {
 	struct span *s = at(c, span);
-	if (!s || s->nnotes == NOTES)
+	if (!s || s->nnotes == NOTES || !chi_arena_has(&c->arena, strlen(key) + strlen(value) + 34))
 		return;
 	s->notes[2 * s->nnotes] = chi_text_copy(&c->arena, key);
 	s->notes[2 * s->nnotes + 1] = chi_text_copy(&c->arena, value);

@@ -83,6 +83,30 @@ static void what_a_ctx_cannot_hold_is_told_to_the_plugin(void **state)
 	ch_test_free(t);
 }
 
+static int use_all_up(struct ch_ctx *c)
+{
+	for (size_t n = 1 << 20; n; n /= 2)
+		while (ch_alloc(c, n))
+			;
+	assert_null(ch_alloc(c, 1));
+	assert_null(ch_print(c, "x"));
+	assert_int_equal(ch_header_set(c, "X-Left", "nothing"), CH_OK);
+	return ch_refuse(c, CH_E_OVERLOADED, 0, "all used up");
+}
+
+static void a_request_that_has_used_all_its_memory_is_still_answered(void **state)
+{
+	struct ch_test *t = begin(use_all_up);
+	struct ch_test_answer *a = get(t);
+
+	(void)state;
+	assert_int_equal(a->status, 503);
+	assert_true(a->complete);
+	assert_string_equal(ch_test_header(a, "x-left"), "nothing");
+	assert_non_null(strstr(a->body, "all used up"));
+	ch_test_free(t);
+}
+
 static void done_without_an_answer_is_500(void **state)
 {
 	struct ch_test *t = begin(say_done);
@@ -508,6 +532,7 @@ int main(void)
 		cmocka_unit_test(error_is_500_and_counted),
 		cmocka_unit_test(a_status_is_no_return_code),
 		cmocka_unit_test(what_a_ctx_cannot_hold_is_told_to_the_plugin),
+		cmocka_unit_test(a_request_that_has_used_all_its_memory_is_still_answered),
 		cmocka_unit_test(done_without_an_answer_is_500),
 		cmocka_unit_test(error_after_a_wait_is_500_and_counted),
 		cmocka_unit_test(an_error_inside_a_stream_cuts_it),

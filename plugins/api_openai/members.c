@@ -502,21 +502,3 @@ bool api_read(struct ch_ctx *c, int op, struct ch_str body, struct api_request *
 	/* The last token is the end: nothing but blanks may follow the object. */
 	return read_members(&r, &kept) && api_next(&r) && whole(&r, kept);
 }
-
-int64_t api_seconds(struct ch_str t)
-{
-	int64_t ms = 0, unit = 1000;
-	size_t i = 0;
-
-	for (; i < t.n && t.p[i] >= '0' && t.p[i] <= '9' && ms < INT64_C(1000000000000); i++)
-		ms = ms * 10 + (t.p[i] - '0') * 1000;
-	if (!i || (i < t.n && t.p[i] != '.'))
-		return 0;
-	for (i++; i < t.n; i++) {
-		if (t.p[i] < '0' || t.p[i] > '9')
-			return 0;
-		unit /= 10;
-		ms += (t.p[i] - '0') * unit;
-	}
-	return ms;
-}

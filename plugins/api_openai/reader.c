@@ -4,7 +4,8 @@
 
 #include "reader.h"
 
-#define LARGE ((size_t)64 << 10) /* of a body: from here on decoded texts lie outside of the arena, which has 4 MiB and zeroes what it gives */
+/* Of a body: from here on decoded texts lie outside of the arena, which has 4 MiB and zeroes what it gives. */
+#define LARGE ((size_t)64 << 10)
 
 /* ---- refusing ---- */
 
@@ -153,4 +154,24 @@ struct ch_message *api_message(struct reader *r, const char *param)
 		a->messages = r->messages = more;
 	}
 	return &r->messages[a->nmessages++];
+}
+
+/* ---- header fields ---- */
+
+int64_t api_seconds(struct ch_str t)
+{
+	int64_t ms = 0, unit = 1000;
+	size_t i = 0;
+
+	for (; i < t.n && t.p[i] >= '0' && t.p[i] <= '9' && ms < INT64_C(1000000000000); i++)
+		ms = ms * 10 + (t.p[i] - '0') * 1000;
+	if (!i || (i < t.n && t.p[i] != '.'))
+		return 0;
+	for (i++; i < t.n; i++) {
+		if (t.p[i] < '0' || t.p[i] > '9')
+			return 0;
+		unit /= 10;
+		ms += (t.p[i] - '0') * unit;
+	}
+	return ms;
 }

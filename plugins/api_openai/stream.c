@@ -3,8 +3,8 @@
  * stream.c - answers that come piece by piece.
  *
  * The head leaves with the first piece, so that a failure before it is a plain refusal with its own status. After it a stream ends in
- * exactly one way: the last chunk and [DONE], or one error frame. Frames of a backend of the same dialect go out as they came; of what others
- * say chunks are made here. What is passed on is not looked at at all.
+ * exactly one way: the last chunk and [DONE], or one error frame. Frames of a backend of the same dialect go out as they came; of what
+ * others say chunks are made here. What is passed on is not looked at at all.
  */
 #include <stdlib.h>
 
@@ -23,6 +23,8 @@ static bool begin(struct api_call *call)
 	const char *type = call->result.content_type;
 
 	api_name(call);
+	if (pass && call->result.status >= 200 && call->result.status < 300)
+		call->events.status = call->result.status;
 	return ch_events_begin(&call->events, !pass ? NULL : type ? type : "application/json");
 }
 

@@ -362,6 +362,29 @@ static void an_event_stream_that_is_passed_on_gets_pings_between_frames_alone(vo
 	ch_test_free(t);
 }
 
+static void what_is_passed_on_keeps_its_status(void **state)
+{
+	struct fake f;
+	struct ch_test *t = begin(&f, NULL);
+	struct ch_test_answer *a;
+
+	(void)state;
+	f.give.status = 201;
+	a = post(t, "/v1/responses", "{\"model\":\"m\"}");
+	send_frame(t, &f, "{}");
+	ch_test_on_loop(t, end, &f);
+	assert_true(a->complete);
+	assert_int_equal(a->status, 201);
+	assert_string_equal(a->body, "{}");
+	f.give.status = 204;
+	f.rc = CH_OK;
+	a = post(t, "/v1/responses", "{\"model\":\"m\"}");
+	assert_true(a->complete);
+	assert_int_equal(a->status, 204);
+	assert_null(ch_test_header(a, "transfer-encoding"));
+	ch_test_free(t);
+}
+
 static void what_is_passed_on_and_breaks_is_told_where_it_can_be(void **state)
 {
 	struct fake f;
@@ -412,6 +435,7 @@ int main(void)
 		cmocka_unit_test(pings_can_be_off),
 		cmocka_unit_test(bytes_that_are_passed_on_are_not_touched),
 		cmocka_unit_test(an_event_stream_that_is_passed_on_gets_pings_between_frames_alone),
+		cmocka_unit_test(what_is_passed_on_keeps_its_status),
 		cmocka_unit_test(what_is_passed_on_and_breaks_is_told_where_it_can_be),
 	};
 

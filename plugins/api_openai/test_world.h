@@ -64,10 +64,14 @@ static int submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_in
 	snprintf(f->model, sizeof(f->model), "%.*s", (int)args->model.n, args->model.n ? args->model.p : "");
 	snprintf(f->backend, sizeof(f->backend), "%.*s", (int)args->backend.n, args->backend.n ? args->backend.p : "");
 	f->sink = sink ? *sink : (struct ch_inference_sink){ .size = 0 };
-	if (f->rc == CH_OK)
+	if (f->rc == CH_OK) {
 		fill(f);
-	else
-		out->backend = f->give.backend, out->model = f->give.model, out->content_type = f->give.content_type;
+		return CH_OK;
+	}
+	out->backend = f->give.backend; /* what is known before the first delta */
+	out->model = f->give.model;
+	out->content_type = f->give.content_type;
+	out->status = f->give.status;
 	return f->rc;
 }
 

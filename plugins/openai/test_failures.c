@@ -78,6 +78,25 @@ static void retry_after_is_clamped_to_what_clients_heed(void **state)
 	}
 }
 
+static void who_cannot_mend_it_by_waiting_is_not_told_to_wait(void **state)
+{
+	static const struct { int status; int64_t ms; } rows[] = { { 400, 0 }, { 401, 0 }, { 403, 0 }, { 404, 0 }, { 413, 0 }, { 415, 0 },
+		{ 422, 0 }, { 302, 0 }, { 408, 7000 }, { 429, 7000 }, { 500, 7000 }, { 503, 7000 } };
+
+	(void)state;
+	begin();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		body(CHAT);
+		ask();
+		up.head[1] = (struct ch_http_field){ CH_STR("Retry-After"), CH_STR("7") };
+		head(rows[i].status, "text/plain");
+		end(0);
+		assert_int_not_equal(me.code, 0);
+		assert_int_equal(me.retry_after_ms, rows[i].ms);
+	}
+	finish();
+}
+
 static void what_breaks_below_http_has_a_code_too(void **state)
 {
 	static const struct { int error, code; } rows[] = { { CH_HTTP_BLOCKED, CH_E_UPSTREAM_UNAVAILABLE }, { CH_HTTP_BUSY,
@@ -228,6 +247,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_upstreams_status_becomes_the_clients),
 		cmocka_unit_test(retry_after_is_clamped_to_what_clients_heed),
+		cmocka_unit_test(who_cannot_mend_it_by_waiting_is_not_told_to_wait),
 		cmocka_unit_test(what_breaks_below_http_has_a_code_too),
 		cmocka_unit_test(an_answer_that_breaks_off_is_none),
 		cmocka_unit_test(what_is_no_answer_is_invalid),

@@ -373,6 +373,30 @@ static void an_end_before_a_finish_reason_is_a_broken_stream(void **state)
 	finish();
 }
 
+/* LocalAI and others write an empty reason into every chunk. */
+static void an_empty_finish_reason_is_no_end(void **state)
+{
+	static const char *const reasons[] = { "\"\"", "\"null\"" };
+	char text[256];
+
+	(void)state;
+	begin();
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		for (int whole = 0; whole < 2; whole++) {
+			stream();
+			snprintf(text, sizeof(text), EVENT("{\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":%s}]}"), reasons[i]);
+			data(text);
+			data(text);
+			if (whole)
+				data(EVENT(STOP "}"));
+			end(CH_HTTP_CLOSED);
+			over(whole ? 0 : CH_E_UPSTREAM_ERROR);
+			assert_string_equal(me.finish, whole ? "stop" : "");
+			assert_int_equal(me.deltas, whole ? 3 : 2);
+		}
+	finish();
+}
+
 static void an_end_behind_the_finish_reason_is_one_with_or_without_done(void **state)
 {
 	static const char *const texts[] = { EVENT(WORD NONE) EVENT(STOP NONE), EVENT(WORD NONE) EVENT(STOP NONE) "data: [DONE]\n",
@@ -589,6 +613,7 @@ int main(void)
 		cmocka_unit_test(a_whole_answer_has_the_attempts_time),
 		cmocka_unit_test(behind_done_the_end_is_not_waited_for_long),
 		cmocka_unit_test(an_end_before_a_finish_reason_is_a_broken_stream),
+		cmocka_unit_test(an_empty_finish_reason_is_no_end),
 		cmocka_unit_test(an_end_behind_the_finish_reason_is_one_with_or_without_done),
 		cmocka_unit_test(what_is_broken_off_keeps_its_tokens),
 		cmocka_unit_test(an_event_that_cannot_be_read_fails_the_stream),

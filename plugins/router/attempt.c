@@ -159,7 +159,7 @@ bool router_attempt_timeout(struct router_call *k)
 
 	cancel(k);
 	k->inner.code = CH_E_UPSTREAM_TIMEOUT;
-	k->inner.detail = detail;
+	k->inner.detail = detail ? detail : "The backend did not answer in time.";
 	k->inner.error = (struct ch_str){ NULL, 0 };
 	return router_attempt_end(k);
 }

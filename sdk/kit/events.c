@@ -77,6 +77,7 @@ void ch_events_init(struct ch_events *e, struct ch_ctx *c, int64_t ping_ms, ch_f
 {
 	memset(e, 0, sizeof(*e));
 	e->c = c;
+	e->status = 200;
 	e->ping_ms = ping_ms;
 	e->go_on = go_on;
 	e->arg = arg;
@@ -94,7 +95,7 @@ bool ch_events_begin(struct ch_events *e, const char *type)
 		ch_header_set(e->c, "X-Accel-Buffering", "no");
 	}
 	ch_on_writable(e->c, on_writable, e);
-	if (ch_begin(e->c, 200) != CH_OK)
+	if (ch_begin(e->c, e->status) != CH_OK)
 		return false;
 	e->begun = true;
 	e->last_ = ch_now();

@@ -57,6 +57,12 @@ static bool read_message(struct ch_json *j, struct openai_frame *f, bool first)
 	return t.type == CH_JSON_OBJECT_END;
 }
 
+/* Some servers write "" or "null" into every chunk, where others write null. */
+static bool is_reason(const struct ch_json_tok *t)
+{
+	return t->type == CH_JSON_STRING && t->len && !IS(t, "null");
+}
+
 static bool read_choice(struct ch_json *j, struct openai_frame *f, bool first)
 {
 	struct ch_json_tok t;
@@ -72,7 +78,7 @@ static bool read_choice(struct ch_json *j, struct openai_frame *f, bool first)
 		}
 		if (text && first && t.type == CH_JSON_STRING)
 			f->text = t;
-		if (finish && t.type == CH_JSON_STRING) {
+		if (finish && is_reason(&t)) {
 			f->finished = true;
 			if (first)
 				f->finish = t;

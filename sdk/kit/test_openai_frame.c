@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,20 @@ static void a_chunk_tells_its_text_and_its_end(void **state)
 	assert_true(f.finished && f.finish.type == CH_JSON_END); /* of the second */
 	assert_true(reads("{\"choices\":null}"));
 	assert_false(f.choices);
+}
+
+static void an_empty_reason_is_no_end(void **state)
+{
+	static const char *const none[] = { "\"\"", "\"null\"", "null", "0", "false", "\"n\\u0075ll\"" };
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		snprintf(text, sizeof(text), "{\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":%s}]}", none[i]);
+		assert_true(reads(text));
+		assert_true(!f.finished && f.finish.type == CH_JSON_END);
+		is((struct ch_str){ f.text.s, f.text.len }, "a");
+	}
 }
 
 static void both_names_of_the_counts_are_known(void **state)
@@ -144,6 +159,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_chunk_tells_its_text_and_its_end),
+		cmocka_unit_test(an_empty_reason_is_no_end),
 		cmocka_unit_test(both_names_of_the_counts_are_known),
 		cmocka_unit_test(a_usage_is_cut_with_its_comma),
 		cmocka_unit_test(an_error_is_what_says_so),

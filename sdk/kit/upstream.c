@@ -37,9 +37,8 @@ static bool begins(const char *p, const char *end, const char *with, size_t n)
 /* The bytes of the secret that stands at p; 0: none does. *keep: how many of them say what it was. */
 static size_t secret_at(const char *p, const char *end, bool inside_word, const struct upstream_secrets *s, size_t *keep)
 {
-	static const struct { const char *text; size_t n; } marks[] = { { "sk-", 3 }, { "sk_", 3 }, { "pk-", 3 }, { "rk-", 3 }, 
-		{ "gsk_", 4 },
-		{ "hf_", 3 }, { "xai-", 4 }, { "nvapi-", 6 }, { "AIza", 4 }, { "eyJ", 3 } };
+	static const struct { const char *text; size_t n; } marks[] = { { "sk-", 3 }, { "sk_", 3 }, { "pk-", 3 }, { "rk-", 3 },
+		{ "gsk_", 4 }, { "hf_", 3 }, { "xai-", 4 }, { "nvapi-", 6 }, { "AIza", 4 }, { "eyJ", 3 } };
 	size_t n = s->key ? strlen(s->key) : 0;
 
 	*keep = 0;
@@ -421,7 +420,6 @@ void upstream_failed(struct ch_ctx *c, const struct ch_http_result *r, struct ch
 		out->reason = upstream_scrub(c, text, s, 1000).p;
 		return;
 	}
-	out->retry_after_ms = retry_after(r);
 	code = code_of_status(r->status);
 	if (code == CH_E_UPSTREAM_INVALID) {
 		set(out, code, ch_print(c, "The backend answered with HTTP %d, which is no answer to this request%s.", r->status,
@@ -433,6 +431,8 @@ void upstream_failed(struct ch_ctx *c, const struct ch_http_result *r, struct ch
 		code = CH_E_MODEL_NOT_FOUND;
 	if (r->status == 503 && says_busy(body))
 		code = CH_E_UPSTREAM_BUSY;
+	if (code != CH_E_UPSTREAM_AUTH && !client_can_mend(code)) /* the same request would fail again, however long one waits */
+		out->retry_after_ms = retry_after(r);
 	tell(c, code, ch_print(c, "HTTP %d", r->status), &said, out);
 }
 

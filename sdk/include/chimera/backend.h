@@ -96,7 +96,8 @@ void ch_backend_timeouts(const struct ch_inference_args *, const struct ch_backe
  *   408 and timeouts      CH_E_UPSTREAM_TIMEOUT    503 "busy"    CH_E_UPSTREAM_BUSY         other   CH_E_UPSTREAM_ERROR
  *   no connection, in time or at all: CH_E_UPSTREAM_UNAVAILABLE                             no HTTP, 1xx, 3xx   CH_E_UPSTREAM_INVALID
  *
- * retry_after_ms: of retry-after-ms or Retry-After, clamped to 1 to 120 s; 0 without one.
+ * retry_after_ms: of retry-after-ms or Retry-After, clamped to 1 to 120 s; 0 without one, and where the same request would fail again: of what
+ * the client must mend, CH_E_UPSTREAM_AUTH, and what is no answer.
  */
 void ch_upstream_failed(struct ch_ctx *, const struct ch_http_result *, struct ch_str body, const char *secret,
                         struct ch_inference_result *out);

@@ -34,6 +34,7 @@ struct ch_events {
 	bool ended_;
 	bool lost_;
 	char tail_[4];                    /* the last bytes sent: do they end a frame? */
+	int status;                       /* of the head: 200; change it before the head leaves */
 	int64_t ping_ms;
 	int64_t last_;                    /* ch_now of the last bytes */
 	struct ch_timer *timer_;
@@ -44,7 +45,7 @@ struct ch_events {
 /* ping_ms: after so much silence a comment is sent; 0: none. go_on(arg): the client has read again. Nothing is sent yet. */
 void ch_events_init(struct ch_events *, struct ch_ctx *, int64_t ping_ms, ch_fn go_on, void *arg);
 /*
- * The head: 200, of that type (NULL: text/event-stream; of any other type the bytes are simply passed on), not to be cached or held back by
+ * The head: of that type (NULL: text/event-stream; of any other type the bytes are simply passed on), not to be cached or held back by
  * proxies. Set header fields of your own before. False: the client is gone, or it was begun already.
  */
 bool ch_events_begin(struct ch_events *, const char *type);

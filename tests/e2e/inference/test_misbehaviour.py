@@ -141,7 +141,7 @@ CASES = [*cases("openai"), *cases("ollama")]
 
 
 def config(port):
-    return gw.sections(port, openai__up={"max_answer": "1m", "max_stream": "4m"}, llama__ollama={"max_answer": "1m", "max_stream": "4m"})
+    return gw.sections(port, openai__up={"max_answer": "1m", "max_stream": "1m"}, llama__ollama={"max_answer": "1m", "max_stream": "1m"})
 
 
 def model_of(dialect, name):
