@@ -49,6 +49,27 @@ static void list_plugins(void *arg, void (*fn)(void *, const char *), void *fn_a
 	chi_loader_list(fn, fn_arg);
 }
 
+struct plugin_walk {
+	void (*fn)(void *, const struct ch_plugin *);
+	void *arg;
+};
+
+static void on_plugin_name(void *arg, const char *name)
+{
+	const struct plugin_walk *w = arg;
+	char why[256];
+	const struct ch_plugin *p = chi_loader_find(name, why, sizeof why);
+	if (p)
+		w->fn(w->arg, p);
+}
+
+/* A running server loads nothing that it was not told to. */
+static void walk_plugins(void (*fn)(void *, const struct ch_plugin *), void *arg)
+{
+	if (!chi_daemon.gen)
+		chi_loader_list(on_plugin_name, &(struct plugin_walk){ fn, arg });
+}
+
 bool chi_config_default(const char *program)
 {
 	if (!chi_daemon.file && !access(CHI_DEFAULT_CONF, F_OK))
@@ -72,6 +93,7 @@ struct chi_conf *chi_config_load(struct chi_report *report)
 struct chi_gen *chi_config_build(struct chi_report *report)
 {
 	struct chi_conf *conf = chi_config_load(report);
+	chi_around.plugins = walk_plugins;
 	struct chi_gen *g = conf ? chi_gen_build(conf, chi_daemon.gen, NULL, report) : NULL;
 	if (!g)
 		return NULL;

@@ -106,8 +106,11 @@ static void access_line(struct chi_req *r, int64_t took)
 		chi_line_str(&l, "owner", f->owner, strlen(f->owner));
 	if (f->backend)
 		chi_line_str(&l, "backend", f->backend, strlen(f->backend));
-	if (f->model)
-		chi_line_str(&l, "gen_ai.request.model", f->model, strlen(f->model));
+	const char *asked = f->asked ? f->asked : f->model;
+	if (asked)
+		chi_line_str(&l, "gen_ai.request.model", asked, strlen(asked));
+	if (f->model && asked != f->model && strcmp(asked, f->model))
+		chi_line_str(&l, "gen_ai.response.model", f->model, strlen(f->model));
 	if (f->code)
 		chi_line_str(&l, "error.type", f->code, strlen(f->code));
 	if (f->aborted)
@@ -128,7 +131,7 @@ void chi_stats_end(struct chi_req *r)
 	chi_metrics_add(in_progress, -1);
 	atomic_fetch_add_explicit(&r->http->shared->requests, 1, memory_order_relaxed);
 	int access = r->http->access;
-	if (access == CHI_ACCESS_ALL || (access == CHI_ACCESS_ERRORS && (status >= 400 || f->aborted)))
+	if (access == CHI_ACCESS_ALL || (access == CHI_ACCESS_ERRORS && (status >= 400 || f->aborted || f->code)))
 		access_line(r, took);
 }
 

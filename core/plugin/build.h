@@ -34,6 +34,12 @@ void chi_wire(struct chi_build *b);
 void chi_wire_needed(struct chi_build *b);
 /* carry.c: puts the running generation's instances in the place of those that are the same. */
 void chi_carry(struct chi_build *b, struct chi_gen *prev);
+/*
+ * suggest.c: the sections to add, "[dryrun], [llama]", of plugins that are there: those that provide the service, or that stand before many
+ * that do. False: none is known.
+ */
+bool chi_suggest_provider(const char *iface, char *out, size_t cap);
+bool chi_suggest_before_many(const char *iface, char *out, size_t cap);
 void chi_order_hooks(struct chi_build *b);  /* order.c */
 const char *chi_phase_name(int phase);
 

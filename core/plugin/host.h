@@ -27,6 +27,8 @@ struct chi_surroundings {
 	void (*server)(struct ch_server *);                                                         /* [any] */
 	bool (*reload)(ch_ticket); /* [any] wants a reload; the ticket gets its report, JSON of malloc, or NULL; false: not now. May be NULL */
 	void (*checks_walk)(void (*)(void *, const struct ch_check_state *), void *);                /* [any] */
+	/* Boot thread: every plugin that could be loaded, while no server runs. May be NULL. */
+	void (*plugins)(void (*)(void *, const struct ch_plugin *), void *);
 };
 extern struct chi_surroundings chi_around;
 

@@ -220,7 +220,8 @@ static void a_list_takes_all_or_those_named_in_order(void **state)
 	assert_int_equal(conf->things.n, 2);
 	assert_string_equal(conf->things.v[0]->id, "high");
 	ch_test_free(t);
-	fails_with("[many]\n", "at least one provider of thing/1 is needed: name instances, or * for all");
+	fails_with("[many]\n", "nothing that is enabled provides thing/1: add the section of a plugin that does");
+	fails_with("[low]\n[many]\nthings =\n", "at least one provider of thing/1 is needed: name instances, or * for all");
 	fails_with("[low]\n[many]\nthings = low, nobody\n", "no enabled section has the id 'nobody'");
 }
 

@@ -16,6 +16,32 @@ static const struct ch_svc *provides(const struct chi_inst *i, const char *iface
 	return NULL;
 }
 
+static void tied(const struct chi_build *b, const struct chi_inst *self, const char *row, const struct ch_option *o, const struct ch_svc *one,
+                 const struct ch_svc *other)
+{
+	const struct ch_plugin *p = one->self->plugin;
+	char before[256], rows[256] = "";
+	/* "[router:gpt-4]" where "[router.gpt-4]" was meant makes a second instance. */
+	if (p == other->self->plugin && p->row_options.n && strcmp(other->id, p->name))
+		snprintf(rows, sizeof rows, ", or write [%s.%s] if a row of [%s] was meant", p->name, other->id, p->name);
+	if (chi_suggest_before_many(o->iface, before, sizeof before) && !*rows)
+		chi_build_error(b, self, row, o->name, "both [%s] and [%s] provide %s: add a section %s, which chooses between them, or set %s = %s or %s = %s",
+			one->id, other->id, o->iface, before, o->name, one->id, o->name, other->id);
+	else
+		chi_build_error(b, self, row, o->name, "both [%s] and [%s] provide %s: set %s = %s or %s = %s%s", one->id, other->id, o->iface,
+			o->name, one->id, o->name, other->id, rows);
+}
+
+static void missing(const struct chi_build *b, const struct chi_inst *self, const char *row, const struct ch_option *o)
+{
+	char sections[512];
+	if (chi_suggest_provider(o->iface, sections, sizeof sections))
+		chi_build_error(b, self, row, o->name, "nothing that is enabled provides %s: add a section, %s", o->iface, sections);
+	else
+		chi_build_error(
+			b, self, row, o->name, "nothing that is enabled provides %s: add the section of a plugin that does", o->iface);
+}
+
 /* The provider of highest rank that is not the asking instance itself. A tie is the operator's to decide. */
 static const struct ch_svc *choose(const struct chi_build *b, const struct chi_inst *self, const char *row, const struct ch_option *o)
 {
@@ -34,11 +60,9 @@ static const struct ch_svc *choose(const struct chi_build *b, const struct chi_i
 		}
 	}
 	if (tie)
-		chi_build_error(b, self, row, o->name, "both [%s] and [%s] provide %s: set %s = %s or %s = %s", best->id, tie->id, o->iface,
-			o->name, best->id, o->name, tie->id);
+		tied(b, self, row, o, best, tie);
 	else if (!best && (o->flags & CH_O_REQUIRED))
-		chi_build_error(
-			b, self, row, o->name, "nothing that is enabled provides %s: add the section of a plugin that does", o->iface);
+		missing(b, self, row, o);
 	return best;
 }
 
@@ -114,7 +138,9 @@ static void bind_many(struct chi_build *b, struct chi_inst *i, const char *row, 
 				depend(i, v[n++]);
 		free(copy);
 	}
-	if (!n && (o->flags & CH_O_REQUIRED))
+	if (!n && (o->flags & CH_O_REQUIRED) && text && !strcmp(text, "*"))
+		missing(b, i, row, o);
+	else if (!n && (o->flags & CH_O_REQUIRED))
 		chi_build_error(b, i, row, o->name, "at least one provider of %s is needed: name instances, or * for all", o->iface);
 	*(struct ch_svcs *)(void *)(conf + o->offset) = (struct ch_svcs){ v, n };
 }

@@ -6,9 +6,12 @@
  * after.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "call.h"
 #include "request.h"
+
+#define IN_ARENA ((size_t)32 << 10) /* up to here an answer is made in the ctx's memory, and copied as it leaves */
 
 const char ask_too_late[] = "The backend did not finish before the request's deadline; ask for fewer tokens, or try again later.";
 const char ask_broken[] = "The backend failed on its side; try again, and tell the operator if it stays so.";
@@ -100,6 +103,29 @@ int ask_refuse(struct ask_call *call, enum ch_code code, const char *detail)
 	return ch_refuse(call->c, code, retry, "%s", detail ? detail : no_memory);
 }
 
+/*
+ * Sends what the writer holds in memory from malloc, from where it lies. The last byte goes by itself: the core keeps the end of a body of known
+ * length until END has run, in a copy.
+ */
+static int respond_large(struct ask_call *call, struct ch_jw *w)
+{
+	struct ch_ctx *c = call->c;
+	char last;
+
+	if (w->failed) {
+		free(w->buf);
+		return ask_refuse(call, CH_E_OVERLOADED, no_memory);
+	}
+	last = w->buf[w->len - 1];
+	ch_header_set(c, "Content-Type", "application/json");
+	ch_length(c, w->len);
+	ch_begin(c, 200);
+	ch_write(c, w->buf, w->len - 1, free, w->buf);
+	ch_write(c, &last, 1, NULL, NULL);
+	ch_end(c);
+	return CH_DONE;
+}
+
 static int answer(struct ask_call *call)
 {
 	const struct ch_inference_result *r = &call->result;
@@ -112,6 +138,12 @@ static int answer(struct ask_call *call)
 	ask_finish(call, &a);
 	a.text = r->text.n ? r->text.p : "";
 	a.ntext = r->text.n;
+	if (r->text.n > IN_ARENA) {
+		ch_jw_init(&w, NULL, 0);
+		w.grow = ch_jw_heap;
+		ask_write_answer(&w, &a);
+		return respond_large(call, &w);
+	}
 	ch_jw_ctx(&w, call->c, r->text.n + r->text.n / 8 + 512);
 	ask_write_answer(&w, &a);
 	if (w.failed)

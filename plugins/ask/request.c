@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* request.c - see request.h. */
+#include <stdlib.h>
+
 #include <chimera/kit/json.h>
 
 #include "request.h"
@@ -11,6 +13,7 @@ enum { MM_ROLE, MM_CONTENT, MM_COUNT };
 static const char *const message_members[MM_COUNT] = { "role", "content" };
 
 #define ALLOWED "prompt, messages, model, backend, max_tokens, temperature, stream"
+#define IN_ARENA ((size_t)64 << 10) /* bytes of a text that the ctx's arena holds */
 #define SHOWN_MAX 64 /* bytes of a client's own text that are repeated to it */
 
 static const struct ch_str roles[] = { CH_STR("user"), CH_STR("assistant"), CH_STR("system"), CH_STR("developer"), CH_STR("tool") };
@@ -97,6 +100,20 @@ static int which(struct reader *r, const char *const *names, int n, unsigned *se
 	return n;
 }
 
+/* Memory that goes with the ctx: what is large would not fit into its arena. NULL: none. */
+static char *large(struct ch_ctx *c, size_t n)
+{
+	char *p;
+
+	if (n <= IN_ARENA)
+		return ch_alloc(c, n);
+	p = malloc(n);
+	if (p && ch_keep(c, free, p))
+		return p;
+	free(p);
+	return NULL;
+}
+
 /* The text of the string at hand: in place if it has no escapes. */
 static bool text(struct reader *r, struct ch_str *out)
 {
@@ -106,7 +123,7 @@ static bool text(struct reader *r, struct ch_str *out)
 		*out = (struct ch_str){ r->tok.s, r->tok.len };
 		return true;
 	}
-	copy = ch_alloc(r->c, r->tok.len);
+	copy = large(r->c, r->tok.len);
 	if (!copy)
 		return no_memory(r);
 	*out = (struct ch_str){ copy, ch_json_unescape(&r->tok, copy) };

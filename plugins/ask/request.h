@@ -35,7 +35,7 @@ struct ask_fault {
 
 /*
  * Reads `body`, which must live as long as the ctx, into *out. Allocates in the ctx's arena only for messages and for text that holds
- * escapes. Returns true, or false with *fault filled.
+ * escapes; a large one lies beside it and goes with the ctx. Returns true, or false with *fault filled.
  */
 bool ask_read(struct ch_ctx *c, struct ch_str body, size_t max_messages, struct ask_request *out, struct ask_fault *fault);
 

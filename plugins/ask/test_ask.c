@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -33,6 +34,8 @@ struct fake {
 	unsigned calls, cancelled, went_on;
 	int64_t max_tokens;
 	char prompt[64], backend[64];
+	size_t asked;          /* bytes of the prompt */
+	struct ch_str text;    /* of the answer; n 0: a short one */
 };
 
 static void fill(struct fake *f, struct ch_inference_result *out)
@@ -60,10 +63,11 @@ static int start_call(const struct ch_svc *svc, struct ch_ctx *c, const struct c
 	f->max_tokens = args->max_tokens;
 	memcpy(f->backend, args->backend.p ? args->backend.p : "", args->backend.n);
 	f->backend[args->backend.n] = 0;
-	memcpy(f->prompt, args->messages[0].content.p, args->messages[0].content.n);
+	f->asked = args->messages[0].content.n;
+	memcpy(f->prompt, args->messages[0].content.p, f->asked < sizeof(f->prompt) ? f->asked : sizeof(f->prompt) - 1);
 	if (f->rc == CH_OK) {
 		fill(f, out);
-		out->text = (struct ch_str)CH_STR("one \"two\" three");
+		out->text = f->text.n ? f->text : (struct ch_str)CH_STR("one \"two\" three");
 	}
 	return f->rc;
 }
@@ -171,6 +175,53 @@ static void an_answer_at_once_is_one_json_object(void **state)
 	assert_true(ch_test_metric(t, "ask_latency_ms", "fake", NULL) == 1);
 	assert_true(ch_test_metric(t, "ask_errors_total", NULL) == 0);
 	ch_test_free(t);
+}
+
+/* 5 MiB of quotes, twice as many escaped: more than a ctx may have. */
+static void a_large_answer_is_whole(void **state)
+{
+	const size_t n = 5 << 20;
+	struct fake f;
+	struct ch_test *t = begin(&f, NULL);
+	struct ch_test_answer *a;
+	char *text = malloc(n);
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, '"', n);
+	f.rc = CH_OK;
+	f.text = (struct ch_str){ text, n };
+	a = post(t, QUESTION);
+	assert_true(a->complete);
+	assert_int_equal(a->status, 200);
+	assert_true(a->n > 2 * n);
+	assert_memory_equal(a->body + strlen("{\"backend\":\"fake\",\"model\":\"m1\",\"answer\":"), "\"\\\"\\\"", 5);
+	assert_int_equal(a->body[a->n - 1], '}');
+	ch_test_free(t);
+	free(text);
+}
+
+/* A text of 5 MiB with one escape, which must be decoded. */
+static void a_large_question_arrives_whole(void **state)
+{
+	const size_t n = 5 << 20;
+	struct fake f;
+	struct ch_test *t = begin(&f, NULL);
+	char *body = malloc(n + 64);
+	size_t len;
+
+	(void)state;
+	assert_non_null(body);
+	memcpy(body, "{\"prompt\":\"a\\n", 14);
+	memset(body + 14, 'b', n);
+	memcpy(body + 14 + n, "\"}", 3);
+	len = 14 + n + 2;
+	f.rc = CH_OK;
+	assert_int_equal(ch_test_request(t, "POST", "/v1/ask", JSON, body, len)->status, 200);
+	assert_int_equal(f.asked, n + 2);
+	assert_memory_equal(f.prompt, "a\nbbb", 5);
+	ch_test_free(t);
+	free(body);
 }
 
 static void over_a_router_the_backend_that_answered_and_the_attempts_are_named(void **state)
@@ -588,6 +639,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_answer_at_once_is_one_json_object),
+		cmocka_unit_test(a_large_answer_is_whole),
+		cmocka_unit_test(a_large_question_arrives_whole),
 		cmocka_unit_test(over_a_router_the_backend_that_answered_and_the_attempts_are_named),
 		cmocka_unit_test(without_a_router_no_other_backend_can_be_asked),
 		cmocka_unit_test(a_silent_stream_is_pinged),

@@ -345,6 +345,36 @@ static void models_are_those_with_a_name_and_the_default_one(void **state)
 	ch_test_free(t);
 }
 
+/* Each allocation fails once: there is a whole answer, or a code, or no call at all. */
+static void without_memory_it_is_a_code(void **state)
+{
+	static const struct ch_str stop = { "no such text", 12 };
+	static const struct { int op; const char *body; unsigned needs; } rows[] = {
+		{ CH_I_CHAT, "{" TOOLS "}", CH_I_TOOLS }, { CH_I_CHAT, "{}", 0 }, { CH_I_EMBEDDINGS, "{}", 0 }, { CH_I_MODELS, "{}", 0 } };
+	struct caller k;
+	struct ch_test *t = begin(&k, "tool_calls = offered\ndimensions = 4\n");
+
+	(void)state;
+	k.args.stop = &stop;
+	k.args.nstop = 1;
+	for (size_t i = 0; i < 8; i++) {
+		bool struck = true;
+
+		k.args.op = rows[i / 2].op;
+		k.stream = i % 2 && k.args.op == CH_I_CHAT;
+		say(&k, rows[i / 2].body, rows[i / 2].needs);
+		for (unsigned long n = 1; struck; n++) {
+			assert_true(n < 50);
+			ch_test_fail_alloc(t, n);
+			again(t, &k);
+			struck = ch_test_fail_alloc(t, 0);
+			assert_true(!k.out.code || (struck && k.out.code == CH_E_OVERLOADED));
+		}
+		assert_true(k.began != 0);
+	}
+	ch_test_free(t);
+}
+
 /* ---- luck ---- */
 
 static unsigned failures(struct ch_test *t, struct caller *k, unsigned calls, char *which)
@@ -512,6 +542,7 @@ int main(void)
 		cmocka_unit_test(embeddings_are_of_length_1_and_those_of_their_text),
 		cmocka_unit_test(completions_are_answered_too),
 		cmocka_unit_test(models_are_those_with_a_name_and_the_default_one),
+		cmocka_unit_test(without_memory_it_is_a_code),
 		cmocka_unit_test(so_many_fail_as_the_share_says_and_the_same_ones_each_time),
 		cmocka_unit_test(how_it_fails_is_said_by_its_code_status_and_wait),
 		cmocka_unit_test(a_stream_breaks_behind_so_many_tokens),

@@ -265,6 +265,8 @@ static void on_vectors(struct ch_exchange *x, struct ch_str body)
 
 /* ---- models ---- */
 
+enum { MODELS_MOST = 2000 };
+
 static const char latest[] = ":latest"; /* what Ollama adds to a name without a tag */
 
 /* The name that the config knows this model by; n 0: it does not serve it. */
@@ -285,13 +287,11 @@ static struct ch_str served_as(const struct call *k, struct ch_str name)
 static bool put_model(void *arg, const struct ollama_model *m)
 {
 	struct call *k = arg;
-	char *name = ch_alloc(k->x.c, m->name.len + 1);
-	struct ch_str id = { name, name ? ch_json_unescape(&m->name, name) : 0 };
+	struct ch_str id = served_as(k, (struct ch_str){ m->name.s, m->name.len });
 	struct ch_model *to;
 
-	if (!name)
-		return no_memory(k);
-	id = served_as(k, id);
+	if (m->name.escaped || k->nlist == MODELS_MOST)
+		return true; /* no name of a model has anything to escape */
 	if (!id.n)
 		return true;
 	to = next_of_list(k, sizeof(*to));

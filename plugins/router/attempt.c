@@ -81,7 +81,9 @@ void router_count(const struct router_call *k, enum router_status status)
 	const struct router_rule_series *s = &(k->entry ? k->entry : &k->plan.equals[0])->rule->series;
 
 	ch_add(s->requests[status], 1);
-	if (status != ROUTER_CANCELLED)
+	if (status == ROUTER_FAILED && !k->attempts) /* by no attempt, so nothing else says why */
+		ch_add((k->entry ? k->entry : &k->plan.equals[0])->backend->series.errors[k->out->code], 1);
+	if (status != ROUTER_CANCELLED && k->attempts)
 		ch_observe(s->latency, (double)(k->now - k->started) / 1e6);
 }
 
@@ -118,6 +120,21 @@ static void end(struct router_call *k, enum router_status status)
 	ch_span_end(k->c, k->span, status == ROUTER_DONE);
 }
 
+/* How much a failure helps the client: to know that it comes too fast most, that one of our keys is wrong least. */
+static int telling(int code)
+{
+	switch (router_reason(code)) {
+	case ROUTER_AUTH:
+		return 1;
+	case ROUTER_CONNECT:
+		return 2;
+	case ROUTER_429:
+		return code == CH_E_UPSTREAM_RATE_LIMITED ? 4 : 3;
+	default:
+		return code ? 3 : 0;
+	}
+}
+
 /* Remembers a failure that another attempt may mend. */
 static void failed(struct router_call *k, int reason)
 {
@@ -126,8 +143,10 @@ static void failed(struct router_call *k, int reason)
 
 	if (reason == ROUTER_TIMED_OUT || reason == ROUTER_AUTH)
 		k->banned[k->entry->backend->index] = true;
-	if (in->code != CH_E_UPSTREAM_AUTH || !k->failed.code)
-		k->failed = *in; /* that a key is wrong helps a client least */
+	if (telling(in->code) >= telling(k->failed.code)) {
+		k->failed = *in;
+		k->failed_entry = k->entry;
+	}
 	if (f && k->last)
 		k->last->next = f;
 	else if (!f)

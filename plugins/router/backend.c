@@ -34,8 +34,8 @@ static void tell(const struct router_state *s)
 	if (s->breaker.state == CH_BREAKER_CLOSED)
 		ch_degraded(s->self, s->id, false, "its circuit is closed, it gets questions again");
 	else
-		ch_degraded(s->self, s->id, true, "its circuit is open: too many failures or slow answers (last: %s); next try in %.1f s",
-			code ? ch_code_info((enum ch_code)code)->name : "slow", (double)s->breaker.cooldown / 1e6);
+		ch_degraded(s->self, s->id, true, "its circuit is open: too many failures or slow answers (last: %s)",
+			code ? ch_code_info((enum ch_code)code)->name : "slow");
 }
 
 /* Behind whatever may have changed the breaker: shows it to those who do not lock, to the gauge and to people. */

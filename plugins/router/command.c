@@ -84,6 +84,7 @@ static struct router_backend *named(const struct router *r, struct ch_ctx *c, co
 	return NULL;
 }
 
+/* id NULL: none was named. */
 static int change(const struct router *r, struct ch_ctx *c, const char *verb, const char *id)
 {
 	bool disable = !strcmp(verb, "disable"), reset = !strcmp(verb, "reset");
@@ -92,6 +93,8 @@ static int change(const struct router *r, struct ch_ctx *c, const char *verb, co
 	if (!disable && !reset && strcmp(verb, "enable"))
 		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "\"%s\" is nothing that can be done to a backend: disable, enable and reset are.",
 			verb);
+	if (!id)
+		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "Which backend? Write: backends %s BACKEND.", verb);
 	b = named(r, c, id);
 	if (!b)
 		return CH_DONE;
@@ -116,9 +119,5 @@ int router_command(struct ch_self *self, struct ch_ctx *c, size_t argc, const ch
 {
 	const struct router *r = self->state;
 
-	if (!argc)
-		return show(r, c);
-	if (argc == 1)
-		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "Which backend? Write: backends %s BACKEND.", argv[0]);
-	return change(r, c, argv[0], argv[1]);
+	return argc ? change(r, c, argv[0], argc > 1 ? argv[1] : NULL) : show(r, c);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "metrics.h"
+#include "table.h"
 
 static const double seconds[] = { .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600 };
 static const double first_seconds[] = { .001, .005, .01, .025, .05, .1, .25, .5, .75, 1, 2.5, 5, 10, 30, 60 };
@@ -24,9 +25,9 @@ const struct ch_metric router_metrics[ROUTER_METRICS] = {
 	[M_REQUESTS] = { "inference_requests_total", CH_COUNTER, .labels = { BACKEND, MODEL, STATUS },
 		.help = "Questions that ended, by the backend that answered or was asked last, and by the config's name for the model" },
 	[M_ERRORS] = { "inference_errors_total", CH_COUNTER, .labels = { BACKEND, { "error_type", CH_L_CONFIG, NULL } },
-		.help = "Attempts that failed, by the code of the error" },
+		.help = "Attempts that failed, and questions for which nobody could be asked, by the code of the error" },
 	[M_LATENCY] = { "inference_latency_seconds", BUCKETS(seconds), .labels = { BACKEND, MODEL },
-		.help = "Time of a question until its answer was whole, waiting, retries and fallbacks included" },
+		.help = "Time of a question that some backend was asked, waiting, retries and fallbacks included" },
 	[M_LLM_REQUESTS] = { "llm_requests_total", CH_COUNTER, .labels = { PROVIDER, MODEL, STATUS },
 		.help = "Attempts, by the provider's protocol" },
 	[M_LLM_DURATION] = { "llm_request_duration_seconds", BUCKETS(seconds), .labels = { PROVIDER, MODEL },
@@ -111,6 +112,23 @@ static void backend_series(struct ch_self *self, struct router_backend *b)
 		rule_series(self, b, &b->rules[i]);
 }
 
+static bool among(const struct router_refs *refs, const struct router_backend *from, const struct router_backend *to)
+{
+	for (size_t i = 0; i < refs->n; i++)
+		if (refs->v[i].backend == to && (from != to || refs->v[i].model)) /* to itself only for another model */
+			return true;
+	return false;
+}
+
+/* Does any fallback of the config lead that way? Other ways need no series. */
+static bool leads(const struct router_table *t, const struct router_backend *from, const struct router_backend *to)
+{
+	for (size_t i = 0; i < t->nrows; i++)
+		if (among(&t->rows[i].fallback, from, to))
+			return true;
+	return among(&t->fallback, from, to);
+}
+
 bool router_metrics_start(struct router *r)
 {
 	r->fallbacks = calloc(r->nbackends * r->nbackends + 1, sizeof(*r->fallbacks));
@@ -121,7 +139,8 @@ bool router_metrics_start(struct router *r)
 		for (size_t k = 0; k < r->nbackends; k++) {
 			const char *way[] = { r->backends[i].id, r->backends[k].id };
 
-			r->fallbacks[i * r->nbackends + k] = ch_series(r->self, M_FALLBACKS, way);
+			if (leads(r->table, &r->backends[i], &r->backends[k]))
+				r->fallbacks[i * r->nbackends + k] = ch_series(r->self, M_FALLBACKS, way);
 		}
 	}
 	r->overhead = ch_series(r->self, M_OVERHEAD, NULL);

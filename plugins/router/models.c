@@ -106,6 +106,20 @@ static void copy(char *to, size_t cap, struct ch_str from)
 	to[n] = '\0';
 }
 
+/* Ollama's tag goes where the config names the model without it: it is the same one, and should be listed once. */
+static struct ch_str known_as(const struct router *r, const struct router_backend *b, struct ch_str id)
+{
+	static const char tag[] = ":latest";
+	struct ch_str stem = { id.p, id.n - (sizeof(tag) - 1) };
+	const struct router_listed *is, *plain;
+
+	if (id.n < sizeof(tag) || memcmp(id.p + stem.n, tag, sizeof(tag) - 1))
+		return id;
+	is = router_lists(r, b, id);
+	plain = router_lists(r, b, stem);
+	return plain && !plain->pattern && (!is || is->pattern) ? stem : id;
+}
+
 /* Whatever an upstream says: only names that can be asked for, and that its patterns let through. */
 static void take(struct asked *a)
 {
@@ -122,9 +136,13 @@ static void take(struct asked *a)
 	for (size_t i = 0; i < out->nmodels && n < most; i++) {
 		const struct ch_model *m = &out->models[i];
 
-		if (!router_is_model(m->id) || !router_lists(r, a->backend, m->id))
+		if (!router_is_model(m->id))
 			continue;
-		copy(v[n].id, sizeof(v[n].id), m->id);
+		struct ch_str id = known_as(r, a->backend, m->id);
+
+		if (!router_lists(r, a->backend, id))
+			continue;
+		copy(v[n].id, sizeof(v[n].id), id);
 		copy(v[n].owned_by, sizeof(v[n].owned_by), m->owned_by);
 		v[n].created = m->created;
 		v[n].context = m->context;
@@ -137,6 +155,16 @@ static void take(struct asked *a)
 
 struct row { struct ch_model model; size_t order; };
 struct rows { struct row *v; size_t n, cap; };
+
+/* Outside of the arena, as long as the ctx: lists of many backends may be larger than all of that. NULL: no memory. */
+static void *room(struct ch_ctx *c, size_t n)
+{
+	struct ch_heap *h = ch_alloc(c, sizeof(*h));
+
+	if (h)
+		h->c = c;
+	return h ? ch_heap_grow(h, NULL, 0, n) : NULL;
+}
 
 static void put(struct rows *l, struct ch_str id, struct ch_str owner, int64_t created, int64_t context)
 {
@@ -161,6 +189,7 @@ static void put_reported(const struct router *r, struct rows *l)
 		}
 }
 
+/* Those whose files are there. */
 static void put_manifests(const struct router *r, struct ch_ctx *c, struct rows *l)
 {
 	const struct ch_svc *registry = r->conf->registry;
@@ -168,14 +197,14 @@ static void put_manifests(const struct router *r, struct ch_ctx *c, struct rows 
 	struct router_entry *who = ch_alloc(c, (r->nbackends + 1) * sizeof(*who));
 
 	for (size_t i = 0; registry && who && ((const struct ch_models_v1 *)registry->vt)->at(registry, i, &m); i++)
-		if (router_is_model(text(m.name)) && router_who_lists(r, text(m.name), m.name, who))
+		if (m.bytes >= 0 && router_is_model(text(m.name)) && router_who_lists(r, text(m.name), m.name, who))
 			put(l, text(m.name), text(who[0].backend->id), m.created, m.context);
 }
 
 static void put_configured(const struct router *r, struct rows *l)
 {
 	for (size_t i = 0; i < r->nbackends; i++)
-		for (size_t k = 0; k < r->table->served[i].n; k++)
+		for (size_t k = 0; k < r->table->served[i].named; k++)
 			if (!r->table->served[i].v[k].pattern)
 				put(l, r->table->served[i].v[k].name, text(r->backends[i].id), 0, 0);
 	for (size_t i = 0; i < r->table->nrows; i++) {
@@ -200,7 +229,7 @@ static int compare(const void *a, const void *b)
 /* Each once, by name; of several the first says whose it is, and what it does not know the next may. */
 static bool settle(struct rows *l, struct ch_ctx *c, struct ch_inference_result *out)
 {
-	struct ch_model *v = ch_alloc(c, (l->n + 1) * sizeof(*v));
+	struct ch_model *v = room(c, (l->n + 1) * sizeof(*v));
 	size_t n = 0;
 
 	if (!v)
@@ -224,15 +253,19 @@ static bool settle(struct rows *l, struct ch_ctx *c, struct ch_inference_result 
 /* The memory's texts may go when the lock is let go: the ctx gets its own. */
 static bool own(struct rows *l, size_t n, struct ch_ctx *c)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct ch_model *m = &l->v[i].model;
+	size_t size = 0;
+	char *p;
 
-		m->id.p = ch_dup(c, m->id.p, m->id.n);
-		m->owned_by.p = ch_dup(c, m->owned_by.p, m->owned_by.n);
-		if (!m->id.p || !m->owned_by.p)
-			return false;
+	for (size_t i = 0; i < n; i++)
+		size += l->v[i].model.id.n + l->v[i].model.owned_by.n + 2;
+	p = room(c, size + 1);
+	for (size_t i = 0; p && i < n; i++) {
+		l->v[i].model.id.p = strcpy(p, l->v[i].model.id.p);
+		p += l->v[i].model.id.n + 1;
+		l->v[i].model.owned_by.p = strcpy(p, l->v[i].model.owned_by.p);
+		p += l->v[i].model.owned_by.n + 1;
 	}
-	return true;
+	return p;
 }
 
 static size_t count(const struct router *r, struct ch_ctx *c)
@@ -252,7 +285,7 @@ static void merge(struct router *r, struct ch_ctx *c, struct ch_inference_result
 	pthread_mutex_lock(&r->models->lock);
 	for (size_t i = 0; i < r->nbackends; i++)
 		l.cap += r->models->of[i].n;
-	l.v = ch_alloc(c, (l.cap + 1) * sizeof(*l.v));
+	l.v = room(c, (l.cap + 1) * sizeof(*l.v));
 	if (l.v)
 		put_reported(r, &l);
 	ok = l.v && own(&l, l.n, c);

@@ -137,8 +137,8 @@ static int64_t back_off_ms(const struct router_call *k)
 	int64_t ms = (half + ch_backoff_full(half, half, 0, ch_random())) / 1000;
 	int64_t patience = k->fallback < k->plan.nfallbacks ? PATIENCE_MS : PATIENCE_ALONE_MS;
 
-	if (k->failed.retry_after_ms > ms)
-		ms = k->failed.retry_after_ms;
+	if (k->inner.retry_after_ms > ms)
+		ms = k->inner.retry_after_ms;
 	return ms > patience || (left >= 0 && ms >= left) || !worth(k, ms) ? -1 : ms;
 }
 

@@ -25,7 +25,7 @@ static void tell(struct ch_ctx *c, const struct ping *p)
 		ch_log(b->self, c, CH_INFO, "startup ping: %s lives, it answered in %.0f ms", b->id, ms);
 	else
 		ch_log(b->self, c, CH_WARN, "startup ping: %s does not answer well (%s): %s", b->id,
-			ch_code_info((enum ch_code)p->out.code)->name, p->out.detail ? p->out.detail : "it does not say why");
+			ch_code_info((enum ch_code)p->out.code)->name, p->out.reason ? p->out.reason : p->out.detail ? p->out.detail : "it does not say why");
 }
 
 static int on_ping(struct ch_ctx *c, void *data, int why, void *result)

@@ -336,6 +336,8 @@ bool router_resolve(const struct router *r, struct ch_ctx *c, const struct ch_in
 	size_t most = r->table->most;
 	struct router_entry *room;
 
+	if (args->op <= 0 || args->op > 31)
+		return refuse(&q, CH_E_NOT_IMPLEMENTED, "The router knows no such kind of question.");
 	if (q.name.n && !router_is_model(q.name))
 		return refuse(&q, CH_E_BAD_REQUEST,
 			"\"model\" is no model's name: it has up to 128 letters, digits and . _ : / @ + - in it.");

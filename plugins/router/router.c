@@ -152,13 +152,14 @@ static int health(struct ch_self *self, struct ch_ctx *c, struct ch_check_result
 	for (size_t i = 0; i < r->nbackends; i++) {
 		const struct router_backend *b = &r->backends[i];
 		bool disabled = atomic_load(&b->state->disabled);
+		int circuit = atomic_load(&b->state->circuit);
 
-		if (!disabled && atomic_load(&b->state->circuit) != CH_BREAKER_OPEN)
+		if (!disabled && circuit == CH_BREAKER_CLOSED)
 			continue;
 		out->health = CH_DEGRADED;
 		if (at < sizeof(out->message))
 			at += (size_t)snprintf(out->message + at, sizeof(out->message) - at, "%s%s: %s", at ? ", " : "", b->id,
-				disabled ? "disabled by command" : "circuit open");
+				disabled ? "disabled by command" : circuit == CH_BREAKER_OPEN ? "circuit open" : "circuit half open");
 	}
 	if (!at)
 		snprintf(out->message, sizeof(out->message), "%zu backend%s", r->nbackends, r->nbackends == 1 ? "" : "s");

@@ -314,6 +314,7 @@ static void list_models(struct router *r, struct router_backend *b)
 		list(s, b, b->conf->default_model);
 		s->standard = rule_of(b, b->conf->default_model);
 	}
+	s->named = s->n;
 	for (size_t i = 0; manifest(r, i, &m); i++)
 		if (!strcmp(m.backend, b->id))
 			list(s, b, m.name);

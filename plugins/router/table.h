@@ -19,6 +19,7 @@ struct router_listed {
 struct router_served {
 	struct router_listed *v;
 	size_t n;
+	size_t named;                     /* so many of v, the first ones, are the backend's own; the others are manifests */
 	const struct router_rule *standard; /* of its default_model; NULL: it has none */
 };
 

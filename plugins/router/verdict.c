@@ -137,6 +137,18 @@ static void tell(const struct router_call *k, const char *what, const struct lin
 	ch_log(k->r->self, k->c, CH_WARN, "%s for model \"%.*s\": %s", what, (int)(m.n > 128 ? 128 : m.n), m.n ? m.p : "", l->text);
 }
 
+/* Why nobody could be asked, for the client. */
+static const char *nobody(const struct router_call *k)
+{
+	const struct router_backend *b = k->plan.equals[0].backend;
+	const char *alone = NULL;
+
+	if (k->plan.nequals + k->plan.nfallbacks == 1)
+		alone = ch_print(k->c, ROUTER_GET(b->state->disabled) ? "The backend \"%s\" is switched off; try again later."
+			: "The backend \"%s\" has failed too often and is left in peace for a while; try again later.", b->id);
+	return alone ? alone : "No backend for this model can be asked now: they failed too often, or are switched off; try again later.";
+}
+
 /* ---- entries ---- */
 
 void router_answered(struct router_call *k)
@@ -161,13 +173,13 @@ void router_unanswered(struct router_call *k)
 	tell(k, "no answer", &l);
 	if (k->failed.code) {
 		give(k, &k->failed);
-		name_backend(k, k->last->entry);
+		name_backend(k, k->failed_entry);
 	} else if (full) {
 		out->code = CH_E_UPSTREAM_BUSY;
 		out->detail = "All backends for this model have as many requests as they may; try again later.";
 	} else {
 		out->code = CH_E_UPSTREAM_UNAVAILABLE;
-		out->detail = "No backend for this model can be asked now: they failed too often, or are switched off; try again later.";
+		out->detail = nobody(k);
 	}
 	if (!out->retry_after_ms && out->code != CH_E_UPSTREAM_AUTH)
 		out->retry_after_ms = retry_after(k);

@@ -75,7 +75,8 @@ struct router_call {
 	int64_t first_delta;                    /* ch_now; 0: none came yet */
 	struct router_failure failure;          /* the first; next to it the others */
 	struct router_failure *last;            /* NULL: none has failed */
-	struct ch_inference_result failed;      /* of the last failure that means something; code 0: none yet */
+	struct ch_inference_result failed;      /* of the failure that helps the client most, the latest of equals; code 0: none yet */
+	const struct router_entry *failed_entry; /* … whose it was */
 };
 
 /* ---- next.c ---- */

@@ -212,6 +212,7 @@ int ch_events_fail(struct ch_events *e, enum ch_code code, const char *detail, s
 
 	if (e->ended_)
 		return CH_DONE;
+	ch_facts(e->c)->code = ch_code_info(code)->name; /* the status says 200 and is gone */
 	if (!e->events_ || !between_frames(e))
 		return end(e, false);
 	ch_jw_init(&w, small, sizeof(small));

@@ -81,7 +81,11 @@ static int on_hooks(struct ch_ctx *c, void *data, int why, void *result)
 
 int ch_infer(struct ch_ctx *c, struct ch_inference_call *call)
 {
+	struct ch_facts *facts = ch_facts(c);
+
 	call->iface = "inference/1";
+	if (!facts->asked && call->args.model.n) /* before hooks and rules may change it */
+		facts->asked = ch_dup(c, call->args.model.p, call->args.model.n);
 	int rc = ch_call_hooks(c, call, on_hooks, call);
 	if (rc == CH_AGAIN || (rc == CH_ERROR && ch_call(c) != call))
 		return rc;

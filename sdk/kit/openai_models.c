@@ -82,6 +82,7 @@ static bool find_list(struct ch_json *j)
 
 void openai_on_models(struct ch_exchange *x, struct ch_str body)
 {
+	struct openai_call *k = (struct openai_call *)x;
 	struct ch_json j;
 	struct ch_model *v;
 
@@ -90,7 +91,7 @@ void openai_on_models(struct ch_exchange *x, struct ch_str body)
 		ch_backend_refuse(x->out, CH_E_UPSTREAM_INVALID, 0, "The backend's list of models is no JSON object with a list `data`.");
 		return;
 	}
-	v = ch_alloc(x->c, (at_most(body) + 1) * sizeof(*v));
+	v = ch_heap_grow(&k->scratch_heap, NULL, 0, (at_most(body) + 1) * sizeof(*v));
 	if (!v) {
 		ch_backend_refuse(x->out, CH_E_OVERLOADED, 0, NULL);
 		return;

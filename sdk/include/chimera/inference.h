@@ -108,7 +108,7 @@ struct ch_inference_result {
 	const char *detail;               /* with code: what happened and what to do */
 	struct ch_str error;              /* with code: the upstream's own error object (JSON, without secrets), for the client; n 0: none. Since 0.3 */
 	int status;                       /* the upstream's HTTP status; 0: none came. Since 0.3 */
-	/* What really answered; set before the first delta. With a code: who was asked last; NULL: nobody. */
+	/* What really answered; set before the first delta. With a code: whose failure it is; NULL: nobody was asked. */
 	const char *backend, *model;
 	const char *rule;                 /* the config's name for the model ("gpt-*"), for metrics; NULL: none. Since 0.3 */
 	const char *content_type;         /* PASS: of the answer; set before the first delta. Since 0.3 */

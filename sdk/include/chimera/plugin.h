@@ -309,7 +309,7 @@ struct ch_facts {
 	const char *method;               /* core: "GET", or "other" */
 	const char *endpoint;             /* core: the route's pattern; "" before routing; "none" for no route */
 	int status;                       /* core: the answer's status; 0 before; 499 for a client that left before the head */
-	const char *code;                 /* core: the error code of ch_refuse, or NULL */
+	const char *code;                 /* core: the error code of ch_refuse, or NULL; the content handler: of the error that ended its stream */
 	uint64_t bytes_in, bytes_out;     /* core: body bytes */
 	int64_t started;                  /* core: ch_now at the request's first byte, microseconds */
 	int64_t first_byte;               /* core: the same at the answer's head; 0 before */
@@ -323,6 +323,7 @@ struct ch_facts {
 	uint64_t tokens_in, tokens_out;   /* the content handler or router */
 	char parent_id[17];               /* trace: the caller's span, lower hex; empty when the trace began here */
 	const char *tracestate;           /* trace: the caller's, to be passed on with trace_id; NULL: none */
+	const char *asked;                /* ch_infer: the model that the client named; NULL: none. Since 0.3 */
 };
 
 /* ---- errors to clients ---- */

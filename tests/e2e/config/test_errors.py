@@ -63,7 +63,9 @@ def refused(check, text, *wanted, **kw):
     ("[dryrun]\nlatency = ${NO_SUCH_VARIABLE}\n", "c.ini:5: error: [dryrun] latency", "NO_SUCH_VARIABLE"),
     ("[dryrun]\nseed = @missing\n", "c.ini:5: error: [dryrun] seed", "missing"),
     ("include = absent.ini\n", "c.ini:4: error: [server] include", "absent.ini"),
-    ("[ask]\n", "c.ini:4: error: [ask]", "nothing that is enabled provides inference/1"),
+    ("[ask]\n", "c.ini:4: error: [ask]", "nothing that is enabled provides inference/1: add a section, [dryrun]"),
+    ("[dryrun]\n[dryrun:two]\n[ask]\n", "c.ini:6: error: [ask]", "add a section [router], which chooses between them"),
+    ("[router]\n[ask]\n", "c.ini:4: error: [router]", "provides inference/1: add a section, [dryrun]"),
     ("[ask]\nbackend = nobody\n", "c.ini:5: error: [ask] backend = nobody", "no enabled section has the id 'nobody'"),
     ("[trace]\n[ask]\nbackend = trace\n", "c.ini:6: error: [ask] backend = trace", "[trace] provides no inference/1"),
 ], ids=lambda v: v.replace("\n", " ").strip() if isinstance(v, str) and v.endswith("\n") else "")
@@ -247,6 +249,12 @@ def test_a_plugin_dir_that_is_not_there_is_said_so(check, tmp_path):
 # ---- protected mode -----------------------------------------------------------------------------------------------------------
 
 PROD = "[server]\nprofile = prod\nlisten = %s\n[trace]\n"
+
+
+def test_a_colon_in_a_row_s_place_is_seen(check):
+    code, lines = check("[dryrun]\n[router]\n[router:gpt-4]\n[ask]\n")
+    assert code == CONFIG_ERROR
+    assert any("error: [ask]" in line and "or write [router.gpt-4] if a row of [router] was meant" in line for line in lines), lines
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "*:0", "[::]:0", "192.0.2.1:80"])

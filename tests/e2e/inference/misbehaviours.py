@@ -171,6 +171,8 @@ for after in ("99999", "-1", "soon", "Fri, 31 Dec 2999 23:59:59 GMT", "Thu, 01 J
     NAME = {"Fri, 31 Dec 2999 23:59:59 GMT": "future", "Thu, 01 Jan 1970 00:00:01 GMT": "past", "": "empty"}.get(after, after)
     status(429, "slow", "rate_limit_error", f"Retry-After: {after}", name=f"429-after-{NAME}")
 status(503, "slow", "server_error", "Retry-After: 99999", name="503-after-99999")
+for number in (400, 401):
+    status(number, "slow", "invalid_request_error", "Retry-After: 7", name=f"{number}-after-7")
 status(400, "echo", "invalid_request_error", message=f"bad key {SECRET}, sent as Authorization: Bearer {SECRET}", name="400-with-key")
 status(401, "echo", "invalid_request_error", message=f"Incorrect API key provided: {SECRET}", name="401-with-key")
 status(500, "echo", "server_error", message=f"Authorization: Bearer {SECRET} {SECRET}", name="500-with-key")

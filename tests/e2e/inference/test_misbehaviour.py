@@ -47,6 +47,8 @@ TABLE = {
     **{f"status-429-after-{a}": (LIMITED, LIMITED, True) for a in ("99999", "-1", "soon", "future", "past", "1e9", "0", "empty", "7")},
     "status-503-busy": (BUSY, BUSY, True),
     "status-503-after-99999": (ERROR, ERROR, True),
+    "status-400-after-7": (SAME, SAME, True),
+    "status-401-after-7": (AUTH, AUTH, True),
     "status-400-with-key": (SAME, SAME, True),
     "status-401-with-key": (AUTH, AUTH, True),
     "status-500-with-key": (ERROR, ERROR, True),
@@ -281,6 +283,13 @@ def test_u14_no_secret_reaches_the_log_or_the_metrics(outcomes, gateway):
     for dialect in ("openai", "ollama"):
         for name in ("status-400-with-key", "error-in-200"):
             assert result(outcomes, dialect, name, False).error()["message"]  # something was left of it
+
+
+def test_no_answer_says_where_the_upstream_is(outcomes, gateway, provider):
+    """The operator's log does."""
+    place = f"127.0.0.1:{provider.port}"
+    assert [case for case, r in outcomes.items() if not isinstance(r, Exception) and place.encode() in r.everything] == []
+    assert gateway.chimera is None or place in gateway.chimera.stderr()
 
 
 def test_the_gateway_serves_on(outcomes, gateway):

@@ -90,6 +90,19 @@ def test_a_passed_route_is_bytes_in_both_directions(gateway, provider, body, str
     assert r.header("Content-Type") == (request.answer.stream_type if stream else "application/json")
 
 
+@pytest.mark.parametrize("status, body, kind", [("201 Created", b'{"id":"x"}', "application/json"), ("202 Accepted", b"later", "text/plain"),
+                                                ("204 No Content", b"", None)])
+def test_a_passed_route_keeps_its_status(gateway, provider, status, body, kind):
+    def answer(conn, req):
+        if kind:
+            conn.reply(body, status=status, kind=kind)
+        else:
+            conn.send(conn.head(status=status))
+    provider.script("up-status", answer)
+    r = gateway.ask("/v1/responses", {"model": "up-status", "input": "x"})
+    assert (f"{r.status} {r.reason}", r.body, r.header("Content-Type")) == (status, body, kind)
+
+
 @pytest.mark.parametrize("body", [
     b'{"backend":"up","model":"up-1",%s}', b'{"model":"up-1","backend":"up",%s}', b'{"model":"up-1",%s,"backend":"up"}',
     b'{ "backend" : "up" , "model":"up-1", %s}', b'{"model":"up-1", %s\n,\n"backend" :\t"up"\n}',

@@ -177,6 +177,17 @@ def test_when_all_fail_the_log_says_who_was_asked_and_why_not(fallbacks, provide
     assert all(name in text for name in ("up", "second", "third", "upstream_error")), text
 
 
+@pytest.mark.parametrize("first, last, said", [
+    ("status-429-after-99999", "dead/dead-1", "429 upstream_rate_limited"), ("status-500", "dead/dead-1", "503 upstream_error"),
+    ("status-401", "second/second-a", "429 upstream_rate_limited")])
+def test_of_several_failures_the_client_hears_the_one_that_tells_most(start, provider, first, last, said):
+    g = start(provider.port, llama__ollama=None, openai__second={"base_url": gw.base(provider.port), "models": "second-*"},
+              router={"fallback": last})
+    provider.script("up-tells", first)
+    provider.script("second-a", "status-429-after-99999")
+    assert gw.outcome(g, "up-tells", False).said == said
+
+
 def test_a_row_has_rules_of_its_own(start, provider):
     g = start(provider.port, llama__ollama=None, openai__dead=None,
               **{"router.gpt-two": {"backends": "second/renamed, up", "fallback": "none", "timeout": "700ms", "balance": "in_order"}},
@@ -202,6 +213,20 @@ def test_a_model_that_nobody_lists_is_404_with_the_nearest_names(gateway, provid
     r = gateway.chat("gemma3:latst")
     assert r.status == 404 and "gemma3:latest" in r.json()["error"]["message"], r
     assert len(provider.requests) == before
+
+
+CANNOT = {"n": ({"n": 2}, "n, best_of"), "logprobs": ({"logprobs": True}, "logprobs"), "other": ({"logit_bias": {"1": 2}}, "logit_bias")}
+
+
+@pytest.mark.parametrize("name", CANNOT)
+def test_what_a_backend_cannot_do_is_a_400_or_another_backend_s(start, provider, name):
+    more, word = CANNOT[name]
+    g = start(provider.port, openai__dead=None, openai__up={"models": "both-*"}, llama__ollama={"models": "both-*, ollama-*"})
+    r = g.chat("ollama-1", **more)
+    e = r.json()["error"]
+    assert (r.status, e["type"]) == (400, "invalid_request_error") and word in e["message"] and "ollama" in e["message"], r
+    assert not [q for q in provider.requests if q.model == "ollama-1"]
+    assert {g.chat("both-n", **more).header("X-Chimera-Backend") for _ in range(8)} == {"up"}
 
 
 def test_the_default_is_for_requests_without_a_model_alone(start, provider):
