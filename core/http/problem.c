@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/http/http.h"
 
-#include <chimera/kit/json.h>
+#include <chimera/kit/openai.h>
 #include <stdio.h>
 
 enum { ASK_NOT = 0, RETRY, NO_RETRY }; /* x-should-retry: absent, true, false */
@@ -109,21 +109,6 @@ const char *chi_status_text(int status)
 	return text ? text : "";
 }
 
-/* OpenAI's own form of an error (its API reference, "Error object"), which its clients read. */
-static void openai_error(struct ch_jw *w, const struct ch_code_info *p, const char *param, const char *detail)
-{
-	ch_jw_object(w);
-	ch_jw_key(w, "message");
-	ch_jw_cstr(w, detail);
-	ch_jw_key(w, "type");
-	ch_jw_cstr(w, p->type);
-	ch_jw_key(w, "param");
-	ch_jw_cstr(w, param);
-	ch_jw_key(w, "code");
-	ch_jw_cstr(w, p->name);
-	ch_jw_object_end(w);
-}
-
 /* error: NULL: none is shown; n 0: it is made of the rest. */
 static void write_problem(struct ch_jw *w, const struct ch_refusal *what, const struct ch_str *error, const char *req_id)
 {
@@ -155,7 +140,7 @@ static void write_problem(struct ch_jw *w, const struct ch_refusal *what, const 
 		if (error->n)
 			ch_jw_raw(w, error->p, error->n);
 		else
-			openai_error(w, p, what->param, detail);
+			ch_openai_error(w, detail, p->type, what->param, p->name);
 	}
 	ch_jw_object_end(w);
 }

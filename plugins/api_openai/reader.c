@@ -16,7 +16,7 @@ bool api_refuse(struct reader *r, const char *param, const char *fmt, ...)
 	va_start(ap, fmt);
 	r->fault->code = CH_E_BAD_REQUEST;
 	r->fault->param = param;
-	r->fault->detail = ch_host_->vprint(r->c, fmt, ap);
+	r->fault->detail = ch_vprint(r->c, fmt, ap);
 	va_end(ap);
 	if (!r->fault->detail)
 		r->fault->detail = "The body is not as it should be, and no memory is left to say how.";
@@ -41,7 +41,7 @@ const char *api_path(struct reader *r, const char *otherwise, const char *fmt, .
 	va_list ap;
 
 	va_start(ap, fmt);
-	const char *path = ch_host_->vprint(r->c, fmt, ap);
+	const char *path = ch_vprint(r->c, fmt, ap);
 	va_end(ap);
 	return path ? path : otherwise;
 }

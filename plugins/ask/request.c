@@ -36,7 +36,7 @@ CH_PRINTF_(3, 4) static bool refuse(struct reader *r, const char *param, const c
 	va_start(ap, fmt);
 	r->fault->code = CH_E_BAD_REQUEST;
 	r->fault->param = param;
-	r->fault->detail = ch_host_->vprint(r->c, fmt, ap);
+	r->fault->detail = ch_vprint(r->c, fmt, ap);
 	va_end(ap);
 	if (!r->fault->detail)
 		r->fault->detail = "The body is not as it should be, and no memory is left to say how.";

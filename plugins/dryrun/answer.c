@@ -75,29 +75,37 @@ static size_t arguments_piece(struct ch_str s, size_t at)
 	return n;
 }
 
+/* The array of OpenAI's tool_calls; in a stream a call has an index. */
+static void put_tool(struct ch_jw *w, const struct dryrun_answer *a, bool stream, struct ch_str arguments)
+{
+	ch_jw_array(w);
+	ch_jw_object(w);
+	if (stream) {
+		ch_jw_key(w, "index");
+		ch_jw_int(w, 0);
+	}
+	ch_jw_key(w, "id");
+	ch_jw_cstr(w, a->tool.id);
+	ch_jw_key(w, "type");
+	ch_jw_cstr(w, "function");
+	ch_jw_key(w, "function");
+	ch_jw_object(w);
+	ch_jw_key(w, "name");
+	ch_jw_string(w, a->tool.name.p, a->tool.name.n);
+	ch_jw_key(w, "arguments");
+	ch_jw_string(w, arguments.p, arguments.n);
+	ch_jw_object_end(w);
+	ch_jw_object_end(w);
+	ch_jw_array_end(w);
+}
+
 /* The first piece of a streamed call, and how many follow. */
 static bool begin_tool(struct ch_ctx *c, struct dryrun_answer *a)
 {
 	struct ch_jw w;
 
 	ch_jw_ctx(&w, c, 160 + a->tool.name.n);
-	ch_jw_array(&w);
-	ch_jw_object(&w);
-	ch_jw_key(&w, "index");
-	ch_jw_int(&w, 0);
-	ch_jw_key(&w, "id");
-	ch_jw_cstr(&w, a->tool.id);
-	ch_jw_key(&w, "type");
-	ch_jw_cstr(&w, "function");
-	ch_jw_key(&w, "function");
-	ch_jw_object(&w);
-	ch_jw_key(&w, "name");
-	ch_jw_string(&w, a->tool.name.p, a->tool.name.n);
-	ch_jw_key(&w, "arguments");
-	ch_jw_cstr(&w, "");
-	ch_jw_object_end(&w);
-	ch_jw_object_end(&w);
-	ch_jw_array_end(&w);
+	put_tool(&w, a, true, (struct ch_str){ "", 0 });
 	a->head = (struct ch_str){ w.buf, w.len };
 	a->total = 1;
 	for (size_t at = 0; at < a->tool.arguments.n; at += arguments_piece(a->tool.arguments, at))
@@ -131,21 +139,7 @@ static int whole_tool(struct ch_ctx *c, const struct dryrun_answer *a, struct ch
 	struct ch_jw w;
 
 	ch_jw_ctx(&w, c, 160 + a->tool.name.n + 2 * a->tool.arguments.n);
-	ch_jw_array(&w);
-	ch_jw_object(&w);
-	ch_jw_key(&w, "id");
-	ch_jw_cstr(&w, a->tool.id);
-	ch_jw_key(&w, "type");
-	ch_jw_cstr(&w, "function");
-	ch_jw_key(&w, "function");
-	ch_jw_object(&w);
-	ch_jw_key(&w, "name");
-	ch_jw_string(&w, a->tool.name.p, a->tool.name.n);
-	ch_jw_key(&w, "arguments");
-	ch_jw_string(&w, a->tool.arguments.p, a->tool.arguments.n);
-	ch_jw_object_end(&w);
-	ch_jw_object_end(&w);
-	ch_jw_array_end(&w);
+	put_tool(&w, a, false, a->tool.arguments);
 	if (w.failed)
 		return ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
 	out->tool_calls = (struct ch_str){ w.buf, w.len };

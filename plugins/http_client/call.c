@@ -58,7 +58,7 @@ void hc_call_fail(struct hc_call *call, int error, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	detail = ch_host_->vprint(call->c, fmt, ap);
+	detail = ch_vprint(call->c, fmt, ap);
 	va_end(ap);
 	finish(call, error, detail ? detail : no_memory);
 }
@@ -313,7 +313,7 @@ CH_PRINTF_(5, 6) static int refuse(struct hc_pool *p, struct ch_ctx *c, struct c
 	va_list ap;
 
 	va_start(ap, fmt);
-	out->detail = ch_host_->vprint(c, fmt, ap);
+	out->detail = ch_vprint(c, fmt, ap);
 	va_end(ap);
 	if (!out->detail)
 		out->detail = no_memory;

@@ -2,7 +2,7 @@
 /* attempt.c - one attempt on one backend: what it is told, the pieces of its answer, its end, and what is counted of it. */
 #include "way.h"
 
-#define FAIR_US 30000000 /* an attempt that the client's patience cut short says something of the backend if it had this long */
+#define FAIR_US 30000000 /* an attempt that was cut short says something of the backend if it had this long */
 
 static bool is_equal(const struct router_call *k)
 {
@@ -42,7 +42,9 @@ static int on_delta(struct ch_ctx *c, void *arg, const struct ch_inference_delta
 		k->gaps_us += now - k->last_delta;
 	k->deltas++;
 	k->last_delta = now;
-	return k->sink.delta(c, k->sink.arg, d);
+	int rc = k->sink.delta(c, k->sink.arg, d);
+	k->paused = rc == CH_AGAIN;
+	return rc;
 }
 
 /* ---- its end ---- */
@@ -87,6 +89,17 @@ void router_count(const struct router_call *k, enum router_status status)
 		ch_observe(s->latency, (double)(k->now - k->started) / 1e6);
 }
 
+/*
+ * Is it the backend's fault that the time was over? Not if the attempt had less than its own time, as the question had waited, or asked
+ * others, or its client has little patience; and not of a stream that was under way, or that the client did not take.
+ */
+static bool is_to_blame(const struct router_call *k, int64_t took_us)
+{
+	if (k->committed && took_us / 1000 >= k->sent.timeout_ms * 7 / 8)
+		return !k->paused && (k->now - k->last_delta) / 1000 >= k->sent.idle_timeout_ms * 7 / 8;
+	return !k->cut_short || took_us >= k->fair_us;
+}
+
 /* What the breaker is told. */
 static enum router_verdict judge(const struct router_call *k, enum router_status status, int64_t took_us)
 {
@@ -94,7 +107,7 @@ static enum router_verdict judge(const struct router_call *k, enum router_status
 		return status == ROUTER_DONE ? ROUTER_V_OK : ROUTER_V_UNKNOWN;
 	switch (router_reason(k->inner.code)) {
 	case ROUTER_TIMED_OUT:
-		return k->cut_short && took_us < FAIR_US ? ROUTER_V_UNKNOWN : ROUTER_V_FAILED;
+		return is_to_blame(k, took_us) ? ROUTER_V_FAILED : ROUTER_V_UNKNOWN;
 	case ROUTER_CONNECT:
 	case ROUTER_5XX:
 		return ROUTER_V_FAILED;
@@ -216,6 +229,7 @@ static int64_t fill(struct router_call *k)
 	const struct router_conf *r = k->r->conf;
 	struct ch_inference_args *s = &k->sent;
 	int64_t patience = until(k->impatient, k->began), *patient; /* of a stream it holds until the first delta */
+	int64_t whole; /* what a question has that comes straight here */
 
 	*s = *a;
 	s->model = (struct ch_str){ k->entry->model, strlen(k->entry->model) };
@@ -224,10 +238,14 @@ static int64_t fill(struct router_call *k)
 	s->first_token_timeout_ms = first_of(a->first_token_timeout_ms, b->first_token_timeout, r->first_token_timeout);
 	s->idle_timeout_ms = first_of(a->idle_timeout_ms, b->idle_timeout, r->idle_timeout);
 	s->timeout_ms = shorter(first_of(k->plan.timeout_ms, b->timeout, r->timeout), a->timeout_ms);
+	whole = shorter(s->timeout_ms, k->plan.budget_ms);
+	k->fair_us = shorter(FAIR_US, (k->has_sink ? shorter(whole, s->first_token_timeout_ms) : whole) * 1000);
 	patient = k->has_sink ? &s->first_token_timeout_ms : &s->timeout_ms;
 	k->cut_short = patience && shorter(*patient, patience) != *patient;
 	*patient = shorter(*patient, patience);
 	s->timeout_ms = shorter(s->timeout_ms, until(k->due, k->began));
+	k->cut_short |= s->timeout_ms < whole;
+	k->paused = false;
 	return s->timeout_ms;
 }
 

@@ -255,6 +255,7 @@ static void go_on(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inferenc
 	if (!k || !k->mark || k->where != ROUTER_W_ASKS)
 		return;
 	k->last_delta = ch_now(); /* what the client took is not the backend's */
+	k->paused = false;
 	k->entry->backend->vt->go_on(k->entry->backend->svc, c, &k->inner);
 }
 

@@ -112,10 +112,11 @@ static void backend_series(struct ch_self *self, struct router_backend *b)
 		rule_series(self, b, &b->rules[i]);
 }
 
-static bool among(const struct router_refs *refs, const struct router_backend *from, const struct router_backend *to)
+static bool among(const struct router_table *t, const struct router_refs *refs, const struct router_backend *from,
+	const struct router_backend *to)
 {
-	for (size_t i = 0; i < refs->n; i++)
-		if (refs->v[i].backend == to && (from != to || refs->v[i].model)) /* to itself only for another model */
+	for (size_t i = 0; i < refs->n; i++) /* to itself only for another model, which this reference names, or a row's */
+		if (refs->v[i].backend == to && (from != to || refs->v[i].model || t->nrows))
 			return true;
 	return false;
 }
@@ -124,9 +125,9 @@ static bool among(const struct router_refs *refs, const struct router_backend *f
 static bool leads(const struct router_table *t, const struct router_backend *from, const struct router_backend *to)
 {
 	for (size_t i = 0; i < t->nrows; i++)
-		if (among(&t->rows[i].fallback, from, to))
+		if (among(t, &t->rows[i].fallback, from, to))
 			return true;
-	return among(&t->fallback, from, to);
+	return among(t, &t->fallback, from, to);
 }
 
 bool router_metrics_start(struct router *r)

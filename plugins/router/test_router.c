@@ -484,7 +484,7 @@ static void series_are_there_from_the_start(void **state)
 		{ "chimera_backend_waiting", false },
 		{ NULL, false },
 	};
-	struct ch_test *t = begin("[router]\n");
+	struct ch_test *t = begin("[router]\nfallback = vllm/Qwen/x\n");
 
 	(void)state;
 	assert_true(ch_test_start(t));

@@ -79,6 +79,67 @@ static void an_impatient_client_opens_no_circuit(void **state)
 	world_free();
 }
 
+/* Whoever waits long for a place, or behind a backend that hangs, has little time left: that says nothing of who is asked then. */
+static void what_waiting_left_of_the_budget_opens_no_circuit(void **state)
+{
+	(void)state;
+	world_new(1);
+	w.b[0].conf.max_in_flight = 1;
+	w.b[0].conf.max_waiting = 9;
+	SCRIPT(&w.b[0], { .ms = 2000 });
+	world_start("budget = 3s\nbreaker_failures = 1\nretries = 0");
+	ask(question());
+	struct question *q = ask(question());
+	ch_test_advance(w.t, 10000);
+	assert_int_equal(q->out.code, CH_E_UPSTREAM_TIMEOUT);
+	assert_int_equal(q->attempts, 1);
+	assert_true(ch_test_metric(w.t, "chimera_breaker_state", "a1", NULL) == 0);
+	world_free();
+
+	world_new(2);
+	SCRIPT(&w.b[0], { .hangs = true });
+	SCRIPT(&w.b[1], { .ms = 2000 });
+	world_start("timeout = 2500ms\nbudget = 3s\nbreaker_failures = 1\nretries = 0\n[router.m]\nbackends = a1\nfallback = b1");
+	q = ask(question());
+	ch_test_advance(w.t, 10000);
+	assert_int_equal(q->attempts, 2);
+	assert_true(ch_test_metric(w.t, "chimera_breaker_state", "a1", NULL) == 1);
+	assert_true(ch_test_metric(w.t, "chimera_breaker_state", "b1", NULL) == 0);
+	world_free();
+
+	world_new(1); /* the budget is all that bounds it, and it had all of that */
+	SCRIPT(&w.b[0], { .hangs = true });
+	world_start("budget = 3s\nbreaker_failures = 1\nretries = 0");
+	ask(question());
+	ch_test_advance(w.t, 10000);
+	assert_true(ch_test_metric(w.t, "chimera_breaker_state", "a1", NULL) == 1);
+	world_free();
+}
+
+static void a_stream_under_way_that_runs_out_of_time_opens_no_circuit(void **state)
+{
+	static const struct { struct step step; bool pauses; int opens; } rows[] = {
+		{ { .ms = 100, .deltas = 60 }, false, 0 },
+		{ { .ms = 100, .deltas = 60 }, true, 0 },
+		{ { .ms = 100, .deltas = 3, .hangs = true }, false, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		world_new(1);
+		w.b[0].script[0] = rows[i].step;
+		world_start("timeout = 5s\nidle_timeout = 2s\nbreaker_failures = 1");
+		struct question *q = stream(question());
+		q->pauses = rows[i].pauses;
+		ask(q);
+		ch_test_advance(w.t, 10000);
+		assert_int_equal(q->out.code, CH_E_UPSTREAM_TIMEOUT);
+		assert_int_equal(took(q), 5000);
+		assert_true(ch_test_metric(w.t, "chimera_breaker_state", "a1", NULL) == rows[i].opens);
+		world_free();
+	}
+}
+
 static void a_retry_that_would_outlive_the_budget_is_not_waited_for(void **state)
 {
 	(void)state;
@@ -186,6 +247,8 @@ int main(void)
 		cmocka_unit_test(the_clients_own_patience_is_never_outlived),
 		cmocka_unit_test(patience_ends_with_the_first_delta_of_a_stream),
 		cmocka_unit_test(an_impatient_client_opens_no_circuit),
+		cmocka_unit_test(what_waiting_left_of_the_budget_opens_no_circuit),
+		cmocka_unit_test(a_stream_under_way_that_runs_out_of_time_opens_no_circuit),
 		cmocka_unit_test(a_retry_that_would_outlive_the_budget_is_not_waited_for),
 		cmocka_unit_test(a_timeout_is_the_rows_else_the_backends_else_the_routers),
 		cmocka_unit_test(the_other_times_are_the_backends_else_the_routers),

@@ -71,7 +71,9 @@ struct router_call {
 	uint64_t deltas;
 	int64_t upstream_us;                    /* of all attempts */
 	int64_t *upstream_sum;                  /* … and of all questions of the ctx */
-	bool cut_short;                         /* by the client's patience: it got less time than an attempt has */
+	bool cut_short;                         /* by the client's patience, or by what the question had waited: it got less than its time */
+	int64_t fair_us;                        /* … and this is enough all the same to judge the backend by */
+	bool paused;                            /* the client takes no more for now */
 	int64_t first_delta;                    /* ch_now; 0: none came yet */
 	struct router_failure failure;          /* the first; next to it the others */
 	struct router_failure *last;            /* NULL: none has failed */

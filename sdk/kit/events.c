@@ -6,6 +6,7 @@
 
 #include <chimera/events.h>
 #include <chimera/json.h>
+#include <chimera/kit/openai.h>
 
 #define FRAME_ON_STACK 4096
 
@@ -191,16 +192,7 @@ static void write_error(struct ch_jw *w, enum ch_code code, const char *detail, 
 	if (error.n) {
 		ch_jw_raw(w, error.p, error.n);
 	} else {
-		ch_jw_object(w);
-		ch_jw_key(w, "message");
-		ch_jw_cstr(w, detail ? detail : info->name);
-		ch_jw_key(w, "type");
-		ch_jw_cstr(w, info->type);
-		ch_jw_key(w, "param");
-		ch_jw_null(w);
-		ch_jw_key(w, "code");
-		ch_jw_cstr(w, info->name);
-		ch_jw_object_end(w);
+		ch_openai_error(w, detail ? detail : info->name, info->type, NULL, info->name);
 	}
 	ch_jw_object_end(w);
 }

@@ -379,6 +379,8 @@ static inline char *ch_dup(struct ch_ctx *c, const char *p, size_t n)
  * outside of its arena. False: no memory, fn was not and will not be called. Loop thread, where fn runs too. Since 0.3
  */
 static inline bool ch_keep(struct ch_ctx *c, ch_fn fn, void *data) { return ch_host_->keep(c, fn, data); }
+/* The same as ch_print, for functions that take a format themselves. Since 0.3 */
+static inline char *ch_vprint(struct ch_ctx *c, const char *fmt, va_list ap) { return ch_host_->vprint(c, fmt, ap); }
 /* printf into the arena; NULL past its limit. */
 CH_PRINTF_(2, 3) static inline char *ch_print(struct ch_ctx *c, const char *fmt, ...)
 {

@@ -171,7 +171,7 @@ class Provider(Upstream):
         self.scripts[model] = list(steps)
 
     def step(self, model):
-        from misbehaviours import MISBEHAVIOURS
+        from misbehaving_streams import MISBEHAVIOURS  # which has those of misbehaviours.py, too
         with self.lock:
             steps = self.scripts.get(model)
             if steps:
@@ -212,6 +212,10 @@ class Provider(Upstream):
 
 
 if __name__ == "__main__":
+    if "--list" in sys.argv:
+        from misbehaving_streams import MISBEHAVIOURS as NAMES
+        print("\n".join(NAMES))
+        sys.exit()
     provider = Provider(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     print(f"http://{provider.host}:{provider.port}/v1 and http://{provider.host}:{provider.port}", flush=True)
     threading.Event().wait()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client is told of each thing that an upstream may do wrong (misbehaviours.py), for a whole answer and for a stream.
+"""What a client is told of each thing that an upstream may do wrong (misbehaviours.py, misbehaving_streams.py), for a whole answer and for a stream.
 
 The table says it in the words of gateway.Outcome. All cases run at once; each must have exactly one end, and what was sent behind a broken
 answer must never become somebody else's. Any gateway can be put to this: README.md.
@@ -12,6 +12,7 @@ import socket
 import dialects
 import gateway as gw
 import misbehaviours
+import misbehaving_streams
 import pytest
 
 import chimera as kit
@@ -181,7 +182,7 @@ def result(outcomes, dialect, name, stream):
 
 
 def test_the_table_has_every_misbehaviour():
-    assert set(TABLE) == set(misbehaviours.MISBEHAVIOURS)
+    assert set(TABLE) == set(misbehaving_streams.MISBEHAVIOURS)
 
 
 @pytest.mark.parametrize("dialect, name, stream, expected, reuse", CASES)

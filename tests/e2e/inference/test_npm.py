@@ -19,7 +19,8 @@ REAL = [b for b in MODELS if b != "dryrun"]
 
 def config(port):
     return gw.sections(port, api_openai={"passthrough": "responses"},
-                       llama__llamacpp={"base_url": gw.base(port), "dialect": "openai", "models": "cpp*"}, dryrun={"models": "dryrun", "answer_tokens": 20})
+                       llama__llamacpp={"base_url": gw.base(port), "dialect": "openai", "models": "cpp*"},
+                       dryrun={"models": "dryrun", "answer_tokens": 20})
 
 
 def chat(backend, **more):

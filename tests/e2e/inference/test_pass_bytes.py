@@ -90,8 +90,8 @@ def test_a_passed_route_is_bytes_in_both_directions(gateway, provider, body, str
     assert r.header("Content-Type") == (request.answer.stream_type if stream else "application/json")
 
 
-@pytest.mark.parametrize("status, body, kind", [("201 Created", b'{"id":"x"}', "application/json"), ("202 Accepted", b"later", "text/plain"),
-                                                ("204 No Content", b"", None)])
+@pytest.mark.parametrize("status, body, kind", [
+    ("201 Created", b'{"id":"x"}', "application/json"), ("202 Accepted", b"later", "text/plain"), ("204 No Content", b"", None)])
 def test_a_passed_route_keeps_its_status(gateway, provider, status, body, kind):
     def answer(conn, req):
         if kind:
@@ -247,7 +247,8 @@ def test_a_member_with_an_escaped_name_is_that_member(gateway, provider, body, m
 
 def test_a_member_that_must_be_changed_and_stands_twice_is_refused(gateway, provider):
     before = len(provider.requests)
-    for twice in ('"model":"up-1","model":"up-2"', '"model":"up-1","stream":true,"stream":true', '"model":"up-1","backend":"up","backend":"up"',
+    for twice in ('"model":"up-1","model":"up-2"', '"model":"up-1","stream":true,"stream":true',
+                  '"model":"up-1","backend":"up","backend":"up"',
                   '"model":"up-1","stream":true,"stream_options":{"include_usage":true,"include_usage":false}',
                   '"model":"up-1","messages":[]', '"model":"up-1","m\\u006fdel":"up-2"'):
         r = gateway.ask("/v1/chat/completions", f"{{{twice},{MESSAGES}}}".encode())
