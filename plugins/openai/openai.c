@@ -214,6 +214,8 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	s->up.probe = conf->probe;
 	s->up.inject_usage = conf->inject_usage;
 	s->up.max_tokens = max_tokens_names[conf->max_tokens_as];
+	if (!conf->api_key[0] && !conf->backend.extra_headers.n && !strncasecmp(s->base_url, "https://api.openai.com", 22))
+		ch_log(self, NULL, CH_WARN, "api_key is empty, and OpenAI answers nobody without one: set it to ${OPENAI_API_KEY}");
 	if (conf->api_key[0] && is_open_way(s->base_url))
 		ch_log(self, NULL, CH_WARN,
 			"base_url is http, so api_key crosses the network in the clear: use https, if the server has it");

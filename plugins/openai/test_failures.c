@@ -13,9 +13,17 @@ static void an_upstreams_status_becomes_the_clients(void **state)
 			"{\"message\":\"bad temperature\",\"type\":\"invalid_request_error\",\"param\":\"temperature\",\"code\":null}",
 			"bad temperature" },
 		{ 400, "<html>", CH_E_BAD_REQUEST, "", "The backend refused the request (HTTP 400) and did not say why." },
-		{ 404, "{\"error\":\"no such route\"}", CH_E_NOT_FOUND,
-			"{\"message\":\"no such route\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}",
-				"no such route" },
+		{ 404, "{\"error\":\"no such m\"}", CH_E_MODEL_NOT_FOUND,
+			"{\"message\":\"no such m\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}", "no such m" },
+		{ 404, "{\"object\":\"error\",\"message\":\"The model `m` does not exist.\",\"type\":\"NotFoundError\",\"code\":404}",
+			CH_E_MODEL_NOT_FOUND, "{\"object\":\"error\",\"message\":\"The model `m` does not exist.\",\"type\":\"NotFoundError\","
+			"\"code\":404}", "The model `m` does not exist." },
+		{ 404, "{\"detail\":\"Not Found\"}", CH_E_UPSTREAM_INVALID, "", "The backend openai answered HTTP 404, as no server of this "
+			"protocol does: its operator must look at base_url." },
+		{ 404, "{\"error\":{\"message\":\"Invalid URL (POST /chat/completions)\",\"type\":\"invalid_request_error\"}}",
+			CH_E_UPSTREAM_INVALID, "", NULL },
+		{ 404, "", CH_E_UPSTREAM_INVALID, "", NULL },
+		{ 405, "{\"detail\":\"Method Not Allowed\"}", CH_E_UPSTREAM_INVALID, "", NULL },
 		{ 404, "{\"error\":{\"message\":\"no m\",\"code\":\"model_not_found\"}}", CH_E_MODEL_NOT_FOUND,
 			"{\"message\":\"no m\",\"code\":\"model_not_found\"}", "no m" },
 		{ 413, "", CH_E_TOO_LARGE, "", NULL },
@@ -57,6 +65,28 @@ static void an_upstreams_status_becomes_the_clients(void **state)
 	finish();
 }
 
+static void who_asks_the_wrong_place_is_told_to_look_at_base_url(void **state)
+{
+	static const int ops[] = { CH_I_CHAT, CH_I_MODELS, CH_I_PROBE };
+
+	(void)state;
+	begin();
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+		body(CHAT);
+		me.args.op = ops[i];
+		if (ops[i] != CH_I_CHAT)
+			me.args.openai = NULL;
+		ask();
+		head(404, "application/json");
+		data("{\"detail\":\"Not Found\"}");
+		end(0);
+		over(CH_E_UPSTREAM_INVALID);
+		assert_non_null(strstr(me.reason, "http://up.test/v1/"));
+		assert_non_null(strstr(me.reason, "base_url"));
+	}
+	finish();
+}
+
 static void retry_after_is_clamped_to_what_clients_heed(void **state)
 {
 	static const struct { const char *name, *value; int64_t ms; } rows[] = { { "Retry-After", "7", 7000 },
@@ -80,7 +110,7 @@ static void retry_after_is_clamped_to_what_clients_heed(void **state)
 
 static void who_cannot_mend_it_by_waiting_is_not_told_to_wait(void **state)
 {
-	static const struct { int status; int64_t ms; } rows[] = { { 400, 0 }, { 401, 0 }, { 403, 0 }, { 404, 0 }, { 413, 0 }, { 415, 0 },
+	static const struct { int status; int64_t ms; } rows[] = { { 400, 0 }, { 401, 0 }, { 403, 0 }, { 404, 0 }, { 405, 0 }, { 413, 0 }, { 415, 0 },
 		{ 422, 0 }, { 302, 0 }, { 408, 7000 }, { 429, 7000 }, { 500, 7000 }, { 503, 7000 } };
 
 	(void)state;
@@ -246,6 +276,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_upstreams_status_becomes_the_clients),
+		cmocka_unit_test(who_asks_the_wrong_place_is_told_to_look_at_base_url),
 		cmocka_unit_test(retry_after_is_clamped_to_what_clients_heed),
 		cmocka_unit_test(who_cannot_mend_it_by_waiting_is_not_told_to_wait),
 		cmocka_unit_test(what_breaks_below_http_has_a_code_too),

@@ -45,12 +45,14 @@ static void places(unsigned now, int64_t most, char *out, size_t cap)
 
 static int show(const struct router *r, struct ch_ctx *c)
 {
-	static const char form[] = "%-20s %-9s %-10s %12s %12s %12s %10s %10s %7s  %s\n";
+	static const char form[] = "%-20s %-9s %-10s %12s %12s %12s %10s %10s  %-21s %7s  %s\n";
 
-	ch_out(c, form, "BACKEND", "STATE", "CIRCUIT", "IN FLIGHT", "WAITING", "LATENCY", "CALLS", "FAILURES", "WEIGHT", "MODELS");
+	ch_out(c, form, "BACKEND", "STATE", "CIRCUIT", "IN FLIGHT", "WAITING", "LATENCY", "CALLS", "FAILURES", "LAST ERROR",
+		"WEIGHT", "MODELS");
 	for (size_t i = 0; i < r->nbackends; i++) {
 		const struct router_backend *b = &r->backends[i];
 		const struct router_state *s = b->state;
+		int last = atomic_load(&s->last_code);
 		char in_flight[48], waiting[48], average[32], calls[24], failures[24], weight[24], names[120];
 
 		places(atomic_load(&s->in_flight), b->conf->max_in_flight, in_flight, sizeof(in_flight));
@@ -61,7 +63,7 @@ static int show(const struct router *r, struct ch_ctx *c)
 		snprintf(weight, sizeof(weight), "%lld", (long long)b->conf->weight);
 		models(r, b, names, sizeof(names));
 		if (ch_out(c, form, b->id, state(b), ch_breaker_state_name(atomic_load(&s->circuit)), in_flight, waiting, average, calls,
-			    failures, weight, names) == CH_DONE)
+			    failures, last ? ch_code_info((enum ch_code)last)->name : "-", weight, names) == CH_DONE)
 			break;
 	}
 	return CH_DONE;

@@ -61,22 +61,11 @@ static void offer_as(struct nearest *near, const char *name, unsigned edits)
 	}
 }
 
-/* A pattern is as near as the beginning of the name is to it, and behind a name that is as near. */
+/* A pattern is nothing that one can ask for. */
 static void offer(struct nearest *near, struct ch_str name)
 {
-	char beginning[136], stem[136];
-	size_t n = name.n && name.p[name.n - 1] == '*' ? name.n - 1 : name.n;
-	unsigned edits;
-
-	if (n == name.n) {
+	if (name.n && name.p[name.n - 1] != '*')
 		offer_as(near, name.p, ch_near_edits(near->wanted, name.p));
-		return;
-	}
-	snprintf(beginning, sizeof(beginning), "%.*s", (int)n, near->wanted);
-	snprintf(stem, sizeof(stem), "%.*s", (int)n, name.p);
-	edits = ch_near_edits(beginning, stem);
-	if (edits <= n / 3)
-		offer_as(near, name.p, edits + 1);
 }
 
 /* "did you mean "a" or "b"?" in the arena; NULL: no memory. */

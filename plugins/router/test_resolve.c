@@ -157,8 +157,8 @@ static void a_model_that_nobody_lists_is_404_with_the_nearest_names(void **state
 
 	(void)state;
 	assert_true(ch_test_start(t));
-	assert_string_equal(ask(t, "gemna3"), "404 There is no model \"gemna3\" here; did you mean \"gemma3\" or \"gemma3*\"?");
-	assert_string_equal(ask(t, "gpt4.1"), "404 There is no model \"gpt4.1\" here; did you mean \"gpt-4.1\", \"gpt-*\" or \"gpt-4o\"?");
+	assert_string_equal(ask(t, "gemna3"), "404 There is no model \"gemna3\" here; did you mean \"gemma3\"?");
+	assert_string_equal(ask(t, "gpt4.1"), "404 There is no model \"gpt4.1\" here; did you mean \"gpt-4.1\" or \"gpt-4o\"?");
 	assert_string_equal(ask(t, "claude"), "404 There is no model \"claude\" here; did you mean \"claude-4\"?");
 	assert_string_equal(ask(t, "zzzzzzzzzzzz"),
 		"404 There is no model \"zzzzzzzzzzzz\" here; GET /v1/models lists those that there are.");

@@ -299,7 +299,7 @@ static void the_command_shows_each_backend_on_a_line(void **state)
 	assert_int_equal(ch_test_command(t, &text, "router", "backends", NULL), 0);
 	assert_non_null(strstr(text, "BACKEND"));
 	assert_non_null(strstr(text, "\nopenai               enabled   closed                0            0            -"
-				     "          0          0       1  gpt-*, o3, gpt-4o-mini\n"));
+				     "          0          0  -                           1  gpt-*, o3, gpt-4o-mini\n"));
 	assert_non_null(strstr(text, "\nvllm                 enabled   closed             0/64            0"));
 	end(t);
 }

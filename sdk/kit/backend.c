@@ -56,6 +56,14 @@ struct ch_http_field *ch_backend_fields(const struct ch_backend_conf *conf, size
 
 /* ---- check ---- */
 
+/* No request can name such a model. */
+static bool has_blank(const char *name)
+{
+	while ((unsigned char)*name > 0x20 && *name != 0x7f)
+		name++;
+	return *name;
+}
+
 static bool check_models(struct ch_self *self, const struct ch_backend_conf *conf)
 {
 	bool ok = true;
@@ -68,12 +76,21 @@ static bool check_models(struct ch_self *self, const struct ch_backend_conf *con
 		const struct ch_str *m = &conf->models.v[i];
 		const char *star = m->n ? memchr(m->p, '*', m->n) : NULL;
 
+		if (has_blank(m->p)) {
+			ch_config_error(self, NULL, "models", "\"%s\" has a blank in it, as no model's name has: names are parted by commas",
+				m->p);
+			ok = false;
+		}
 		if (star && star != m->p + m->n - 1) {
 			ch_config_error(self, NULL, "models",
 				"\"%s\" has a * inside: it may only stand at a name's end, for all that begin so",
 				m->p);
 			ok = false;
 		}
+	}
+	if (has_blank(conf->default_model)) {
+		ch_config_error(self, NULL, "default_model", "\"%s\" has a blank in it, as no model's name has", conf->default_model);
+		ok = false;
 	}
 	if (strchr(conf->default_model, '*')) {
 		ch_config_error(self, NULL, "default_model", "\"%s\" is a pattern: set it to one model's name", conf->default_model);

@@ -83,6 +83,42 @@ static int deliver_frame(struct openai_call *k, const struct ch_sse_event *ev, c
 	return d.text.n || d.tool_calls.n ? deliver(k, &d) : CH_OK;
 }
 
+/* ---- 404 and 405 ---- */
+
+/* What servers say of a route, and not of a model: OpenAI, llama.cpp, Azure, FastAPI. */
+static bool is_about_the_route(const char *said)
+{
+	static const char *const words[] = { "Invalid URL", "File Not Found", "Resource not found", "Not Found", "Method Not Allowed" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strncasecmp(said, words[i], strlen(words[i])))
+			return true;
+	return false;
+}
+
+/*
+ * The routes we ask for are there on each server of this protocol. So a 404 is about the model, if it says anything; else we ask the wrong
+ * place, which no client can mend.
+ */
+static void on_failed(struct ch_exchange *x, struct ch_str body)
+{
+	const struct openai_call *k = call_of(x);
+	struct ch_inference_result *out = x->out;
+	int status = x->result.status;
+	struct openai_frame f;
+
+	if (out->code == CH_E_NOT_FOUND && openai_frame_read(body.p, body.n, &f) && f.error.n && !is_about_the_route(out->detail)) {
+		out->code = k->args->op == CH_I_MODELS || k->args->op == CH_I_PROBE ? CH_E_UPSTREAM_INVALID : CH_E_MODEL_NOT_FOUND;
+	} else if (out->code == CH_E_NOT_FOUND || status == 405) {
+		out->error = (struct ch_str){ NULL, 0 };
+		ch_backend_refuse(out, CH_E_UPSTREAM_INVALID, 0,
+			ch_print(x->c, "The backend %s answered HTTP %d, as no server of this protocol does: its operator must look at base_url.",
+				out->backend, status));
+		out->reason = ch_print(x->c, "%.*s answered HTTP %d: look at base_url, which is what stands before /chat/completions and as a "
+			"rule ends in /v1", (int)x->request.url.n, x->request.url.p, status);
+	}
+}
+
 /* ---- events ---- */
 
 static bool is_done(const struct ch_sse_event *ev)
@@ -168,10 +204,11 @@ static void on_events_failed(struct ch_exchange *x, struct ch_str body)
 {
 	struct ch_inference_result *out = x->out;
 
-	(void)body;
 	if (x->result.status / 100 == 2 && is_whole(call_of(x))) {
 		out->code = 0;
 		out->detail = NULL;
+	} else {
+		on_failed(x, body);
 	}
 }
 
@@ -229,6 +266,7 @@ static void choose(struct openai_call *k)
 
 	x->streamed = k->sink.delta || k->args->op == CH_I_PROBE;
 	x->end = x->streamed ? on_end : openai_on_whole;
+	x->failed = k->args->op == CH_I_PASS ? NULL : on_failed;
 	if (k->events) {
 		x->head = on_events_head;
 		x->piece = on_events;

@@ -35,7 +35,7 @@ CH_PRINTF_(2, 3) static void add(struct question *q, const char *fmt, ...)
 	char *line;
 
 	va_start(ap, fmt);
-	line = ch_host_->vprint(q->c, fmt, ap);
+	line = ch_vprint(q->c, fmt, ap);
 	va_end(ap);
 	q->text = q->text && line ? ch_print(q->c, "%s%s\n", q->text, line) : NULL;
 }
@@ -72,6 +72,7 @@ static int tell(struct question *q)
 	add(q, "retry_after_ms %lld", (long long)o->retry_after_ms);
 	add_text(q, "backend", o->backend);
 	add_text(q, "model", o->model);
+	add_text(q, "asked", ch_facts(q->c)->asked);
 	add_text(q, "rule", o->rule);
 	add_text(q, "content_type", o->content_type);
 	add_str(q, "json", o->json);

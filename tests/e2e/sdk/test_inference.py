@@ -21,6 +21,7 @@ def infer(server, **query):
 def test_a_question_has_its_answer(server):
     out, _ = infer(server, text="hello")
     assert out["code"] == "0" and out["backend"] == "dryrun" and out["model"] == out["rule"] == "small" and out["finish_reason"] == "stop"
+    assert "asked" not in out, "the client named no model"
     assert out["text"].startswith("dryrun: ") and out["tokens"] == "1 16" and out["attempts"] == "0" and out["first_delta"] == "0"
 
 
@@ -42,7 +43,7 @@ def test_a_rule_lets_a_model_pass_that_is_not_listed_and_another_is_not_found(se
     out, _ = infer(server, text="hello", model="large")
     assert out["code"] == "28" and "large" in out["detail"] and "text" not in out
     out, _ = infer(server, text="hello", model="large", rule="lar*", retry=1, budget=5000, connect=1000)
-    assert out["code"] == "0" and out["model"] == "large" and out["rule"] == "lar*"
+    assert out["code"] == "0" and out["model"] == out["asked"] == "large" and out["rule"] == "lar*"
 
 
 def test_what_a_backend_cannot_do_is_a_bad_request_or_not_implemented(server):
