@@ -84,6 +84,20 @@ static unsigned retries(struct ch_ctx *c)
 	return (unsigned)(n < 100 ? n : 100);
 }
 
+/* Without a router there is one backend, and who names another one must not hear that one's answer. False: refused. */
+static bool check_backend(const struct api_call *call)
+{
+	const struct ch_svc *svc = call->call.svc;
+	const struct ch_inference_about *about = ((const struct ch_inference_v1 *)svc->vt)->about(svc);
+	struct ch_str named = call->call.args.backend;
+
+	if (!about || !about->conf || !named.n || (named.n == strlen(svc->id) && !memcmp(named.p, svc->id, named.n)))
+		return true;
+	ch_refuse_param(call->c, CH_E_BAD_REQUEST, "backend", "There is one backend here, \"%s\": leave \"backend\" out, or name that one.",
+		svc->id);
+	return false;
+}
+
 /* The question as the service sees it. False: refused. */
 static bool read_question(struct api_call *call, int op, const char *path)
 {
@@ -102,7 +116,7 @@ static bool read_question(struct api_call *call, int op, const char *path)
 	call->openai.splices = &call->splice;
 	call->call.args.budget_ms = patience(call->c);
 	call->call.args.retry = retries(call->c);
-	return true;
+	return check_backend(call);
 }
 
 int api_ask(struct ch_self *self, struct ch_ctx *c, int op, const char *path)

@@ -5,6 +5,8 @@
 #include "api_openai.h"
 #include "test_world.h"
 
+#include <chimera/backend.h>
+
 #define CHAT "{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}"
 #define PATH "/v1/chat/completions"
 #define PART "{\"type\":\"text\",\"text\":\"a\"}"
@@ -306,6 +308,25 @@ static void the_member_backend_is_told_and_cut_out(void **state)
 	ch_test_free(t);
 }
 
+static void where_there_is_one_backend_no_other_may_be_named(void **state)
+{
+	static const struct ch_backend_conf conf;
+	struct fake f;
+	struct ch_test *t = begin(&f, NULL);
+	char body[128];
+
+	(void)state;
+	f.about.conf = &conf; /* it is no router */
+	f.rc = CH_OK;
+	f.give.text = (struct ch_str)CH_STR("x");
+	assert_int_equal(post(t, PATH, "{\"backend\":\"zzz\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}")->status, 400);
+	assert_int_equal(f.calls, 0);
+	snprintf(body, sizeof(body), "{\"backend\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", "fake");
+	assert_int_equal(post(t, PATH, body)->status, 200);
+	assert_int_equal(f.calls, 1);
+	ch_test_free(t);
+}
+
 /* ---- models ---- */
 
 static const struct ch_model models[] = {
@@ -514,6 +535,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_leaves_is_told_to_the_backend),
 		cmocka_unit_test(the_clients_patience_and_retries_are_told),
 		cmocka_unit_test(the_member_backend_is_told_and_cut_out),
+		cmocka_unit_test(where_there_is_one_backend_no_other_may_be_named),
 		cmocka_unit_test(models_are_listed_and_found_whatever_their_names),
 		cmocka_unit_test(a_model_that_is_not_there_is_404_with_the_nearest_name),
 		cmocka_unit_test(a_backend_that_has_no_list_is_501),

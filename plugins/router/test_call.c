@@ -376,6 +376,33 @@ static void a_wrong_key_is_what_the_client_hears_only_if_there_is_nothing_else(v
 	world_free();
 }
 
+/* WIRE 1: a client that comes too fast is told so, whatever else failed. */
+static void the_client_hears_the_failure_that_helps_it_most(void **state)
+{
+	static const struct { int first, second, told; const char *whose; } rows[] = {
+		{ CH_E_UPSTREAM_RATE_LIMITED, CH_E_UPSTREAM_UNAVAILABLE, CH_E_UPSTREAM_RATE_LIMITED, "a1" },
+		{ CH_E_UPSTREAM_UNAVAILABLE, CH_E_UPSTREAM_RATE_LIMITED, CH_E_UPSTREAM_RATE_LIMITED, "b1" },
+		{ CH_E_UPSTREAM_RATE_LIMITED, CH_E_UPSTREAM_ERROR, CH_E_UPSTREAM_RATE_LIMITED, "a1" },
+		{ CH_E_UPSTREAM_ERROR, CH_E_UPSTREAM_UNAVAILABLE, CH_E_UPSTREAM_ERROR, "a1" },
+		{ CH_E_UPSTREAM_ERROR, CH_E_UPSTREAM_BUSY, CH_E_UPSTREAM_BUSY, "b1" },
+		{ CH_E_UPSTREAM_UNAVAILABLE, CH_E_UPSTREAM_AUTH, CH_E_UPSTREAM_UNAVAILABLE, "a1" },
+		{ CH_E_UPSTREAM_AUTH, CH_E_UPSTREAM_AUTH, CH_E_UPSTREAM_AUTH, "b1" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		world_new(2);
+		w.b[0].script[0] = (struct step){ .code = rows[i].first };
+		w.b[1].script[0] = (struct step){ .code = rows[i].second };
+		world_start("retries = 0\n[router.m]\nbackends = a1\nfallback = b1");
+		struct question *q = ask(question());
+		assert_int_equal(q->attempts, 2);
+		assert_int_equal(q->out.code, rows[i].told);
+		assert_string_equal(q->backend, rows[i].whose);
+		world_free();
+	}
+}
+
 static void behind_the_first_delta_there_is_no_other_attempt(void **state)
 {
 	(void)state;
@@ -490,6 +517,7 @@ int main(void)
 		cmocka_unit_test(after_a_timeout_another_equal_is_asked),
 		cmocka_unit_test(a_wrong_key_rotates_and_is_no_failure_of_the_backend),
 		cmocka_unit_test(a_wrong_key_is_what_the_client_hears_only_if_there_is_nothing_else),
+		cmocka_unit_test(the_client_hears_the_failure_that_helps_it_most),
 		cmocka_unit_test(behind_the_first_delta_there_is_no_other_attempt),
 		cmocka_unit_test(a_stream_that_fails_before_its_first_delta_is_retried),
 		cmocka_unit_test(fallbacks_are_asked_one_after_the_other_and_once_each),

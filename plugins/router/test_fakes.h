@@ -26,6 +26,7 @@ struct fake {
 	int rc, code;                     /* what submit returns; with CH_OK: a refusal, or 0 */
 	struct ch_model reports[NAMES_MOST];
 	size_t nreports;
+	const struct ch_model *many;      /* in their place */
 	unsigned asked, cancelled;
 	ch_ticket ticket;
 	struct ch_inference_result *out;
@@ -33,7 +34,7 @@ struct fake {
 
 static void fake_fill(struct fake *f, struct ch_inference_result *out)
 {
-	out->models = f->reports;
+	out->models = f->many ? f->many : f->reports;
 	out->nmodels = f->nreports;
 	out->code = f->code;
 	out->detail = f->code ? "The fake is not well." : NULL;

@@ -61,7 +61,11 @@ static void a_full_queue_is_busy(void **state)
 	assert_int_equal(q->a->status, 503);
 	assert_string_equal(ch_test_header(q->a, "Retry-After"), "1");
 	assert_true(ch_test_logged(w.t, "no answer for model \"m\": a1 not asked (no place)"));
+	/* why it failed is counted; how long that took says nothing of the model */
+	assert_true(ch_test_metric(w.t, "inference_errors_total", "a1", "upstream_busy", NULL) == 1);
+	assert_true(ch_test_metric(w.t, "inference_latency_seconds", "a1", "m", NULL) == 0);
 	ch_test_advance(w.t, 10);
+	assert_true(ch_test_metric(w.t, "inference_latency_seconds", "a1", "m", NULL) == 1);
 	world_free();
 }
 
@@ -464,6 +468,7 @@ static void when_all_are_disabled_nobody_answers(void **state)
 	assert_int_equal(q->out.code, CH_E_UPSTREAM_UNAVAILABLE);
 	assert_non_null(ch_test_header(q->a, "Retry-After"));
 	assert_true(ch_test_logged(w.t, "a1 not asked (disabled)"));
+	assert_string_equal(q->detail, "The backend \"a1\" is switched off; try again later.");
 	q = question();
 	q->args.op = CH_I_PROBE;
 	assert_int_equal(ask(q)->out.code, CH_E_UPSTREAM_UNAVAILABLE);

@@ -37,6 +37,20 @@ static void end(struct ch_test *t)
 	fakes_stop(t, fakes, 5);
 }
 
+static const char *ask_for(struct ch_test *t, int op, unsigned needs, const char *model, const char *backend);
+
+static void what_is_no_operation_is_refused(void **state)
+{
+	static const int ops[] = { -2, 0, 32, 33, INT32_MIN, INT32_MAX };
+	struct ch_test *t = begin("[router]\n");
+
+	(void)state;
+	assert_true(ch_test_start(t));
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+		assert_memory_equal(ask_for(t, ops[i], 0, "gpt-5", ""), "501 ", 4);
+	end(t);
+}
+
 /* What came of a question: "azure/gpt-4o[gpt-4o] | openai/gpt-4o[gpt-*]", equals and fallbacks with their rules, or "404 sentence". */
 struct asked {
 	struct ch_inference_args args;
@@ -592,6 +606,7 @@ static void without_memory_it_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_no_operation_is_refused),
 		cmocka_unit_test(a_name_goes_to_whoever_lists_it),
 		cmocka_unit_test(a_very_name_is_stronger_than_a_pattern),
 		cmocka_unit_test(equal_patterns_share_and_a_longer_one_wins),

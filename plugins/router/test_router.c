@@ -65,7 +65,7 @@ static void write_models(void)
 	*listing.text = '\0';
 	if (listing.out.code)
 		snprintf(listing.text, sizeof(listing.text), "code %d", listing.out.code);
-	for (size_t i = 0; i < listing.out.nmodels; i++) {
+	for (size_t i = 0; i < listing.out.nmodels && at < sizeof(listing.text); i++) {
 		const struct ch_model *m = &listing.out.models[i];
 
 		at += (size_t)snprintf(listing.text + at, sizeof(listing.text) - at, "%s%.*s(%.*s%s)", i ? " " : "", (int)m->id.n, m->id.p,
@@ -121,6 +121,59 @@ static void models_are_those_of_the_config_and_those_that_backends_report(void *
 	assert_string_equal(models(t, 0), "best(vllm) gpt-4o(openai) gpt-4o-mini(openai) gpt-5(openai-org, dated) o3(openai)");
 	assert_int_equal(fakes[2].asked, 0); /* it has no pattern: nothing to learn */
 	end(t);
+}
+
+static void a_model_is_there_once_with_or_without_ollamas_tag(void **state)
+{
+	static const struct { const char *models, *standard, *listed; } rows[] = {
+		{ "llama3*,gemma3*", "llama3.2", "gemma3:latest(up) llama3.2(up, dated)" },
+		{ "llama3.2", "", "llama3.2(up)" }, /* no pattern: it is not asked */
+		{ "*", "llama3.2:latest", "gemma3:latest(up) llama3.2:latest(up, dated)" },
+		{ "llama3*", "", "llama3.2:latest(up, dated)" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		fake_is(&fakes[0], "up", rows[i].models, rows[i].standard);
+		struct ch_test *t = fakes_start(fakes, 1, "[router]\n");
+
+		reports(&fakes[0], "llama3.2:latest", "", 1700000000);
+		reports(&fakes[0], "gemma3:latest", "", 0);
+		if (!ch_test_start(t))
+			fail_msg("%s", ch_test_errors(t));
+		assert_string_equal(models(t, 0), rows[i].listed);
+		fakes_stop(t, fakes, 1);
+	}
+}
+
+/* 16 times 2,000 models with names of 128 bytes are twice what the arena of a request holds. */
+static void lists_of_any_length_are_merged(void **state)
+{
+	enum { MANY = 16, MODELS = 2000 };
+	static char names[MANY * MODELS][129], ids[MANY][8];
+	static struct ch_model lists[MANY][MODELS];
+	static struct fake many[MANY];
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(ids[i], sizeof(ids[i]), "b%d", i);
+		fake_is(&many[i], ids[i], "*", "");
+		many[i].many = lists[i];
+		many[i].nreports = MODELS;
+		for (int k = 0; k < MODELS; k++) {
+			char *name = names[i * MODELS + k];
+
+			snprintf(name, 129, "%08d%0120d", i * MODELS + k, 0);
+			lists[i][k].id = (struct ch_str){ name, 128 };
+		}
+	}
+	struct ch_test *t = fakes_start(many, MANY, "[router]\n");
+
+	assert_true(ch_test_start(t));
+	models(t, 0);
+	assert_int_equal(listing.out.code, 0);
+	assert_int_equal(listing.out.nmodels, MANY * MODELS);
+	fakes_stop(t, many, MANY);
 }
 
 static void a_list_is_remembered_for_models_ttl(void **state)
@@ -246,6 +299,8 @@ static const struct ch_manifest manifests[] = {
 	{ .name = "local:1", .backend = "vllm", .path = "/x", .context = 8192, .created = 5 },
 	{ .name = "gpt-local", .backend = "", .path = "/x", .created = 7 },
 	{ .name = "nobodys", .backend = "", .path = "/x" },
+	{ .name = "missing", .backend = "vllm", .path = "/x", .bytes = -1 },
+	{ .name = "gpt-missing", .backend = "", .path = "/x", .bytes = -1 },
 };
 
 static bool manifest_at(const struct ch_svc *svc, size_t i, struct ch_manifest *out)
@@ -337,6 +392,15 @@ static void fail_five_times(void *data)
 	}
 }
 
+static void probe_it(void *data)
+{
+	struct router_backend *b = data;
+	uint32_t pass;
+
+	assert_int_equal(router_backend_enter(b, NULL, ch_now(), &pass), ROUTER_IN);
+	router_backend_leave(b, pass, ROUTER_V_UNKNOWN, 1000, 0, ch_now());
+}
+
 static void an_open_circuit_is_shown_kept_over_a_reload_and_closed_by_command(void **state)
 {
 	struct ch_test *t = begin("[router]\nbreaker_failures = 5\n");
@@ -355,6 +419,13 @@ static void an_open_circuit_is_shown_kept_over_a_reload_and_closed_by_command(vo
 	assert_string_equal(health.message, "openai: circuit open");
 	assert_int_equal(ch_test_command(t, &text, "router", "backends", NULL), 0);
 	assert_non_null(strstr(text, "\nopenai               enabled   open "));
+	assert_true(ch_test_logged(t, "too many failures or slow answers (last: upstream_error)"));
+	assert_false(ch_test_logged(t, "next try"));
+	ch_test_advance(t, 20000); /* over breaker_cooldown */
+	ch_test_on_loop(t, probe_it, backend(t, "openai"));
+	assert_true(ch_test_check(t, "router.backends", &health));
+	assert_int_equal(health.health, CH_DEGRADED); /* until the probe has told */
+	assert_string_equal(health.message, "openai: circuit half open");
 	assert_int_equal(ch_test_command(t, &text, "router", "backends", "reset", "openai", NULL), 0);
 	assert_true(ch_test_metric(t, "chimera_breaker_state", "openai", NULL) == 0);
 	assert_true(router_backend_usable(backend(t, "openai"), ch_now()));
@@ -385,6 +456,9 @@ static void what_the_command_does_not_know_it_says(void **state)
 	assert_int_equal(ch_test_command(t, &text, "router", "backends", "stop", "vllm", NULL), 1);
 	assert_non_null(strstr(text, "disable, enable and reset"));
 	assert_int_equal(ch_test_command(t, &text, "router", "backends", "reset", NULL), 1);
+	assert_non_null(strstr(text, "backends reset BACKEND"));
+	assert_int_equal(ch_test_command(t, &text, "router", "backends", "vllm", NULL), 1);
+	assert_non_null(strstr(text, "disable, enable and reset"));
 	assert_int_equal(ch_test_command(t, &text, "router", "backends", "reset", "plain", NULL), 0);
 	end(t);
 }
@@ -495,6 +569,29 @@ static void series_are_there_from_the_start(void **state)
 	end(t);
 }
 
+static void note_way(void *data, const struct ch_sample *s)
+{
+	size_t *n = data;
+
+	if (strcmp(s->family->name, "chimera_fallbacks_total"))
+		return;
+	++*n;
+	assert_string_equal(s->labels[1], "vllm");
+}
+
+/* Backends that are nobody's fallback would have hundreds of series that say 0 for ever. */
+static void ways_that_no_fallback_leads_have_no_series(void **state)
+{
+	struct ch_test *t = begin("[router]\nfallback = vllm/Qwen/x\n");
+	size_t n = 0;
+
+	(void)state;
+	assert_true(ch_test_start(t));
+	ch_metrics_walk(note_way, &n);
+	assert_int_equal(n, 3);
+	end(t);
+}
+
 /* ---- the header ---- */
 
 static int resolve_request(struct ch_self *self, struct ch_ctx *c)
@@ -566,6 +663,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(models_are_those_of_the_config_and_those_that_backends_report),
+		cmocka_unit_test(a_model_is_there_once_with_or_without_ollamas_tag),
+		cmocka_unit_test(lists_of_any_length_are_merged),
 		cmocka_unit_test(a_list_is_remembered_for_models_ttl),
 		cmocka_unit_test(a_backend_that_hangs_has_its_configured_names_and_holds_nobody_up),
 		cmocka_unit_test(backends_are_asked_at_the_same_time),
@@ -583,6 +682,7 @@ int main(void)
 		cmocka_unit_test(startup_pings_tell_and_fail_nothing),
 		cmocka_unit_test(without_the_option_nobody_is_pinged),
 		cmocka_unit_test(series_are_there_from_the_start),
+		cmocka_unit_test(ways_that_no_fallback_leads_have_no_series),
 		cmocka_unit_test(the_header_names_a_backend_if_that_is_allowed),
 		cmocka_unit_test(the_header_is_refused_if_that_is_not_allowed),
 	};

@@ -276,6 +276,10 @@ void ch_backend_timeouts(const struct ch_inference_args *args, const struct ch_b
 	int64_t total = choose(args->timeout_ms, conf->timeout, CH_BACKEND_TIMEOUT_MS);
 	int64_t first = choose(args->first_token_timeout_ms, conf->first_token_timeout, CH_BACKEND_FIRST_TOKEN_MS);
 	int64_t idle = choose(args->idle_timeout_ms, conf->idle_timeout, CH_BACKEND_IDLE_MS);
+	int64_t *patient = streamed ? &first : &total;
+
+	if (args->budget_ms > 0 && args->budget_ms < *patient) /* which a router in between has shortened already */
+		*patient = args->budget_ms;
 
 	out->connect_timeout_ms = choose(args->connect_timeout_ms, conf->connect_timeout, CH_BACKEND_CONNECT_MS);
 	out->total_timeout_ms = total;

@@ -68,6 +68,15 @@ static void the_args_time_goes_before_the_configs_and_that_before_the_kits(void 
 	assert_int_equal(out.first_byte_timeout_ms, 50000);
 	assert_int_equal(out.idle_timeout_ms, 50000);
 	assert_int_equal(out.max_body, 7);
+	args.budget_ms = 2000; /* what the client waits: for all of an answer, of a stream for its first piece */
+	ch_backend_timeouts(&args, &own, false, &out);
+	assert_int_equal(out.total_timeout_ms, 2000);
+	ch_backend_timeouts(&args, &own, true, &out);
+	assert_int_equal(out.total_timeout_ms, 50000);
+	assert_int_equal(out.first_byte_timeout_ms, 2000);
+	args.budget_ms = 90000;
+	ch_backend_timeouts(&args, &own, false, &out);
+	assert_int_equal(out.total_timeout_ms, 50000); /* never more than without it */
 }
 
 static void header_fields_are_split_at_the_first_colon(void **state)

@@ -82,7 +82,7 @@ bool ch_backend_accept(const struct ch_svc *, struct ch_ctx *, const struct ch_i
 /* Sets a code with its sentence, which must live as long as the ctx (NULL: one that says no memory is left). Returns CH_OK, for submit. */
 int ch_backend_refuse(struct ch_inference_result *out, enum ch_code code, int64_t retry_after_ms, const char *detail);
 
-/* The args' timeout, else the conf's, else the kit's: of one call, with or without a sink, into those of an http/1 call. */
+/* The args' timeout, else the conf's, else the kit's, and none longer than the client waits (budget_ms): of one call, with or without a sink, into those of an http/1 call. */
 void ch_backend_timeouts(const struct ch_inference_args *, const struct ch_backend_conf *, bool streamed, struct ch_http_args *out);
 
 /* ---- what an upstream's failure means ---- */

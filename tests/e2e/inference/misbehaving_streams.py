@@ -149,6 +149,22 @@ def _(conn, req, frames):
     return end(conn, req, req.answer.end)
 
 
+def reason(frame, text):
+    """A frame with that text for a reason; of Ollama's, which has no such member, as it is."""
+    return frame.replace(b'"finish_reason":null', b'"finish_reason":' + text)
+
+
+@in_stream("empty-finish")
+def _(conn, req, frames):
+    """As LocalAI says that there is no reason yet. Breaks off before there is one."""
+    return end(conn, req, reason(frames[0], b'""'))
+
+
+@in_stream("null-text-finish")
+def _(conn, req, frames):
+    return end(conn, req, reason(frames[0], b'"null"'), req.answer.end)
+
+
 @in_stream("end-without-finish")
 def _(conn, req, frames):
     return end(conn, req)

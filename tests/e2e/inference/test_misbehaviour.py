@@ -109,6 +109,8 @@ TABLE = {
     "no-done-fin": ("ok", "ok", False),
     "done-without-finish": ("ok", "error upstream_error", True),
     "end-without-finish": ("ok", "error upstream_error", True),
+    "empty-finish": ("ok", "error upstream_error", True),
+    "null-text-finish": ("ok", "error upstream_error", True),
     "two-done": ("ok", "ok", True),
     "frames-after-done": ("ok", "ok", True),
     "hold-after-done": ("ok", "ok", False),

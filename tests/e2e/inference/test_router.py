@@ -51,6 +51,15 @@ def test_u6_a_failure_before_the_first_byte_is_retried_with_growing_pauses(start
     assert g.chimera.metric("chimera_retries_total", backend="up", reason="5xx") == 2
 
 
+def test_a_large_body_that_must_change_can_be_sent_again_and_again(start, provider):
+    """Three attempts, each with a body that is made anew of 3 MB: more than the memory of a request holds."""
+    g = one_backend(start, provider.port)
+    provider.script("up-large", "status-500", "status-500", behave)
+    r = g.chat("up-large", stream=True, messages=[{"role": "user", "content": "x" * 3000000}])
+    assert r.status == 200, r
+    assert [len(q.body) > 3000000 for q in provider.of("up-large")] == [True] * 3
+
+
 @pytest.mark.parametrize("model, asked, said", [
     ("bad-status-500", 3, "503 upstream_error"), ("bad-garbage", 3, "503 upstream_invalid"),
     ("bad-status-429", 3, "429 upstream_rate_limited"),
