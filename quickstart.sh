@@ -319,7 +319,7 @@ check() {
 	step 'make check with the thread sanitizer and 4 workers (log: build/tsan.log)'
 	CHIMERA_TEST_WORKERS=4 FUZZ_ITERATIONS=1000 suite tsan --enable-werror --enable-sanitizers=thread CFLAGS='-g -O1'
 
-	step "libFuzzer, ${CHIMERA_FUZZ_SECONDS:=10} s for each parser (log: build/fuzz.log)"
+	step "libFuzzer, ${CHIMERA_FUZZ_SECONDS:=6} s for each parser (log: build/fuzz.log)"
 	one build/fuzz.log fuzz
 
 	step 'make distcheck (log: build/distcheck.log)'

@@ -52,7 +52,7 @@ static const struct ch_metric metrics[] = {
 		.name = "chimera_openai_streams_total",
 		.kind = CH_COUNTER,
 		.labels = { { "operation", CH_L_FIXED, operations }, { "end", CH_L_FIXED, ends } },
-		.help = "Streams whose head has left, by how they ended; gone: the client left, also before the head.",
+		.help = "Streams whose head has left, by how they ended; gone: the client left, also before the head",
 	},
 };
 

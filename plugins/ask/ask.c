@@ -262,13 +262,13 @@ static const struct ch_metric metrics[] = {
 		.labels = { { "backend", CH_L_CONFIG, NULL } },
 		.buckets = latency_buckets,
 		.nbuckets = sizeof(latency_buckets) / sizeof(latency_buckets[0]),
-		.help = "Time from a question's first byte to its whole answer, in milliseconds.",
+		.help = "Time from a question's first byte to its whole answer, in milliseconds",
 	},
 	[M_ERRORS] = {
 		.name = "ask_errors_total",
 		.kind = CH_COUNTER,
 		.labels = { { "backend", CH_L_CONFIG, NULL }, { "error_type", CH_L_CONFIG, NULL } },
-		.help = "Questions that got no whole answer, by error code; gone: the client left.",
+		.help = "Questions that got no whole answer, by error code; gone: the client left",
 	},
 };
 

@@ -110,8 +110,8 @@ static void retry_after_is_clamped_to_what_clients_heed(void **state)
 
 static void who_cannot_mend_it_by_waiting_is_not_told_to_wait(void **state)
 {
-	static const struct { int status; int64_t ms; } rows[] = { { 400, 0 }, { 401, 0 }, { 403, 0 }, { 404, 0 }, { 405, 0 }, { 413, 0 }, { 415, 0 },
-		{ 422, 0 }, { 302, 0 }, { 408, 7000 }, { 429, 7000 }, { 500, 7000 }, { 503, 7000 } };
+	static const struct { int status; int64_t ms; } rows[] = { { 400, 0 }, { 401, 0 }, { 403, 0 }, { 404, 0 }, { 405, 0 },
+		{ 413, 0 }, { 415, 0 }, { 422, 0 }, { 302, 0 }, { 408, 7000 }, { 429, 7000 }, { 500, 7000 }, { 503, 7000 } };
 
 	(void)state;
 	begin();

@@ -375,6 +375,8 @@ def has_plugin(folder, name):
 
 def run_chimerad(*args, env=None, cwd=None, timeout=None, **kw):
     """Runs chimerad to its end, for -t, -T, -V and starts that fail: a CompletedProcess with text."""
+    # LeakSanitizer guesses where libraries keep their threads' memory, and crashes on its guess where many are loaded: it does not look there.
+    env = {"LSAN_OPTIONS": "use_tls=0", **(env or {})}
     done = subprocess.run([CHIMERAD, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, env=clean_environment(env), cwd=cwd,
                           timeout=timeout or DEADLINE, check=False, **kw)
     assert not REPORTS.search(done.stderr), done.stderr.decode(errors="replace")

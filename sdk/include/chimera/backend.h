@@ -82,7 +82,10 @@ bool ch_backend_accept(const struct ch_svc *, struct ch_ctx *, const struct ch_i
 /* Sets a code with its sentence, which must live as long as the ctx (NULL: one that says no memory is left). Returns CH_OK, for submit. */
 int ch_backend_refuse(struct ch_inference_result *out, enum ch_code code, int64_t retry_after_ms, const char *detail);
 
-/* The args' timeout, else the conf's, else the kit's, and none longer than the client waits (budget_ms): of one call, with or without a sink, into those of an http/1 call. */
+/*
+ * The args' timeout, else the conf's, else the kit's, and none longer than the client waits (budget_ms): of one call, with or without a
+ * sink, into those of an http/1 call.
+ */
 void ch_backend_timeouts(const struct ch_inference_args *, const struct ch_backend_conf *, bool streamed, struct ch_http_args *out);
 
 /* ---- what an upstream's failure means ---- */
@@ -96,8 +99,8 @@ void ch_backend_timeouts(const struct ch_inference_args *, const struct ch_backe
  *   408 and timeouts      CH_E_UPSTREAM_TIMEOUT    503 "busy"    CH_E_UPSTREAM_BUSY         other   CH_E_UPSTREAM_ERROR
  *   no connection, in time or at all: CH_E_UPSTREAM_UNAVAILABLE                             no HTTP, 1xx, 3xx   CH_E_UPSTREAM_INVALID
  *
- * retry_after_ms: of retry-after-ms or Retry-After, clamped to 1 to 120 s; 0 without one, and where the same request would fail again: of what
- * the client must mend, CH_E_UPSTREAM_AUTH, and what is no answer.
+ * retry_after_ms: of retry-after-ms or Retry-After, clamped to 1 to 120 s; 0 without one, and where the same request would fail again: of
+ * what the client must mend, CH_E_UPSTREAM_AUTH, and what is no answer.
  */
 void ch_upstream_failed(struct ch_ctx *, const struct ch_http_result *, struct ch_str body, const char *secret,
                         struct ch_inference_result *out);

@@ -86,7 +86,10 @@ struct ch_inference_args {
 	int64_t first_token_timeout_ms;   /* with a sink: until the first delta */
 	int64_t idle_timeout_ms;          /* with a sink: between two pieces of the answer */
 	int64_t timeout_ms;               /* the whole attempt */
-	/* The whole question, all attempts and waiting; with a sink: until the first delta. The client's own patience; never longer than the other times */
+	/*
+	 * The client's own patience: the whole question, all attempts and waiting; with a sink: until the first delta. It shortens the other
+	 * times, and never makes one longer.
+	 */
 	int64_t budget_ms;
 	unsigned retry;                   /* which retry of the client's own this is: a gateway in between retries the less */
 	const char *other;                /* with CH_I_OTHER in needs: the member that asked for it, for messages; NULL: not said */

@@ -87,7 +87,7 @@ def test_a_variable_for_what_is_not_enabled_is_a_warning(tmp_path, plugins):
 
 
 def test_a_dump_is_a_config_of_the_same_values(dump, tmp_path, plugins):
-    first = dump(BASE + 'drain_delay = 1s\n[dryrun]\nmodels = "a, b", "c;d", dryrun\nseed = 9\n[trace]\n')
+    first = dump(BASE + 'drain_delay = 1s\n[dryrun]\nmodels = "a,b", "c;d", dryrun\nseed = 9\n[trace]\n')
     again = dump(dump.text)
     assert {k: v[0] for k, v in again.items()} == {k: v[0] for k, v in first.items()}
 
