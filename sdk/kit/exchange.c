@@ -6,7 +6,6 @@
  * the connection. After a cancel the caller hears at once and our own ticket comes behind; until then the ctx keeps the memory, and what
  * comes late finds `over` and does nothing.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "upstream.h"
@@ -396,7 +395,12 @@ size_t ch_backend_trace(struct ch_ctx *c, char traceparent[56], struct ch_http_f
 	do
 		span = ch_random();
 	while (!span);
-	snprintf(traceparent, 56, "00-%.32s-%016llx-%s", facts->trace_id, (unsigned long long)span, facts->sampled ? "01" : "00");
+	memcpy(traceparent, "00-", 3); /* by hand: printf is a hundredth of what a whole request costs */
+	memcpy(traceparent + 3, facts->trace_id, 32);
+	traceparent[35] = '-';
+	for (int i = 0; i < 16; i++)
+		traceparent[36 + i] = "0123456789abcdef"[span >> (60 - 4 * i) & 15];
+	memcpy(traceparent + 52, facts->sampled ? "-01" : "-00", 4);
 	fields[n++] = (struct ch_http_field){ CH_STR("traceparent"), { traceparent, 55 } };
 	if (facts->tracestate && facts->tracestate[0])
 		fields[n++] = (struct ch_http_field){ CH_STR("tracestate"), { facts->tracestate, strlen(facts->tracestate) } };
