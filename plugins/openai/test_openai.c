@@ -59,7 +59,10 @@ static void a_request_without_a_model_gets_the_default(void **state)
 	begin();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		body(rows[i].from);
-		me.openai.model_n = me.openai.model_at = 0;
+		const char *null = strstr(rows[i].from, "null"); /* as the reader tells it, who knows escaped names */
+
+		me.openai.model_n = 0;
+		me.openai.model_at = null ? (size_t)(null - rows[i].from) : 0;
 		ask();
 		assert_string_equal(up.body, rows[i].to);
 		answered(ANSWER);

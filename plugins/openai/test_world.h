@@ -273,10 +273,9 @@ static void find(const char *body, const char *name, size_t *at, size_t *n)
 	p += strlen(name);
 	for (q = p; depth || (*q != ',' && *q != '}'); q++)
 		depth += (*q == '{' || *q == '[') - (*q == '}' || *q == ']');
-	if (!strncmp(p, "null", 4))
-		return;
 	*at = (size_t)(p - body);
-	*n = (size_t)(q - p);
+	if (strncmp(p, "null", 4)) /* of a null the place alone is told */
+		*n = (size_t)(q - p);
 }
 
 /* What the client wrote. */

@@ -53,30 +53,6 @@ static size_t inside(const char *p, size_t n)
 	return i < n ? i + 1 : n;
 }
 
-/*
- * Where the null lies that such a member has as its value; 0: the member is not there. Looked for only where there is a null and something
- * that can be the name.
- */
-static size_t find_null(struct ch_str body, const char *quoted, const char *name)
-{
-	struct ch_json j;
-	struct ch_json_tok key, t;
-
-	if (!memmem(body.p, body.n, "null", 4) ||
-		(!memmem(body.p, body.n, quoted, strlen(quoted)) && !memmem(body.p, body.n, "\\u", 2)))
-		return 0;
-	ch_json_init(&j, body.p, body.n, 0, 0);
-	if (ch_json_next(&j, &t) != CH_JSON_OBJECT)
-		return 0;
-	while (ch_json_next(&j, &key) == CH_JSON_KEY) {
-		if (ch_json_next(&j, &t) == CH_JSON_NULL && ch_json_eq(&key, name))
-			return t.start;
-		if (ch_json_skip(&j, &t))
-			return 0;
-	}
-	return 0;
-}
-
 static bool is_spliced(const struct ch_openai *o, size_t at)
 {
 	for (size_t i = 0; i < o->nsplices; i++)
@@ -85,12 +61,15 @@ static bool is_spliced(const struct ch_openai *o, size_t at)
 	return false;
 }
 
-/* A member that has no value gets one: in place of its null, unless that goes anyway, or in front of all others. False: no memory. */
-static bool put_member(struct ch_ctx *c, struct changes *ch, const struct ch_openai *o, const char *quoted, const char *name,
+/*
+ * A member that has no value gets one: in place of its null (0: it is not there), unless that goes anyway, or in front of all others.
+ * False: no memory.
+ */
+static bool put_member(struct ch_ctx *c, struct changes *ch, const struct ch_openai *o, size_t null, const char *quoted,
 	struct ch_str value)
 {
 	struct ch_str body = o->body;
-	size_t null = find_null(body, quoted, name), at = inside(body.p, body.n), i = at;
+	size_t at = inside(body.p, body.n), i = at;
 	const char *text;
 
 	if (null && !is_spliced(o, null)) {
@@ -137,7 +116,7 @@ static bool change_model(struct ch_ctx *c, struct changes *ch, const struct ch_i
 	if (!value.p)
 		return false;
 	if (!is.n)
-		return put_member(c, ch, o, "\"model\"", "model", value);
+		return put_member(c, ch, o, o->model_at, "\"model\"", value);
 	change(ch, o->model_at, o->model_n, value);
 	return true;
 }
@@ -220,7 +199,7 @@ static struct ch_str forwarded(struct ch_ctx *c, const struct ch_inference_args 
 		return (struct ch_str){ NULL, 0 };
 	if (usage && o->stream_options_n)
 		change_options(&ch, o);
-	else if (usage && !put_member(c, &ch, o, "\"stream_options\"", "stream_options", (struct ch_str)CH_STR("{\"include_usage\":true}")))
+	else if (usage && !put_member(c, &ch, o, o->stream_options_at, "\"stream_options\"", (struct ch_str)CH_STR("{\"include_usage\":true}")))
 		return (struct ch_str){ NULL, 0 };
 	return ch.nown || o->nsplices ? spliced(c, o, &ch) : o->body;
 }
