@@ -142,15 +142,26 @@ int ctl_commands_explain(const struct ctl *ctl, const char *instance, const char
 	return code;
 }
 
-int ctl_commands_owner(const struct ctl *ctl, const char *command, char **instance, struct ch_near *near)
+/* Does it say that it runs in each instance that has it? */
+static bool is_each(struct ch_str row)
+{
+	struct ch_str modes = ctl_member(row, "modes"), mode;
+	bool each = false;
+
+	for (size_t at = 0; ctl_each(modes, &at, NULL, &mode);)
+		each = each || is_text(mode, "each");
+	return each;
+}
+
+int ctl_commands_owners(const struct ctl *ctl, const char *command, char *instances[CTL_OWNERS], struct ch_near *near)
 {
 	struct ctl_answer doc;
 	struct ch_str row;
 	char all[512] = "";
-	size_t n = 0;
+	size_t n = 0, each = 0;
 	int code = commands(ctl, &doc);
 
-	*instance = NULL;
+	memset(instances, 0, CTL_OWNERS * sizeof(*instances));
 	if (code)
 		return code;
 	for (size_t at = 0; ctl_each(ctl_member((struct ch_str){ doc.body, doc.n }, "commands"), &at, NULL, &row);) {
@@ -159,18 +170,20 @@ int ctl_commands_owner(const struct ctl *ctl, const char *command, char **instan
 		if (name)
 			ch_near_offer(near, name);
 		if (name && id && !strcmp(name, command)) {
-			snprintf(all + used, sizeof(all) - used, "%s%s", n++ ? ", " : "", id);
-			if (!*instance) {
-				*instance = id;
+			snprintf(all + used, sizeof(all) - used, "%s%s", n ? ", " : "", id);
+			each += is_each(row);
+			if (n < CTL_OWNERS - 1) {
+				instances[n] = id;
 				id = NULL;
 			}
+			n++;
 		}
 		free(name);
 		free(id);
 	}
-	if (n > 1)
+	if (n > 1 && each < n)
 		code = ctl_fail(CHI_EXIT_USAGE, "%zu instances have a command '%s' (%s): say whose, as in chimeractl run %s %s", n, command,
-			all, *instance, command);
+			all, instances[0], command);
 	free(doc.body);
 	return code;
 }

@@ -9,10 +9,11 @@
 int ctl_commands_list(const struct ctl *ctl, const char *instance);
 /* Prints how one is used. An exit code. */
 int ctl_commands_explain(const struct ctl *ctl, const char *instance, const char *command);
+#define CTL_OWNERS 64
 /*
- * The id, malloc'd, of the one instance that has a command of that name. *instance NULL: none has, and *near was offered all names. An exit
- * code: 64 if several have it, told on stderr.
+ * The ids, malloc'd, of the instances that have a command of that name, NULL behind the last: one, or several if it is of those that run in
+ * EACH. None: *near was offered all names. An exit code: 64 if several have it and it is not, told on stderr.
  */
-int ctl_commands_owner(const struct ctl *ctl, const char *command, char **instance, struct ch_near *near);
+int ctl_commands_owners(const struct ctl *ctl, const char *command, char *instances[CTL_OWNERS], struct ch_near *near);
 
 #endif

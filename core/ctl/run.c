@@ -11,7 +11,10 @@
 
 #include <chimera/kit/json.h>
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- in the server ---- */
 
@@ -224,20 +227,60 @@ static int run_as_verb(struct ctl *ctl, char *instance)
 	return code;
 }
 
+/* In a process of its own if there is no server: what starts the instance's part of the config does so once a process. */
+static int run_apart(struct ctl *ctl, char *instance)
+{
+	int status = 0;
+
+	if (ctl->socket)
+		return run_as_verb(ctl, instance);
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid < 0)
+		return ctl_fail(CHI_EXIT_OSERR, "no process can be started: %s", strerror(errno));
+	if (!pid) {
+		int code = run_as_verb(ctl, instance);
+		fflush(stdout);
+		_exit(code);
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : ctl_fail(CHI_EXIT_OSERR, "%s ended by signal %d", instance, WTERMSIG(status));
+}
+
+/* The first failure's code; the others are run all the same. */
+static int run_in_each(const struct ctl *given, char *const *instances)
+{
+	int code = 0;
+
+	for (size_t i = 0; instances[i]; i++) {
+		struct ctl ctl = *given;
+		if (!ctl.json)
+			printf("%s%s:\n", i ? "\n" : "", instances[i]);
+		int rc = run_apart(&ctl, instances[i]);
+		code = code ? code : rc;
+	}
+	return code;
+}
+
 int ctl_run_verb(const struct ctl *given, struct ch_near *near)
 {
 	struct ctl ctl = *given;
-	char *instance = NULL;
+	char *instances[CTL_OWNERS] = { NULL };
+	bool help = ctl.nargs == 2 && !strcmp(ctl.args[1], "--help");
 
 	if (!chi_ini_is_id(ctl.args[0], strlen(ctl.args[0])) || (!ctl.socket && !chi_config_default(NULL)))
 		return CTL_NO_VERB;
 	int code = find_server(&ctl);
-	code = code ? code : ctl_commands_owner(&ctl, ctl.args[0], &instance, near);
-	if (!code)
-		code = instance ? run_as_verb(&ctl, instance) : CTL_NO_VERB;
-	else if (!instance && *near->best)
+	code = code ? code : ctl_commands_owners(&ctl, ctl.args[0], instances, near);
+	if (!code && instances[0] && instances[1] && !help)
+		code = run_in_each(&ctl, instances);
+	else if (!code)
+		code = instances[0] ? run_as_verb(&ctl, instances[0]) : CTL_NO_VERB;
+	else if (!instances[0] && *near->best)
 		code = CTL_NO_VERB; /* what there is cannot be told, but it looks like one of ours */
-	free(instance);
+	for (size_t i = 0; i < CTL_OWNERS; i++)
+		free(instances[i]);
 	if (!given->socket)
 		free((char *)ctl.socket);
 	return code;

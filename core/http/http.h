@@ -257,8 +257,9 @@ int chi_resp_begin(struct chi_req *r, int status);
 int chi_resp_write(struct chi_req *r, const void *p, size_t n, ch_fn release, void *arg);
 int chi_resp_end(struct chi_req *r);
 void chi_resp_abort(struct chi_req *r);
-/* After the hooks: END, then the last bytes. */
+/* After the hooks: the head of a whole answer is made, and END runs. Then, at once or when what END holds was let go, the last bytes: */
 void chi_resp_finish(struct chi_req *r);
+void chi_resp_leave(struct chi_req *r);
 void chi_resp_cut(struct chi_req *r);  /* taps hear that a begun answer ended incomplete, if they heard no end yet */
 void chi_resp_drop(struct chi_req *r); /* what was held and will not be sent */
 const char *chi_resp_date(struct ch_loop *l); /* "Date: …\r\n", CHI_DATE_LEN bytes, made once a second and loop */

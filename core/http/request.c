@@ -12,7 +12,8 @@
 #define SMALL_BODY (64u << 10) /* bodies of known length up to this lie in the arena */
 
 static void came(struct ch_ctx *c, int rc);
-const struct chi_owner chi_req_owner = { .came = came, .freed = chi_req_forget };
+static void let_go(struct ch_ctx *c, bool ok);
+const struct chi_owner chi_req_owner = { .came = came, .freed = chi_req_forget, .let_go = let_go };
 
 static void next_stage(struct chi_req *r);
 
@@ -59,6 +60,17 @@ static void answer(struct chi_req *r)
 	if (r->conn)
 		chi_resp_finish(r);
 	chi_req_end(r);
+	if (!chi_ctx_held(c))
+		let_go(c, true);
+}
+
+static void let_go(struct ch_ctx *c, bool ok)
+{
+	struct chi_req *r = c->req;
+	if (r->conn && !ok)
+		chi_conn_lost(r->conn);
+	if (r->conn)
+		chi_resp_leave(r);
 	chi_ctx_end(c);
 }
 
@@ -252,6 +264,7 @@ static bool find_route(struct chi_req *r)
 		return false;
 	}
 	r->route = r->match.path->methods[r->head.method];
+	r->ctx->facts.ledger = r->route->def->ledger;
 	return true;
 }
 

@@ -393,41 +393,13 @@ void chi_resp_drop(struct chi_req *r)
 
 /* ---- the end ---- */
 
-static void finish_stream(struct chi_req *r)
-{
-	struct chi_conn *c = r->conn;
-	if (!r->ended) { /* aborted, or a handler that was done without an end */
-		r->ctx->facts.aborted = true;
-		tap(r, NULL, 0, false);
-		chi_req_end(r);
-		if (r->conn && r->pending)
-			stream_out(r, NULL, 0, NULL, NULL, false);
-		if (r->conn)
-			chi_conn_lost(r->conn);
-		return;
-	}
-	tap(r, NULL, 0, true);
-	chi_req_end(r);
-	if (r->held) {
-		struct chi_out o = *r->held;
-		o.p = o.release ? o.p : (char *)(r->held + 1);
-		struct chi_out *box = r->held;
-		r->held = NULL;
-		stream_out(r, o.p, o.n, o.release, o.arg, true);
-		release_copy(box);
-	} else {
-		stream_out(r, NULL, 0, NULL, NULL, !r->no_body);
-	}
-	if (r->conn)
-		chi_conn_next(c, r->keep);
-}
-
 void chi_resp_finish(struct chi_req *r)
 {
 	struct ch_facts *f = &r->ctx->facts;
 	if (r->begun) {
-		if (r->conn)
-			finish_stream(r);
+		f->aborted = !r->ended; /* aborted, or a handler that was done without an end */
+		tap(r, NULL, 0, r->ended);
+		chi_req_end(r);
 		return;
 	}
 	f->status = r->status;
@@ -443,9 +415,40 @@ void chi_resp_finish(struct chi_req *r)
 	}
 	tap(r, NULL, 0, true);
 	chi_req_end(r);
-	struct chi_conn *c = r->conn;
-	if (c)
+}
+
+static void leave_cut(struct chi_req *r)
+{
+	if (r->pending)
+		stream_out(r, NULL, 0, NULL, NULL, false);
+	if (r->conn)
+		chi_conn_lost(r->conn);
+}
+
+static void leave_stream(struct chi_req *r)
+{
+	if (r->held) {
+		struct chi_out o = *r->held;
+		o.p = o.release ? o.p : (char *)(r->held + 1);
+		struct chi_out *box = r->held;
+		r->held = NULL;
+		stream_out(r, o.p, o.n, o.release, o.arg, true);
+		release_copy(box);
+	} else {
+		stream_out(r, NULL, 0, NULL, NULL, !r->no_body);
+	}
+}
+
+void chi_resp_leave(struct chi_req *r)
+{
+	if (r->begun && !r->ended) {
+		leave_cut(r);
+		return;
+	}
+	if (r->begun)
+		leave_stream(r);
+	else
 		send_whole(r);
 	if (r->conn)
-		chi_conn_next(c, r->keep);
+		chi_conn_next(r->conn, r->keep);
 }

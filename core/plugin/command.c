@@ -74,6 +74,8 @@ static void write_row(struct ch_jw *w, const struct chi_inst *i, const struct ch
 		ch_jw_cstr(w, "live");
 	if (row->modes & CH_OFFLINE)
 		ch_jw_cstr(w, "offline");
+	if (row->modes & CH_EACH)
+		ch_jw_cstr(w, "each");
 	ch_jw_array_end(w);
 	ch_jw_object_end(w);
 }

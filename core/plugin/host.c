@@ -489,6 +489,8 @@ const struct ch_host chi_host = {
 	.keep = chi_ctx_keep,
 	.refuse_as = host_refuse_as,
 	.progress = chi_command_progress,
+	.hold = chi_ctx_hold,
+	.let_go = chi_ctx_let_go,
 	.capability = chi_capability,
 	.capabilities_walk = chi_capabilities_walk,
 };

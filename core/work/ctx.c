@@ -6,6 +6,7 @@
 #include "core/plugin/gen.h"
 #include "core/plugin/misuse.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 struct chi_kept {
@@ -32,6 +33,7 @@ struct ch_ctx *chi_ctx_new(struct ch_loop *l, struct chi_gen *g, const struct ch
 	c->facts.size = sizeof c->facts;
 	c->facts.endpoint = "";
 	c->facts.started = l->now;
+	c->facts.cost = NAN;
 	return c;
 }
 
@@ -256,6 +258,7 @@ void chi_ctx_end_hooks(struct ch_ctx *c)
 	}
 	c->ended = true;
 	c->pins++; /* until chi_ctx_end: an END hook may take the last ticket back */
+	c->ending = true;
 	const struct chi_chain *chain = &c->gen->phases[CH_P_END];
 	for (size_t i = 0; i < chain->n; i++) {
 		c->hook = &chain->hooks[i];
@@ -265,6 +268,42 @@ void chi_ctx_end_hooks(struct ch_ctx *c)
 		if (rc != CH_OK)
 			chi_ctx_broken(c, c->hook, "returned something else than CH_OK");
 	}
+	c->ending = false;
+}
+
+void chi_ctx_hold(struct ch_ctx *c)
+{
+	if (!c->ending) {
+		chi_misuse(chi_ctx_who(c), c, "it called ch_hold outside of an END hook");
+		return;
+	}
+	c->holds++;
+	c->pins++;
+}
+
+static void on_left(struct ch_loop *l, struct chi_msg *m)
+{
+	struct ch_ctx *c = (struct ch_ctx *)((char *)m - offsetof(struct ch_ctx, left));
+	(void)l;
+	if (c->owner->let_go)
+		c->owner->let_go(c, !c->cut);
+	chi_ctx_unpin(c);
+}
+
+/* What goes on may run handlers of the next request on the connection, so it does not run inside a call of the plugin's. */
+void chi_ctx_let_go(struct ch_ctx *c, bool ok)
+{
+	if (!c->holds) {
+		chi_misuse(NULL, c, "ch_let_go was called more often than ch_hold");
+		return;
+	}
+	c->cut = c->cut || !ok;
+	if (--c->holds) {
+		chi_ctx_unpin(c);
+		return;
+	}
+	c->left.fn = on_left;
+	chi_loop_ready(c->loop, &c->left);
 }
 
 void chi_ctx_end(struct ch_ctx *c)

@@ -37,6 +37,7 @@ struct chi_chain {
 struct chi_owner {
 	void (*came)(struct ch_ctx *, int rc);      /* the asked phase or function has ended */
 	void (*freed)(struct ch_ctx *);             /* the ctx's memory is about to go; may be NULL */
+	void (*let_go)(struct ch_ctx *, bool ok);   /* the last hold is gone: what waited for END goes on, see chi_ctx_held; may be NULL */
 };
 
 /* An inner chain, see call.c. */
@@ -72,6 +73,10 @@ struct ch_ctx {
 	bool frame_runs;         /* … one of its hooks does */
 	void *call;             /* the question that hooks look at */
 	bool call_ending;       /* CALL_END runs */
+	bool ending;            /* END runs */
+	bool cut;               /* a hold was let go with false */
+	unsigned holds;         /* see ch_hold; each pins */
+	struct chi_msg left;    /* the last hold is gone */
 	struct chi_spans *spans; /* see span.c */
 	struct chi_command *command; /* it is one, see plugin/command.h */
 	struct chi_kept *kept;  /* what goes with it, newest first */
@@ -93,6 +98,10 @@ void chi_ctx_end(struct ch_ctx *c);
 /* fn(data) when its memory goes, see ch_keep. */
 bool chi_ctx_keep(struct ch_ctx *c, ch_fn fn, void *data);
 void chi_ctx_end_hooks(struct ch_ctx *c); /* END now, once; chi_ctx_end does not repeat it */
+/* Behind END: does an END hook hold what comes next? Then owner->let_go is called when it goes on, in a turn of its own. */
+static inline bool chi_ctx_held(const struct ch_ctx *c) { return c->holds > 0; }
+void chi_ctx_hold(struct ch_ctx *c);
+void chi_ctx_let_go(struct ch_ctx *c, bool ok);
 
 /* Tasks. [any] */
 bool chi_task_start(struct chi_inst *inst, struct ch_loop *l, int64_t timeout_ms, ch_task_fn fn, void *data, ch_fn drop);

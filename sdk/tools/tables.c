@@ -348,8 +348,8 @@ static void check_commands(const struct ch_plugin *p)
 	EACH_ROW(&p->commands, ch_command, c) {
 		check_named("command", i, c.name, c.fn);
 		check_twice("commands", &p->commands, i, offsetof(struct ch_command, name));
-		if (c.modes < CH_LIVE || c.modes > (CH_LIVE | CH_OFFLINE))
-			find_wrong("command %zu has the modes %d: allowed are CH_LIVE, CH_OFFLINE, or both", i, c.modes);
+		if (!(c.modes & (CH_LIVE | CH_OFFLINE)) || (c.modes & ~(CH_LIVE | CH_OFFLINE | CH_EACH)))
+			find_wrong("command %zu has the modes %d: allowed are CH_LIVE, CH_OFFLINE, or both, and CH_EACH", i, c.modes);
 		if (c.min_args > c.max_args)
 			find_wrong("command %zu takes at least %zu arguments and at most %zu: nobody can call it", i, c.min_args, c.max_args);
 		if (c.max_args && (!c.args || !*c.args))

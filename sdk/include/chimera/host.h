@@ -102,6 +102,9 @@ struct ch_host {
 	void (*progress)(struct ch_ctx *, uint64_t, uint64_t, const char *);
 	void (*capability)(struct ch_self *, const char *, bool);
 	void (*capabilities_walk)(void (*)(void *, const struct ch_capability *), void *);
+	/* since 0.4 */
+	void (*hold)(struct ch_ctx *);
+	void (*let_go)(struct ch_ctx *, bool);
 };
 extern CH_HIDDEN_ const struct ch_host *ch_host_; /* one in each plugin, defined by CH_PLUGIN */
 

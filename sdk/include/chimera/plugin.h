@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chimera/plugin.h - the plugin interface, version 0.3. Since 0.1 unless a line says otherwise.
+ * chimera/plugin.h - the plugin interface, version 0.4. Since 0.1 unless a line says otherwise.
  *
  * A plugin is a shared object that exports one function through CH_PLUGIN(). The daemon calls it with a table of host functions
  * and gets back a descriptor: tables of options, metrics, hooks, routes, services, checks, tasks and commands, and a few callbacks. The
@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 #define CH_ABI_MAJOR 0 /* 0.x: host and plugin must agree exactly; from 1.0 on: the same major, minor <= the host's */
-#define CH_ABI_MINOR 3
+#define CH_ABI_MINOR 4
 
 struct ch_host;                           /* the host's functions; reached through the wrappers below */
 struct ch_ctx;                            /* a piece of work: an HTTP request or a task */
@@ -129,7 +129,7 @@ enum ch_phase {                           /* in this order; each runs once a req
 	CH_P_BODY,                        /* the buffered body is there */
 	CH_P_CONTENT,                     /* before the route's own handler; DONE answers in its place */
 	CH_P_RESPONSE,                    /* the answer's head is about to leave: ch_status, ch_header_set; OK only */
-	CH_P_END,                         /* facts are final; OK only; also for tasks. Before the last bytes of the answer leave */
+	CH_P_END,                         /* facts are final; OK only, but see ch_hold; also for tasks. Before the last bytes of the answer leave */
 	/* Not of a request but of each question to a service, by ch_call_hooks; the hook finds it by ch_call. Since 0.2 */
 	CH_P_CALL,                        /* DONE: the hook has filled the result itself, the service is not asked */
 	CH_P_CALL_END                     /* the result is there, whatever happened; OK only; once for each CALL */
@@ -171,6 +171,7 @@ struct ch_route {
 	const char *summary;              /* one line */
 	int64_t budget_us;                /* as in struct ch_hook */
 	int dialect;                      /* enum ch_dialect: what an error answer carries beside the problem. Since 0.3 */
+	const char *ledger;               /* "inference": each request leaves a row in the usage ledger, whatever comes of it; NULL: none. Since 0.4 */
 };
 
 /* ---- services ---- */
@@ -209,10 +210,11 @@ struct ch_cron {
 	int (*fn)(struct ch_self *, struct ch_ctx *); /* a task on the house loop, never twice at once */
 };
 
-enum { CH_LIVE = 1, CH_OFFLINE = 2 };
+/* EACH, beside the others: `chimeractl NAME` runs it in every instance that has it, in config order, and fails if one does. Since 0.4 */
+enum { CH_LIVE = 1, CH_OFFLINE = 2, CH_EACH = 4 };
 struct ch_command {                       /* chimeractl run INSTANCE NAME [ARGUMENT…] */
 	const char *name;
-	int modes;                        /* LIVE: in the running server; OFFLINE: in a process with this instance and what it uses; both */
+	int modes;                        /* LIVE: in the running server; OFFLINE: in a process with this instance and what it uses; both; EACH */
 	const char *args;                 /* for the help: "KEY [VALUE]"; NULL: none */
 	size_t min_args, max_args;
 	const char *summary;
@@ -324,6 +326,8 @@ struct ch_facts {
 	char parent_id[17];               /* trace: the caller's span, lower hex; empty when the trace began here */
 	const char *tracestate;           /* trace: the caller's, to be passed on with trace_id; NULL: none */
 	const char *asked;                /* ch_infer: the model that the client named; NULL: none. Since 0.3 */
+	const char *ledger;               /* core: that of the route; NULL: none, or no route yet. Since 0.4 */
+	double cost;                      /* router: what it cost, in the money of its prices; NAN: not priced. Since 0.4 */
 };
 
 /* ---- errors to clients ---- */
@@ -379,6 +383,13 @@ static inline char *ch_dup(struct ch_ctx *c, const char *p, size_t n)
  * outside of its arena. False: no memory, fn was not and will not be called. Loop thread, where fn runs too. Since 0.3
  */
 static inline bool ch_keep(struct ch_ctx *c, ch_fn fn, void *data) { return ch_host_->keep(c, fn, data); }
+/*
+ * Inside an END hook: what has not left of the answer (all of it, or a stream's end) waits until ch_let_go was called as often as ch_hold. ok
+ * false, once: it is cut instead, because a promise that stands behind it cannot be kept. The ctx lives on meanwhile; nobody else puts an end
+ * to the wait, so let go within seconds. Both on the loop's thread, ch_let_go from any callback there. Since 0.4
+ */
+static inline void ch_hold(struct ch_ctx *c) { ch_host_->hold(c); }
+static inline void ch_let_go(struct ch_ctx *c, bool ok) { ch_host_->let_go(c, ok); }
 /* The same as ch_print, for functions that take a format themselves. Since 0.3 */
 static inline char *ch_vprint(struct ch_ctx *c, const char *fmt, va_list ap) { return ch_host_->vprint(c, fmt, ap); }
 /* printf into the arena; NULL past its limit. */
