@@ -21,6 +21,7 @@
 
 static int (*handler)(struct ch_ctx *);  /* GET /x */
 static int (*limit)(struct ch_ctx *);    /* LIMIT, NULL: CH_OK */
+static void (*end)(struct ch_ctx *);     /* END, NULL: nothing more */
 static unsigned ends, responses, stops, starts;
 static int end_status;
 static bool end_aborted;
@@ -55,6 +56,8 @@ static int on_end(struct ch_self *self, struct ch_ctx *c)
 	end_status = ch_facts(c)->status;
 	end_aborted = ch_facts(c)->aborted;
 	end_got = chi_test->peers ? chi_test->peers->ngot : 0;
+	if (end)
+		end(c);
 	return CH_OK;
 }
 
@@ -108,6 +111,7 @@ static struct ch_test *begin(int (*fn)(struct ch_ctx *))
 
 	handler = fn;
 	limit = NULL;
+	end = NULL;
 	ends = responses = stops = starts = drops = 0;
 	end_status = heard = 0;
 	end_aborted = false;

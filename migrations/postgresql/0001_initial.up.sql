@@ -1,0 +1,51 @@
+-- Rows of the usage ledger and of ingestion. docs/data_model.md says what each column means.
+
+CREATE TABLE inference_records (
+	row_id uuid NOT NULL PRIMARY KEY,
+	time timestamptz NOT NULL,
+	batch_id uuid NOT NULL,
+	req_id text NOT NULL,
+	trace_id text,
+	endpoint text NOT NULL,
+	method text NOT NULL,
+	backend text,
+	model text,
+	asked text,
+	owner text,
+	tier text,
+	status bigint NOT NULL,
+	error_type text,
+	tokens_in bigint NOT NULL,
+	tokens_out bigint NOT NULL,
+	cost double precision,
+	latency_ms double precision NOT NULL,
+	first_byte_ms double precision,
+	bytes_in bigint NOT NULL,
+	bytes_out bigint NOT NULL,
+	aborted boolean NOT NULL,
+	prompt text,
+	answer text
+);
+CREATE INDEX inference_records_time ON inference_records (time);
+CREATE INDEX inference_records_req_id ON inference_records (req_id);
+CREATE INDEX inference_records_owner ON inference_records (owner, time) WHERE owner IS NOT NULL;
+
+CREATE TABLE ingestion_records (
+	row_id uuid NOT NULL PRIMARY KEY,
+	time timestamptz NOT NULL,
+	batch_id uuid NOT NULL,
+	req_id text,
+	owner text,
+	source text NOT NULL,
+	item text NOT NULL,
+	kind text NOT NULL,
+	status text NOT NULL,
+	detail text,
+	bytes bigint NOT NULL,
+	sha256 text,
+	latency_ms double precision
+);
+CREATE INDEX ingestion_records_time ON ingestion_records (time);
+CREATE INDEX ingestion_records_req_id ON ingestion_records (req_id) WHERE req_id IS NOT NULL;
+CREATE INDEX ingestion_records_owner ON ingestion_records (owner, time) WHERE owner IS NOT NULL;
+CREATE INDEX ingestion_records_item ON ingestion_records (item);
