@@ -2,6 +2,8 @@
 /* attempt.c - one attempt on one backend: what it is told, the pieces of its answer, its end, and what is counted of it. */
 #include "way.h"
 
+#include <math.h>
+
 #define FAIR_US 30000000 /* an attempt that was cut short says something of the backend if it had this long */
 
 static bool is_equal(const struct router_call *k)
@@ -61,6 +63,10 @@ static void count_tokens(const struct router_call *k)
 		ch_add(rule->series.tokens_out, (double)in->tokens_out);
 	if (cost > 0)
 		ch_add(rule->series.cost, cost);
+	if (rule->price_in > 0 || rule->price_out > 0) { /* every attempt that was billed is part of what the request cost */
+		struct ch_facts *f = ch_facts(k->c);
+		f->cost = isnan(f->cost) ? cost : f->cost + cost;
+	}
 }
 
 static void count(const struct router_call *k, enum router_status status, int64_t took_us)
