@@ -21,6 +21,10 @@ libtool        builds the plugins
 pkg-config     finds libraries
 libev-dev      event loops
 libltdl-dev    loads plugins
+libsqlite3-dev storage_sqlite: what was asked and answered is kept
+libssl-dev     hashes of migrations, encrypted tokens
+libpcre2-dev   records: patterns of what must not be kept
+libxxhash-dev  records: checksums of the journal
 curl           sends the first request
 '
 check_packages="$build_packages
@@ -32,7 +36,12 @@ python3-requests       end-to-end tests
 python3-jsonschema     the schemas in /openapi.json
 python3-prometheus-client  reads our OpenMetrics
 libcurl4-openssl-dev   http_client, and a test plugin that drives libcurl on our loop
-libssl-dev             http_client reads TLS connections, model_registry SHA-256
+libpq-dev              storage_postgres
+zlib1g-dev             storage_clickhouse
+postgresql             the real one, for tests
+clickhouse-server      the real one, for tests
+clickhouse-client      the benchmark's bulk load
+sqlite3                the real one, for tests
 openssl                certificates for tests
 clang                  libFuzzer, and a second compiler
 libclang-rt-14-dev     the run time of libFuzzer
@@ -114,9 +123,9 @@ install_packages() {
 		die 'apt-get update failed: look at /etc/apt/sources.list and the network'
 	quiet build/packages.log apt_quietly install --no-install-recommends "${missing[@]}" ||
 		die "apt-get could not install: ${missing[*]}"
-	for service in nginx prometheus; do
+	for service in nginx prometheus postgresql clickhouse-server; do
 		case " ${missing[*]} " in
-		*" $service"*) as_root systemctl disable "$service" >/dev/null 2>&1 || : ;;
+		*" $service"*) as_root systemctl disable --now "$service" >/dev/null 2>&1 || : ;;
 		esac
 	done
 }

@@ -89,8 +89,22 @@ static void pause_ms(int ms)
 }
 
 /* Not ready any more, still serving; then no new connections; then the last ones end; then everything. */
+/* Is nobody left who has something to pass on? Else why it takes so long: who. */
+static bool drained(const char **who)
+{
+	const struct chi_gen *g = chi_daemon.gen;
+	*who = NULL;
+	for (size_t i = 0; i < g->ninsts && !*who; i++) {
+		struct ch_self *self = &g->insts[i]->self;
+		if (self->plugin->drained && !self->plugin->drained(self))
+			*who = self->id;
+	}
+	return !*who;
+}
+
 static void drain(void)
 {
+	const char *who;
 	const struct chi_server_conf *s = chi_daemon.gen->conf->server;
 	int64_t begin = chi_clock(), end = begin + s->drain_timeout * 1000;
 	/* drain_timeout is the whole of it: the last part is kept for stopping what was cut. */
@@ -105,6 +119,10 @@ static void drain(void)
 	size_t left = chi_loops_busy();
 	if (left)
 		chi_log(CH_WARN, NULL, "drain_timeout is nearly over: %zu connections are cut", left);
+	while (!drained(&who) && chi_clock() < cut)
+		pause_ms(5);
+	if (who)
+		chi_log(CH_WARN, NULL, "drain_timeout is nearly over: %s has not passed on all that it has", who);
 	chi_offload_stop();
 	chi_loops_empty();
 	while (!chi_reap() && chi_clock() < end) /* the loops still run: who holds a ticket resumes it there */

@@ -350,8 +350,9 @@ def config_text(sections):
 def clean_environment(extra=None):
     """The environment without what would change a daemon's config; with `extra`."""
     drop = re.compile(r"CHIMERA|LISTEN_|NOTIFY_SOCKET|JOURNAL_STREAM|STATE_DIRECTORY|PROMPT_BACKEND|LLM_|STARTUP_"
-                      r"|CHAOS_|OTEL_|CI$|BANTER_|WATCHDOG_|OPENAI_")
+                      r"|CHAOS_|OTEL_|CI$|BANTER_|WATCHDOG_|OPENAI_|DATABASE_URL|PG[A-Z]+$")
     env = {k: v for k, v in os.environ.items() if not drop.match(k)}
+    env["CHIMERA_MIGRATIONS"] = os.path.join(SRC, "migrations")  # not the installed ones
     env.update(extra or {})
     return env
 

@@ -293,6 +293,12 @@ struct ch_plugin {
 	 */
 	void (*loop_adopt)(struct ch_self *, struct ch_self *prev, struct ch_loop *);
 	void (*loop_stop)(struct ch_self *, struct ch_loop *); /* the same, before stop: free timers and watches here */
+	/*
+	 * [any] The server ends, and its last connection is closed: is all done that you want done before your tasks hear GONE and the
+	 * loops stop? Asked again and again until it says true, or until drain_timeout. For what was taken in and is still to be passed on;
+	 * do not wait for what is down. Since 0.4
+	 */
+	bool (*drained)(struct ch_self *);
 };
 
 /* What every plugin's source has once: CH_PLUGIN(name, descriptor). */
