@@ -67,7 +67,7 @@ void id_raise(struct id_call *, bool keys, bool tokens);
 /* Forgets the statements, for a second step. What out holds stays. */
 void id_clear(struct id_call *);
 
-/* Runs the batch; `then` is called once, never inside. */
+/* Runs the batch; `then` is called once, inside when the store could not even be asked. */
 void id_run(struct id_call *, void (*then)(struct id_call *));
 
 /* The end: the caller's ticket is resumed. As `then`, too. */

@@ -13,6 +13,7 @@
  *   loops                 how many there are, and on which it runs
  *   ticks                 waits for 100 ms, then prints how often its task by the clock has run
  *   deaf                  does not stop when it hears GONE
+ *   all [ID]              runs in each instance, and is refused in the one of that id
  *   far STEPS GATE        tells how far it is, STEPS times and 5 ms apart, then goes on when the file GATE is there
  *
  * `mark` names a file that start makes and stop takes away again.
@@ -252,6 +253,12 @@ static int here(struct ch_self *self, struct ch_ctx *c, size_t argc, const char 
 	return CH_OK;
 }
 
+static int all(struct ch_self *self, struct ch_ctx *c, size_t argc, const char *const *argv)
+{
+	ch_out(c, "%s\n", self->id);
+	return argc && !strcmp(argv[0], self->id) ? ch_refuse(c, CH_E_CONFLICT, 0, "not in %s", self->id) : CH_OK;
+}
+
 struct asked {
 	const struct ch_svc *svc;
 	struct tsvc_result result;
@@ -372,6 +379,7 @@ static const struct ch_command commands[] = {
 	{ .name = "flood", BOTH, .args = "FILE", .min_args = 1, .max_args = 1, .summary = "Print without an end", .fn = flood },
 	{ .name = "live", .modes = CH_LIVE, .summary = "Run in the server alone", .fn = here },
 	{ .name = "offline", .modes = CH_OFFLINE, .summary = "Run without the server alone", .fn = here },
+	{ .name = "all", .modes = CH_LIVE | CH_OFFLINE | CH_EACH, .args = "[ID]", .max_args = 1, .summary = "Run in each instance", .fn = all },
 	{ .name = "twice", BOTH, .args = "NUMBER MS", .min_args = 2, .max_args = 2, .summary = "Ask a service", .fn = twice },
 	{ .name = "loops", BOTH, .summary = "Tell the loops", .fn = loops },
 	{ .name = "ticks", BOTH, .summary = "Tell the tasks by the clock", .fn = ticks },

@@ -22,7 +22,7 @@ import chimera as kit
 pytestmark = ctl.needs_ctl
 OK, REFUSED, USAGE, UNAVAILABLE, BROKEN, OSERR, CONFIG_ERROR, SIGNALLED = 0, 1, 64, 69, 70, 71, 78, 130
 CONFIG = {"t_service": {}, "t_command": {"service": "t_service"}, "t_command:other": {}}
-VERBS = ["echo", "slow", "refuse", "broken", "big", "flood", "live", "offline", "twice", "loops", "ticks", "deaf", "far"]
+VERBS = ["echo", "slow", "refuse", "broken", "big", "flood", "live", "offline", "all", "twice", "loops", "ticks", "deaf", "far"]
 
 
 class Running:
@@ -276,6 +276,14 @@ def test_a_verb_that_is_none_gets_the_nearest_of_all(alone):
 def test_a_command_of_several_instances_is_no_verb(either):
     assert go(either, "echo", "x", code=USAGE).stderr == (
         "chimeractl: 2 instances have a command 'echo' (t_command, other): say whose, as in chimeractl run t_command echo\n")
+
+
+def test_a_command_of_each_instance_is_a_verb_that_runs_in_all_and_fails_if_one_does(either):
+    assert go(either, "all").stdout == "t_command:\nt_command\n\nother:\nother\n"
+    done = go(either, "all", "t_command", code=REFUSED)
+    assert done.stdout == "t_command:\nt_command\n\nother:\nother\n" and done.stderr == "chimeractl: not in t_command\n"
+    assert go(either, "run", "other", "all").stdout == "other\n"
+    assert '"modes":["live","offline","each"]' in go(either, "--json", "run").stdout
 
 
 def test_a_verb_runs_where_run_would(away, chimera):
