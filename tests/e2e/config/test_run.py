@@ -83,7 +83,8 @@ def test_commands_are_listed(either):
     rows = json.loads(go(either, "run", "--json").stdout)["commands"]
     assert [(r["instance"], r["name"]) for r in rows] == [(i, v) for i in ("t_command", "other") for v in VERBS]
     assert {r["name"]: r["modes"] for r in rows if r["instance"] == "other"} == {
-        **{v: ["live", "offline"] for v in VERBS}, "live": ["live"], "offline": ["offline"]}
+        **{v: ["live", "offline"] for v in VERBS}, "live": ["live"], "offline": ["offline"],
+        "all": ["live", "offline", "each"]}
     lines = [line.split(None, 3) for line in go(either, "run", "other").stdout.splitlines()]
     assert lines[0][:3] == ["instance", "command", "arguments"] and [w[:2] for w in lines[1:]] == [["other", v] for v in VERBS]
     assert json.loads(go(either, "run", "other", "--json").stdout)["commands"] == rows[len(VERBS):]
