@@ -123,25 +123,25 @@ static bool word_is(const char *p, size_t n, const char *word)
 }
 
 /*
- * CREATE … TRIGGER | FUNCTION | PROCEDURE may have a body: BEGIN … END, with CASE … END inside. `head`: how many words of the statement
- * came before this one.
+ * CREATE … TRIGGER | FUNCTION | PROCEDURE may have a body, BEGIN … END, with CASE … END inside. `words`: of the statement so far; `line`: of
+ * what was opened first.
  */
-struct body { bool possible; unsigned depth, line, head; };
+struct body { bool create, routine; unsigned words, depth, line; };
 
 static void see_word(struct body *b, const char *p, size_t n, unsigned line)
 {
-	if (b->head == 0)
-		b->possible = word_is(p, n, "create");
-	else if (b->head == 1 || (b->head <= 4 && b->depth == 0 && b->possible && b->line == 0))
-		b->line = word_is(p, n, "trigger") || word_is(p, n, "function") || word_is(p, n, "procedure") ? line : 0;
-	if (b->head < 8)
-		b->head++;
-	if (!b->possible || !b->line)
+	if (b->words == 0)
+		b->create = word_is(p, n, "create");
+	else if (b->create && b->words <= 4) /* CREATE OR REPLACE CONSTRAINT TRIGGER */
+		b->routine = b->routine || word_is(p, n, "trigger") || word_is(p, n, "function") || word_is(p, n, "procedure");
+	b->words++;
+	if (!b->routine)
 		return;
-	if (word_is(p, n, "begin") || word_is(p, n, "case"))
-		b->depth++;
-	else if (word_is(p, n, "end") && b->depth)
+	if (word_is(p, n, "begin") || word_is(p, n, "case")) {
+		b->line = b->depth++ ? b->line : line;
+	} else if (word_is(p, n, "end") && b->depth) {
 		b->depth--;
+	}
 }
 
 void migrate_split_init(struct migrate_split *s, const char *engine, const char *p, size_t n)
@@ -187,7 +187,7 @@ int migrate_split_next(struct migrate_split *s, struct migrate_statement *out, c
 		before = s->p[-1];
 	}
 	if (body.depth) {
-		*what = "the body that begins with BEGIN";
+		*what = "the body";
 		s->line = body.line;
 		return -1;
 	}

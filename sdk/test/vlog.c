@@ -3,10 +3,12 @@
 
 #include "core/log/ring.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #define TIME 13 /* "06:00:00.123 ": the system's own clock, of which tests know nothing */
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* threads of plugins log, too */
 static char *text;
 static size_t len;
 
@@ -18,6 +20,7 @@ int chi_log_style(void)
 void chi_log_push(const char *p, size_t n)
 {
 	size_t skip = n < TIME ? n : TIME;
+	pthread_mutex_lock(&lock);
 	char *v = realloc(text, len + n - skip + 1);
 	if (!v)
 		abort();
@@ -25,6 +28,7 @@ void chi_log_push(const char *p, size_t n)
 	memcpy(text + len, p + skip, n - skip);
 	len += n - skip;
 	text[len] = 0;
+	pthread_mutex_unlock(&lock);
 }
 
 const char *chi_vlog_text(void)

@@ -357,8 +357,10 @@ bool chi_loop_send(struct ch_loop *l, struct chi_msg *m)
 {
 	if (l->ended)
 		return false;
-	m->next = l->inbox;
-	l->inbox = m;
+	struct chi_msg *old = atomic_load_explicit(&l->inbox, memory_order_relaxed);
+	do /* threads of plugins send, too */
+		m->next = old;
+	while (!atomic_compare_exchange_weak_explicit(&l->inbox, &old, m, memory_order_release, memory_order_relaxed));
 	return true;
 }
 
@@ -371,8 +373,7 @@ void chi_loop_ready(struct ch_loop *l, struct chi_msg *m)
 
 static void take_inbox(struct ch_loop *l)
 {
-	struct chi_msg *m = l->inbox, *oldest = NULL;
-	l->inbox = NULL;
+	struct chi_msg *m = atomic_exchange_explicit(&l->inbox, NULL, memory_order_acquire), *oldest = NULL;
 	while (m) {
 		struct chi_msg *next = m->next;
 		m->next = oldest;

@@ -33,6 +33,7 @@ class Row:
     budget: float = None
     absolute: bool = False
     skipped: str = None  # why there is nothing
+    least: bool = False  # the budget is the least that is wanted
 
     def ratios(self):
         return [c / n for c, n in zip(self.chimera, self.nginx) if n] if self.nginx else []
@@ -44,7 +45,8 @@ class Row:
     def mark(self):
         if self.budget is None or self.judged() is None:
             return ""
-        return "met" if self.judged() <= self.budget else "missed"
+        met = self.judged() >= self.budget if self.least else self.judged() <= self.budget
+        return "met" if met else "missed"
 
 
 # ---- answers of the same size ----------------------------------------------------------------------------------------------
