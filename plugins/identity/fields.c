@@ -236,7 +236,7 @@ void id_write_json(struct ch_jw *w, const struct id_kind *kind, const void *enti
 
 	for (size_t i = 0; i < kind->n; i++) {
 		const struct id_field *f = &kind->fields[i];
-		int64_t n = *number(f, (void *)(uintptr_t)entity);
+		int64_t n = f->type >= ID_F_ROLE && f->type <= ID_F_COUNT ? *number(f, (void *)(uintptr_t)entity) : 0;
 
 		if (f->flags & ID_F_HIDDEN)
 			continue;

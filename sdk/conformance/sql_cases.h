@@ -24,7 +24,13 @@ struct sql_found { struct ch_value v[SQL_VALUES]; }; /* a row, until one of type
 /* Calls that no struct sql_say can say. */
 enum sql_odd {
 	ODD_NONE = 0,
-	NO_STATEMENTS, NO_TEXT, LONG_TEXT, FULL_TEXT, HUNDRED_VALUES, NO_VALUES, BAD_TYPE, TOO_MANY_STATEMENTS, NEGATIVE_TIMEOUT
+	NO_STATEMENTS,                    /* a batch of none */
+	NO_TEXT,
+	PADDED_TEXT,                      /* blanks behind it, up to CH_SQL_TEXT_MAX bytes, … */
+	LONG_TEXT,                        /* … and one more */
+	MANY_VALUES,                      /* the first value 99 times, … */
+	TOO_MANY_VALUES,                  /* … and once more */
+	BAD_TYPE                          /* the first value's */
 };
 
 /* Many callers at a time, see sql_race.c. */
@@ -51,6 +57,7 @@ struct sql_step {
 	const char *constraint;           /* words of which one stands in a constraint's name, if there is a name: "a|b" */
 	struct sql_found rows[SQL_ROWS];  /* all rows of the call in order, until one without values */
 	int64_t nrows;                    /* ROWS(n): so many; 0: as many as `rows` has, if it has any */
+	bool counting;                    /* the first value of each row is one more than that of the row before */
 	bool total;                       /* the first value of the first row is the number of all rounds of the last race */
 };
 
