@@ -369,7 +369,8 @@ static void host_instances_walk(struct ch_self *s, void (*fn)(void *, const stru
 		fn(data, &(struct ch_instance){ .size = sizeof(struct ch_instance),
 				 .id = conf->id,
 				 .plugin = conf->plugin->name,
-				 .needed = i && chi_gen_needed(g, i) });
+				 .needed = i && chi_gen_needed(g, i),
+				 .provides = conf->plugin->provides });
 	}
 }
 

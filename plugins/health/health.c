@@ -17,7 +17,7 @@ struct building {
 	struct ch_ctx *c;
 	struct health_component *v;
 	size_t n, room;
-	const char **instances;
+	struct health_instance *instances;
 	size_t ninstances;
 	struct health_capability *capabilities;
 	size_t ncapabilities;
@@ -55,13 +55,24 @@ static bool required(const struct health_conf *conf, const struct ch_check_state
 	return !conf->ready_requires.n && check->critical;
 }
 
+/* Is something kept in it? */
+static bool is_storage(const struct ch_instance *i)
+{
+	for (size_t k = 0; k < i->provides.n; k++) {
+		const struct ch_provide *p = (const void *)((const char *)i->provides.rows + k * i->provides.row_size);
+		if (!strcmp(p->iface, "sql/1") || !strcmp(p->iface, "sink/1"))
+			return true;
+	}
+	return false;
+}
+
 static void on_instance(void *data, const struct ch_instance *i)
 {
 	struct building *b = data;
 	const char *id = ch_dup(b->c, i->id, strlen(i->id));
 
 	if (id && b->ninstances < INSTANCES_MAX)
-		b->instances[b->ninstances++] = id;
+		b->instances[b->ninstances++] = (struct health_instance){ id, is_storage(i) };
 }
 
 static void on_capability(void *data, const struct ch_capability *cap)

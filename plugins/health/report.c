@@ -21,16 +21,32 @@ int health_judge(const struct health_report *r)
 	return worst;
 }
 
-int health_of(const struct health_report *r, const char *prefix)
+/* Is the check called "instance" or "instance.something"? */
+static bool belongs(const char *check, const char *instance)
+{
+	size_t n = strlen(instance);
+
+	return !strncmp(check, instance, n) && (!check[n] || check[n] == '.');
+}
+
+/* Is none of its checks unhealthy? -1: it has none. */
+static int works(const struct health_report *r, const char *instance)
 {
 	int found = -1;
 
-	for (size_t i = 0; i < r->n; i++) {
-		if (strncmp(r->v[i].name, prefix, strlen(prefix)))
-			continue;
-		if (r->v[i].health == CH_UNHEALTHY)
-			return 0;
-		found = 1;
+	for (size_t k = 0; k < r->n && found; k++)
+		if (belongs(r->v[k].name, instance))
+			found = r->v[k].health != CH_UNHEALTHY;
+	return found;
+}
+
+int health_of_storage(const struct health_report *r)
+{
+	int found = -1;
+
+	for (size_t i = 0; i < r->ninstances && found; i++) {
+		int one = r->instances[i].storage ? works(r, r->instances[i].id) : -1;
+		found = one < 0 ? found : one;
 	}
 	return found;
 }
@@ -97,26 +113,13 @@ static void write_gpus(struct ch_jw *w, const struct gpu_list *gpus)
 	ch_jw_array_end(w);
 }
 
-/* Is the check called "instance" or "instance.something"? */
-static bool belongs(const char *check, const char *instance)
-{
-	size_t n = strlen(instance);
-
-	return !strncmp(check, instance, n) && (!check[n] || check[n] == '.');
-}
-
 /* One member an enabled instance: is none of its checks unhealthy? Then what they offer by names of their own. */
 static void write_capabilities(struct ch_jw *w, const struct health_report *r)
 {
 	ch_jw_object(w);
 	for (size_t i = 0; i < r->ninstances; i++) {
-		bool works = true;
-
-		for (size_t k = 0; k < r->n; k++)
-			if (belongs(r->v[k].name, r->instances[i]))
-				works = works && r->v[k].health != CH_UNHEALTHY;
-		ch_jw_key(w, r->instances[i]);
-		ch_jw_bool(w, works);
+		ch_jw_key(w, r->instances[i].id);
+		ch_jw_bool(w, works(r, r->instances[i].id) != 0);
 	}
 	for (size_t i = 0; i < r->ncapabilities; i++) {
 		ch_jw_key(w, r->capabilities[i].name);
@@ -127,7 +130,7 @@ static void write_capabilities(struct ch_jw *w, const struct health_report *r)
 
 void health_write_summary(struct ch_jw *w, const struct health_report *r, const struct gpu_list *gpus)
 {
-	int db = health_of(r, "storage_");
+	int db = health_of_storage(r);
 
 	ch_jw_object(w);
 	ch_jw_key(w, "status");

@@ -24,12 +24,17 @@ struct health_capability {
 	bool there;
 };
 
+struct health_instance {
+	const char *id;
+	bool storage;          /* provides sql/1 or sink/1 */
+};
+
 struct health_report {
 	const char *version;
 	double uptime;         /* seconds */
 	const struct health_component *v;
 	size_t n;
-	const char *const *instances; /* ids of all that is enabled, for the summary's capabilities */
+	const struct health_instance *instances; /* all that is enabled, for the summary */
 	size_t ninstances;
 	const struct health_capability *capabilities; /* what instances say they offer; behind them */
 	size_t ncapabilities;
@@ -38,8 +43,8 @@ struct health_report {
 /* The whole: unhealthy if a required component is, degraded if any component is not healthy. */
 int health_judge(const struct health_report *r);
 
-/* The state of all components whose name is or begins with `prefix`: -1 none, 0 one is unhealthy, 1 none is. */
-int health_of(const struct health_report *r, const char *prefix);
+/* The state of all components of instances that store: -1 none, 0 one is unhealthy, 1 none is. */
+int health_of_storage(const struct health_report *r);
 
 /* {"status":"healthy",…,"components":[…]} */
 void health_write(struct ch_jw *w, const struct health_report *r);

@@ -70,7 +70,7 @@ static void the_summary_without_storage_and_gpu_says_null(void **state)
 	REPORT(OK("health.disk"), OK("kv"), DOWN("health.memory", false));
 
 	(void)state;
-	const char *const ids[] = { "health", "ask", "kv" };
+	const struct health_instance ids[] = { { "health", false }, { "ask", false }, { "kv", false } };
 	struct health_report summary = r;
 
 	summary.instances = ids;
@@ -83,7 +83,7 @@ static void the_summary_without_storage_and_gpu_says_null(void **state)
 
 static void what_instances_offer_stands_behind_them(void **state)
 {
-	static const char *const ids[] = { "llama", "model_registry" };
+	static const struct health_instance ids[] = { { "llama", false }, { "model_registry", false } };
 	static const struct health_capability capabilities[] = { { "model_registry.gemma3:latest", true }, { "model_registry.a\"b", false } };
 	struct health_report r = { .version = "1.2", .instances = ids, .ninstances = 2, .capabilities = capabilities, .ncapabilities = 2 };
 
@@ -96,21 +96,32 @@ static void what_instances_offer_stands_behind_them(void **state)
 
 static void db_ok_is_false_if_one_storage_is_down(void **state)
 {
+	static const struct health_instance all[] = { { "storage_sqlite", true }, { "kv", false }, { "main", true } };
+
 	(void)state;
 	{
-		REPORT(OK("storage_sqlite"), SLOW("storage_postgres.pool"));
-		assert_int_equal(health_of(&r, "storage_"), 1);
+		REPORT(OK("storage_sqlite"), SLOW("main.pool"), DOWN("kv", true));
+		struct health_report with = r;
+		with.instances = all;
+		with.ninstances = 3;
+		assert_int_equal(health_of_storage(&with), 1);
 	}
 	{
-		REPORT(OK("storage_sqlite"), DOWN("storage_postgres.pool", false));
-		assert_int_equal(health_of(&r, "storage_"), 0);
+		REPORT(OK("storage_sqlite"), DOWN("main.pool", false), OK("main"));
+		struct health_report with = r;
+		with.instances = all;
+		with.ninstances = 3;
+		assert_int_equal(health_of_storage(&with), 0);
 		begin();
-		health_write_summary(&w, &r, NULL);
+		health_write_summary(&w, &with, NULL);
 		assert_non_null(strstr(text(), "\"db_ok\":false"));
 	}
 	{
-		REPORT(DOWN("kv", true));
-		assert_int_equal(health_of(&r, "storage_"), -1);
+		REPORT(DOWN("kv", true), DOWN("mainly", true));
+		struct health_report with = r;
+		with.instances = all;
+		with.ninstances = 3;
+		assert_int_equal(health_of_storage(&with), -1);
 	}
 }
 

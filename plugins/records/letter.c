@@ -75,6 +75,12 @@ bool letter_time_read(struct ch_str s, int64_t *us)
 
 /* ---- out ---- */
 
+static const char *uuid(char text[CH_UUID_TEXT], const unsigned char id[16])
+{
+	ch_uuid_text(id, text);
+	return text;
+}
+
 static void write_hex(struct ch_jw *w, struct ch_str s)
 {
 	char *hex = malloc(s.n * 2 + 1);
@@ -110,7 +116,7 @@ static void write_value(struct ch_jw *w, const struct ch_value *v)
 	else if (v->type == CH_V_TIME)
 		ch_jw_cstr(w, letter_time(text, v->u.i));
 	else
-		ch_jw_cstr(w, ch_uuid_text(text, v->u.uuid));
+		ch_jw_cstr(w, uuid(text, v->u.uuid));
 }
 
 static void begin(struct ch_jw *w, int64_t now, const char *sink)
@@ -129,7 +135,7 @@ static void write_id(struct ch_jw *w, const unsigned char id[16])
 	char text[CH_UUID_TEXT];
 
 	ch_jw_key(w, "row_id");
-	ch_jw_cstr(w, ch_uuid_text(text, id));
+	ch_jw_cstr(w, uuid(text, id));
 }
 
 void letter_write(struct ch_jw *w, int64_t now, const char *sink, const struct ch_relation *table, const struct ch_value *row, const char *reason)
@@ -190,7 +196,7 @@ bool letter_read(const char *p, size_t n, struct letter *out)
 			if (v.type == CH_JSON_STRING && ch_json_eq(&t, names[i]))
 				*texts[i] = (struct ch_str){ v.s, v.len };
 		if (v.type == CH_JSON_STRING && ch_json_eq(&t, "row_id"))
-			id = ch_uuid_read(v.s, v.len, out->row_id);
+			id = ch_uuid_parse(v.s, v.len, out->row_id);
 		else if (v.type == CH_JSON_OBJECT && ch_json_eq(&t, "payload"))
 			out->payload = (struct ch_str){ p + v.start, v.end - v.start };
 		else if (v.type == CH_JSON_TRUE && ch_json_eq(&t, "replayed"))
@@ -239,7 +245,7 @@ static bool read_value(const struct ch_json_tok *t, int type, char **room, struc
 	if (type == CH_V_TIME)
 		return letter_time_read(s, &out->u.i);
 	if (type == CH_V_UUID)
-		return ch_uuid_read(s.p, s.n, out->u.uuid);
+		return ch_uuid_parse(s.p, s.n, out->u.uuid);
 	if (type == CH_V_BLOB) {
 		struct ch_str hex = { t->s, t->len };
 

@@ -85,21 +85,20 @@ static struct ch_value kept(struct ch_str s)
 int records_on_end(struct ch_self *self, struct ch_ctx *c)
 {
 	const struct ch_facts *f = ch_facts(c);
-	int64_t now = ch_now(), begun = ch_wall() - (now - f->started);
+	int64_t now = ch_now(), wall = ch_wall();
 	struct ch_value row[COLUMNS];
 	struct records_content content = { { NULL, 0 }, { NULL, 0 } };
-	unsigned char id[CH_UUID_SIZE];
+	unsigned char id[16];
 	char req_id[CH_UUID_TEXT];
 
 	if (!f->ledger || strcmp(f->ledger, "inference"))
 		return CH_OK;
-	ch_uuid7(id, (uint64_t)ch_wall() / 1000, ch_random(), ch_random());
+	ch_uuid7(id, wall, ch_random(), ch_random());
 	row[ROW_ID] = ch_v_uuid(id);
-	row[TIME] = ch_v_time(begun);
-	if (f->req_id)
-		row[REQ_ID] = text(f->req_id);
-	else /* without the plugin that names requests a row is still found by a name of its own */
-		row[REQ_ID] = ch_v_bytes(CH_V_TEXT, ch_uuid_text(req_id, id), CH_UUID_TEXT - 1);
+	row[TIME] = ch_v_time(wall - (now - f->started));
+	if (!f->req_id) /* without the plugin that names requests a row is still found by a name of its own */
+		ch_uuid_text(id, req_id);
+	row[REQ_ID] = text(f->req_id ? f->req_id : req_id);
 	row[TRACE_ID] = known(f->trace_id);
 	row[ENDPOINT] = some(f->endpoint);
 	row[METHOD] = some(f->method);

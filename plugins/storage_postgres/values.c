@@ -103,6 +103,14 @@ static struct ch_value numeric(const char *p, size_t n)
 	return ch_v_real(sign ? -d : d);
 }
 
+/* Days since 2000-01-01; "infinity" is far beyond year 9999. */
+static struct ch_value date_of(int32_t days)
+{
+	const int32_t far = 4000000;
+
+	return ch_v_time(time_of((days > far ? far : days < -far ? -far : days) * DAY));
+}
+
 static struct ch_value real_of(double d)
 {
 	return isfinite(d) ? ch_v_real(d) : ch_v_null(CH_V_REAL);
@@ -138,7 +146,7 @@ struct ch_value pg_decode(Oid type, const char *p, size_t n)
 	case PG_TIMESTAMPTZ:
 		return p ? ch_v_time(time_of((int64_t)bits)) : ch_v_null(CH_V_TIME);
 	case PG_DATE:
-		return p ? ch_v_time(time_of((int32_t)low * DAY)) : ch_v_null(CH_V_TIME);
+		return p ? date_of((int32_t)low) : ch_v_null(CH_V_TIME);
 	case PG_UUID:
 		return ch_v_uuid(n == 16 ? (const unsigned char *)p : NULL);
 	case PG_TEXT:

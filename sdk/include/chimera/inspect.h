@@ -30,6 +30,7 @@ struct ch_instance {                      /* valid during the callback */
 	size_t size;
 	const char *id, *plugin;
 	bool needed;                      /* has a route for clients, or serves an instance that has */
+	struct ch_table provides;         /* rows of struct ch_provide, as its descriptor has them. Since 0.4 */
 };
 struct ch_check_state {                   /* one check's cached result; valid during the callback */
 	size_t size;
