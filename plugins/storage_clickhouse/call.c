@@ -101,8 +101,8 @@ void click_call_failed(struct click_call *call)
 void click_call_cancel(struct click_call *call)
 {
 	call->cancelled = true;
-	if (call->encoding) {
-		atomic_store(&call->body->stop, true); /* the thread reads the caller's batch: its end is ours */
+	if (call->cancel) {
+		call->cancel(call);
 	} else if (call->pause) {
 		ch_unsuspend(call->pause);
 		call->pause = 0;
@@ -203,6 +203,17 @@ void click_call_shape(struct click_call *call, bool anew, void (*then)(struct cl
 	click_query_read(&call->q, &sql);
 }
 
+void click_call_forget(struct click_call *call)
+{
+	struct click_table *t;
+
+	pthread_mutex_lock(&call->k->lock);
+	t = table_of(call->k, call->table->name);
+	if (t)
+		t->known = false;
+	pthread_mutex_unlock(&call->k->lock);
+}
+
 /* ---- the beginning ---- */
 
 static void enter(struct click_call *call)
@@ -239,10 +250,10 @@ static int on_pause(struct ch_ctx *c, void *data, int why, void *result)
 	return CH_AGAIN;
 }
 
-struct click_call *click_call_new(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_relation *table, int64_t timeout_ms,
+void *click_call_new(size_t size, const struct ch_svc *svc, struct ch_ctx *c, const struct ch_relation *table, int64_t timeout_ms,
 	struct ch_sink_result *out, ch_ticket outer)
 {
-	struct click_call *call = ch_alloc(c, sizeof(*call));
+	struct click_call *call = ch_alloc(c, size);
 	struct click *k = svc->self->state;
 
 	if (!call) {

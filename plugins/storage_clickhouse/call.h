@@ -10,7 +10,6 @@
 #ifndef CLICK_CALL_H
 #define CLICK_CALL_H
 
-#include "body.h"
 #include "query.h"
 
 enum click_blame {                        /* what an outcome says about the server */
@@ -35,25 +34,13 @@ struct click_call {
 	uint32_t pass;                        /* the breaker's; 0: not asked yet */
 	int op;                               /* which of struct click_table's statements: enum click_op */
 	bool async, over, cancelled;
-	/* append */
-	const struct ch_sink_batch *batch;
-	struct click_body *body;              /* not in the arena: a pool thread, and the HTTP client, may outlast us by a turn */
-	int64_t first, last;                  /* the rows' times */
-	unsigned rounds;                      /* how often it asked what is there */
-	uint64_t added;
-	bool encoding, doubted;
-	/* find, expire */
-	const struct ch_sink_find *find;
-	int64_t before;
-	long days[64];
-	size_t ndays, day;
-	uint64_t gone[64];
+	void (*cancel)(struct click_call *);  /* instead of giving up the question: something else is under way; NULL: nothing is */
 };
 
 enum click_op { CLICK_APPEND, CLICK_FIND, CLICK_EXPIRE };
 
-/* NULL: no memory, *out is filled: return CH_OK. */
-struct click_call *click_call_new(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_relation *table, int64_t timeout_ms,
+/* A call of so many bytes, which begin with a struct click_call. NULL: no memory, *out is filled: return CH_OK. */
+void *click_call_new(size_t size, const struct ch_svc *svc, struct ch_ctx *c, const struct ch_relation *table, int64_t timeout_ms,
 	struct ch_sink_result *out, ch_ticket outer);
 /* Starts it; what the vtable's function returns. */
 int click_call_begin(struct click_call *call);
@@ -63,6 +50,12 @@ void click_call_shape(struct click_call *call, bool anew, void (*then)(struct cl
 void click_call_over(struct click_call *call, int outcome, const char *detail, enum click_blame blame);
 /* The end of one whose question failed: RETRY, and what it says about the server. */
 void click_call_failed(struct click_call *call);
+/* The layout is asked anew by the next call: something about it was wrong. */
+void click_call_forget(struct click_call *call);
+/*
+ * The end of one whose ctx is gone, but for its outer ticket and what `clean` frees, which are the caller's then. [any thread]
+ */
+void click_call_abandon(struct click_call *call);
 /* For RETRY where memory ran out. */
 void click_call_no_memory(struct click_call *call);
 void click_call_cancel(struct click_call *call);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* migrate_tell.c - a status as metrics and as a health check's words. chimera/kit/migrate.h says how it is used. */
 #include <stdio.h>
+#include <string.h>
 
 #include "migrate_parts.h"
 

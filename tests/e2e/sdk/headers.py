@@ -134,7 +134,10 @@ def declared(tokens):
 def fields(tokens):
     out = []
     for member in split(tokens, ";"):
-        if member:
+        if member and member[0] == "union" and member[1] == "{":
+            name = member[-1]
+            out += [name] + [f"{name}.{f}" for f in fields(member[2:-2])]
+        elif member:
             assert "{" not in member, f"a struct in a struct: {' '.join(member)}"
             out += [declared(part) for part in split(member, ",")]
     return out
