@@ -94,6 +94,15 @@ static void forget(struct count *v, size_t n)
 		free(v[i].owner);
 }
 
+/* They are counted as not counted. */
+static void lose(const struct identity_state *s, const struct count *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		ch_add(s->uncounted, (double)v[i].requests);
+		free(v[i].owner);
+	}
+}
+
 static int by_owner(const void *a, const void *b)
 {
 	return strcmp(((const struct count *)a)->owner, ((const struct count *)b)->owner);
@@ -126,13 +135,11 @@ static void keep(struct identity_state *s, const struct count *v, size_t n)
 		}
 		s->npending = kept;
 	}
-	for (; s->npending > PENDING_MOST; s->npending--) {
-		ch_add(s->uncounted, (double)s->pending[s->npending - 1].c.requests);
-		free(s->pending[s->npending - 1].c.owner);
-	}
+	for (; s->npending > PENDING_MOST; s->npending--)
+		lose(s, &s->pending[s->npending - 1].c, 1);
 	pthread_mutex_unlock(&s->lock);
 	if (!more)
-		forget((struct count *)(uintptr_t)v, n);
+		lose(s, v, n);
 }
 
 /* On the table's loop. */
@@ -315,7 +322,7 @@ void id_count_adopt(struct ch_self *self, struct ch_self *prev)
 
 void id_count_free(struct identity_state *s)
 {
-	forget((struct count *)s->pending, s->npending);
+	lose(s, (struct count *)s->pending, s->npending);
 	free(s->pending);
 	s->pending = NULL;
 	s->npending = 0;

@@ -49,8 +49,9 @@ struct identity_state {
 
 	struct id_cache *keys, *tokens;
 	struct id_ring *ring; /* NULL: there is no encryption_key */
-	bool polled;          /* house loop: one poll went well */
+	struct ch_timer *watchdog; /* house loop: begins the keeper anew if memory had run out for it */
 	int64_t flushed;      /* house loop: ch_now of the last flush */
+	atomic_bool keeper_lives, retired;
 	unsigned hits[2], misses[2], evictions[2], entries[2]; /* series; keys, tokens */
 	unsigned age, cleaned, rekeyed, store_errors[2], uncounted;
 };
@@ -161,7 +162,8 @@ void id_revision_seen(struct ch_self *, int64_t keys, int64_t tokens, int64_t as
 /* [any] Milliseconds since the last poll that went well. */
 int64_t id_revision_age(struct ch_self *);
 /* House loop: begins to watch the revision. */
-void id_keeper_start(struct ch_self *, struct ch_loop *);
+int id_keeper_start(struct ch_self *, struct ch_loop *);
+void id_keeper_stop(struct ch_self *);
 /* [any] A call to the store did not go well. */
 void id_store_failed(struct ch_self *, int error);
 int id_check(struct ch_self *, struct ch_ctx *, struct ch_check_result *);

@@ -1,81 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * abandon.c - a statement that nobody waits for is cancelled, by a connection of libpq's own to the server, which blocks: in the pool of threads,
- * and for a few at once only, since a server that answers nobody would hold them all. What is not told ends by the server's statement_timeout.
+ * abandon.c - a statement that nobody waits for is cancelled by another connection of the pool: libpq's own PQcancel blocks, and a server that
+ * takes connections and answers none would hold its thread for ever. Only a few at once; what is not told ends by the server's
+ * statement_timeout.
  */
 #include "storage_postgres.h"
+#include "values.h"
 
-#define AT_ONCE 2
+#define AT_ONCE 4
+#define PATIENCE 5000000 /* microseconds: behind it the place counts as free */
 
 struct abandon {
-	struct pg_pool *pool;
-	struct ch_self *self;
-	PGcancel *cancel;
+	struct pg_sql sql;
+	struct pg_statement statement;
+	char pid[4];
+	const char *value;
+	int length;
+	Oid type;
 };
 
-static void *tell(void *data)
+static void ignore(struct pg_call *call)
 {
-	char why[256];
-
-	PQcancel(data, why, sizeof(why));
-	return data;
+	if (call->pool) /* answered on the house loop itself */
+		call->pool->abandoned--;
 }
 
-static void told(void *data)
+void pg_abandon(struct pg_pool *p, int pid)
 {
-	PQfreeCancel(data);
-}
+	struct abandon *a = p->abandoned < AT_ONCE && !p->retired ? calloc(1, sizeof(*a)) : NULL;
+	struct pg_call *call = a ? &a->sql.call : NULL;
 
-static int on_told(struct ch_ctx *c, void *data, int why, void *result)
-{
-	(void)c;
-	(void)data;
-	if (why == CH_READY)
-		told(result);
-	return CH_DONE;
-}
-
-/* The place is given back when the thread has taken it up: the pool may go before it has ended. */
-static int begin(struct ch_ctx *c, void *data)
-{
-	struct abandon *a = data;
-	ch_ticket ticket = ch_suspend(c, 0, on_told, NULL);
-	PGcancel *cancel = a->cancel;
-	bool taken = ticket && ch_offload(a->self, tell, cancel, ticket, told);
-
-	free(a);
-	if (taken)
-		return CH_AGAIN;
-	ch_unsuspend(ticket);
-	told(cancel);
-	return CH_DONE;
-}
-
-static void dropped(void *data)
-{
-	struct abandon *a = data;
-
-	told(a->cancel);
-	free(a);
-}
-
-void pg_abandon(struct pg_pool *p, PGconn *pg)
-{
-	int64_t now = ch_now();
-	struct abandon *a;
-
-	if (now - p->abandoned_at > 1000000) {
-		p->abandoned_at = now;
-		p->abandoned = 0;
-	}
-	if (p->abandoned++ >= AT_ONCE)
-		return;
-	a = malloc(sizeof(*a));
 	if (!a)
 		return;
-	*a = (struct abandon){ .pool = p, .self = p->self, .cancel = PQgetCancel(pg) };
-	if (a->cancel && ch_task(p->self, p->loop, 0, begin, a, dropped))
-		return;
-	PQfreeCancel(a->cancel);
-	free(a);
+	p->abandoned++;
+	pg_put32(a->pid, (uint32_t)pid);
+	a->value = a->pid;
+	a->length = 4;
+	a->type = PG_INT4;
+	pg_statement_init(&a->statement, "SELECT pg_cancel_backend($1)", 1, &a->type, &a->value, &a->length);
+	a->sql.statements = &a->statement;
+	a->sql.n = 1;
+	a->sql.max_bytes = 1024;
+	atomic_init(&call->refs, 1);
+	call->self = p->self;
+	call->loop = p->loop;
+	call->pool = p;
+	call->answer = ignore;
+	call->dispose = pg_sql_dispose;
+	call->work = &pg_sql_work;
+	call->reads = true;
+	call->began = ch_now();
+	call->until = call->began + PATIENCE;
+	pg_link_init(&call->link);
+	pg_pool_submit(p, call);
 }

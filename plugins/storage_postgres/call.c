@@ -122,10 +122,12 @@ static void back(void *data)
 	ch_ticket ticket = call->ticket;
 	const struct pg_state *s = call->self->state;
 
-	ch_db_failed(&s->errors, call->error);
+	if (ticket)
+		ch_db_failed(&s->errors, call->error);
 	call->answer(call);
 	pg_call_put(call);
-	ch_resume(ticket, NULL, NULL);
+	if (ticket)
+		ch_resume(ticket, NULL, NULL);
 }
 
 bool pg_call_say(struct pg_call *call)

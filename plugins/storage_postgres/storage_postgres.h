@@ -7,7 +7,7 @@
  *   pool.c              idle connections, calls that wait for one, when to connect and when to give up
  *   conn.c              a connection's life: the name, libpq's steps, the first words, what comes in, its end
  *   lookup.c            host names to addresses, off the loop
- *   abandon.c           PostgreSQL is told to stop what nobody waits for, off the loop
+ *   abandon.c           PostgreSQL is told to stop what nobody waits for
  *   statement.c         statements that a connection has prepared
  *   call.c              a call's way from the ctx's loop to the pool and back
  *   sql.c               sql/1: a batch as a pipeline; rows
@@ -159,6 +159,7 @@ struct pg_pool {
 	size_t ceiling;                /* connections that the server allowed us; 0: as many as the options say */
 	int64_t ceiling_until, retry_at, epoch_at;
 	unsigned failures, epoch, abandoned;
+	bool running;                  /* pg_pool_run is at work */
 	bool down, retired, wanted;    /* wanted: one connection is wanted though no call waits */
 	char why[PG_WHY_MAX];          /* down: a sentence */
 	struct ch_db_gauges gauges;
@@ -199,7 +200,7 @@ bool pg_lookup(struct pg_conn *conn); /* false: no memory. Calls pg_conn_dial or
 void pg_lookup_forget(struct pg_conn *conn);
 
 /* abandon.c */
-void pg_abandon(struct pg_pool *p, PGconn *pg);
+void pg_abandon(struct pg_pool *p, int pid); /* the server's process that is to stop what it does */
 
 /* call.c */
 /* On the ctx's loop: CH_AGAIN, or CH_OK when the house loop cannot be told; the call is freed then. */

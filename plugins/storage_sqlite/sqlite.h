@@ -159,7 +159,6 @@ struct sq_call {
 	bool answered;                    /* the caller has its answer: nothing of its memory may be touched any more */
 	bool begun;                       /* something of it was run */
 	bool finished;                    /* the thread is through with it; the answer is on its way to the loop */
-	bool lost;                        /* … and could not be posted: it was given by the thread */
 	struct sq_conn *conn;             /* that runs it, where it can be interrupted */
 	/* the loop's */
 	struct sq_loop *loop;
@@ -190,10 +189,9 @@ struct sq_call {
 
 /*
  * [loop] A call of this ctx, still nowhere; timeout_ms 0: the option's. NULL: no memory, or the loop has none of ours. The caller fills its
- * part of the union, and hands it to sq_submit or frees it by sq_call_drop.
+ * part of the union and hands it to sq_submit.
  */
 struct sq_call *sq_call_new(struct ch_self *self, struct ch_ctx *ctx, int kind, int64_t timeout_ms, ch_ticket ticket);
-void sq_call_drop(struct sq_call *call);
 /* [loop] CH_AGAIN: it is on its way. CH_OK: the answer is in `out` now, and the call is gone. */
 int sq_submit(struct sq_call *call);
 /* [loop] The caller gives it up: the answer is given now. */
@@ -216,9 +214,9 @@ void sq_run_sql(struct sq_conn *c, struct sq_call *call);
 void sq_run_append(struct sq_conn *c, struct sq_call *call);
 void sq_run_find(struct sq_conn *c, struct sq_call *call);
 void sq_run_expire(struct sq_conn *c, struct sq_call *call);
-/* [loop] Fill the answer into `out` and give the rows. `unknown`: it may have happened. */
-void sq_answer_sql(struct sq_call *call);
-void sq_answer_sink(struct sq_call *call);
+/* [loop] Fill the answer into the caller's `out`; e says OK: after the rows are given, which may turn it into another error. */
+void sq_answer_sql(struct sq_call *call, struct sq_error *e);
+void sq_answer_sink(struct sq_call *call, struct sq_error *e);
 
 extern const struct ch_sql_v1 sq_sql;
 extern const struct ch_sink_v1 sq_sink;

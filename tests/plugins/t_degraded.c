@@ -198,7 +198,9 @@ static int get_server(struct ch_self *self, struct ch_ctx *c)
 
 static void add_instance(void *data, const struct ch_instance *i)
 {
-	add(data, "%s %s %s", i->id, i->plugin, i->needed ? "needed" : "-");
+	const struct ch_provide *first = i->provides.rows;
+
+	add(data, "%s %s %s %s", i->id, i->plugin, i->needed ? "needed" : "-", i->provides.n ? first->iface : "-");
 }
 
 static int get_instances(struct ch_self *self, struct ch_ctx *c)

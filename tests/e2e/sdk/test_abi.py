@@ -74,7 +74,7 @@ def test_each_row_says_since_when_and_nothing_is_newer_than_the_interface():
 def test_the_table_of_offsets_holds_each_struct_field_and_constant():
     with open(os.path.join(kit.SRC, "tests", "sdk", "test_offsets.c"), encoding="utf-8") as f:
         text = f.read()
-    have = set(re.findall(r"^\t(?:SIZE|AT)\((\w+(?:, \w+)?), \d+\),$", text, re.M)) | set(re.findall(r"\bIS\((\w+), -?\d+\)", text))
+    have = set(re.findall(r"^\t(?:SIZE|AT)\((\w+(?:, [\w.]+)?), \d+\),$", text, re.M)) | set(re.findall(r"\bIS\((\w+), -?\d+\)", text))
     want = set()
     for h in headers.all_headers():
         for tag, fields in h.structs.items():
@@ -162,7 +162,7 @@ static int on_get(struct ch_self *self, struct ch_ctx *c)
 }
 static const struct ch_plugin plugin = { sizeof(struct ch_plugin), CH_ABI_MAJOR, CH_ABI_MINOR, "t", "1", "t", sizeof(struct conf), 0, 0,
 	{ 0, 0, 0 }, { 0, 0, 0 }, { 0, 0, 0 }, { 0, 0, 0 }, { 0, 0, 0 }, { 0, 0, 0 }, { 0, 0, 0 }, { 0, 0, 0 }, { 0, 0, 0 }, { 0, 0, 0 },
-	{ 0, 0, 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+	{ 0, 0, 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
 int call(struct ch_self *s, struct ch_ctx *c) { return on_get(s, c); }
 CH_PLUGIN(t, plugin)
 int main(void) { return 0; }

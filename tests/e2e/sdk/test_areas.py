@@ -208,7 +208,7 @@ def test_the_server_tells_about_itself(server):
 def test_instances_are_listed_in_the_configs_order(server):
     got = [line.split() for line in lines(server.get("/inspect/instances", kind="status"))]
     assert [g[0] for g in got if g[0].startswith("t_")] == [name for name in CONFIG if name.startswith("t_") and "." not in name]
-    assert all(g[0] == g[1] for g in got) and ["t_service", "t_service", "needed"] in got
+    assert all(g[0] == g[1] for g in got) and ["t_service", "t_service", "needed", "tsvc/1"] in got
 
 
 def test_metrics_are_walked_family_by_family(server):
