@@ -57,9 +57,15 @@ static int64_t expire_waiting(struct pg_pool *p, int64_t now)
 			due(&next, at);
 			continue;
 		}
-		snprintf(call->detail, sizeof(call->detail), "No connection to PostgreSQL came free in %lld ms (%zu are in use); raise pool_size, "
-		         "or ask less.", (long long)((now - call->began) / 1000), p->nbusy);
-		pg_call_end(call, CH_SQL_BUSY, NULL);
+		if (p->nconns > p->nconnecting) {
+			snprintf(call->detail, sizeof(call->detail), "No connection to PostgreSQL came free in %lld ms (%zu are in use); raise "
+			         "pool_size, or ask less.", (long long)((now - call->began) / 1000), p->nbusy);
+			pg_call_end(call, CH_SQL_BUSY, NULL);
+		} else {
+			snprintf(call->detail, sizeof(call->detail), "No connection to PostgreSQL was made in %lld ms.",
+			         (long long)((now - call->began) / 1000));
+			pg_call_end(call, CH_SQL_UNAVAILABLE, NULL);
+		}
 	}
 	return next;
 }
@@ -140,7 +146,7 @@ static void connect_more(struct pg_pool *p, int64_t now)
 		want = 1;
 	if (!want && (p->down || (p->wanted && !p->nconns)))
 		want = 1;
-	while (p->nconnecting < want && p->nconns < most && pg_conn_open(p))
+	while (p->nconnecting < want && p->nconns < most && pg_conn_open(p) && p->retry_at <= now)
 		;
 	if (p->nconnecting)
 		p->wanted = false;
