@@ -25,8 +25,11 @@ struct table {
 struct on_loop {                     /* a loop's own */
 	struct table *table;         /* NULL: nobody was counted yet */
 };
-struct id_counts {                   /* state->pending: an array, in no order */
-	struct count c;
+struct id_counts {                   /* what waits to be written; shared by instances that succeed one another */
+	pthread_mutex_t lock;
+	unsigned refs;
+	size_t n;
+	struct count *v;             /* by owner, each once */
 };
 
 /* ---- counting ---- */
@@ -108,42 +111,51 @@ static int by_owner(const void *a, const void *b)
 	return strcmp(((const struct count *)a)->owner, ((const struct count *)b)->owner);
 }
 
-/* Puts them beside what is pending, each owner once. The owners are the list's from now on. */
-static void keep(struct identity_state *s, const struct count *v, size_t n)
+/* Those of one owner, which lie side by side, become one. How many are left. */
+static size_t unite(struct count *v, size_t n)
 {
-	struct id_counts *more;
 	size_t kept = 0;
 
-	pthread_mutex_lock(&s->lock);
-	more = n ? realloc(s->pending, (s->npending + n) * sizeof(*more)) : NULL;
-	if (more) {
-		s->pending = more;
-		memcpy(more + s->npending, v, n * sizeof(*v));
-		s->npending += n;
-		qsort(more, s->npending, sizeof(*more), by_owner);
-		for (size_t i = 0; i < s->npending; i++) {
-			struct count *to = kept ? &more[kept - 1].c : NULL, *from = &more[i].c;
+	qsort(v, n, sizeof(*v), by_owner);
+	for (size_t i = 0; i < n; i++) {
+		struct count *to = kept ? &v[kept - 1] : NULL;
 
-			if (!to || strcmp(to->owner, from->owner)) {
-				more[kept++].c = *from;
-				continue;
-			}
-			to->requests += from->requests;
-			to->first = from->first < to->first ? from->first : to->first;
-			to->last = from->last > to->last ? from->last : to->last;
-			free(from->owner);
+		if (!to || strcmp(to->owner, v[i].owner)) {
+			v[kept++] = v[i];
+			continue;
 		}
-		s->npending = kept;
+		to->requests += v[i].requests;
+		to->first = v[i].first < to->first ? v[i].first : to->first;
+		to->last = v[i].last > to->last ? v[i].last : to->last;
+		free(v[i].owner);
 	}
-	for (; s->npending > PENDING_MOST; s->npending--)
-		lose(s, &s->pending[s->npending - 1].c, 1);
-	pthread_mutex_unlock(&s->lock);
-	if (!more)
+	return kept;
+}
+
+/* Puts them beside what is pending. The owners are the list's from now on. */
+static void keep(const struct identity_state *s, const struct count *v, size_t n)
+{
+	struct id_counts *p = s->pending;
+	struct count *more;
+
+	if (!n)
+		return;
+	pthread_mutex_lock(&p->lock);
+	more = realloc(p->v, (p->n + n) * sizeof(*more));
+	if (more) {
+		memcpy(more + p->n, v, n * sizeof(*v));
+		p->v = more;
+		p->n = unite(more, p->n + n);
+	} else {
 		lose(s, v, n);
+	}
+	for (; p->n > PENDING_MOST; p->n--)
+		lose(s, &p->v[p->n - 1], 1);
+	pthread_mutex_unlock(&p->lock);
 }
 
 /* On the table's loop. */
-static void hand_over(struct identity_state *s, struct on_loop *l)
+static void hand_over(const struct identity_state *s, struct on_loop *l)
 {
 	struct table *t = l ? l->table : NULL;
 	size_t n = 0;
@@ -163,7 +175,9 @@ static void hand_over(struct identity_state *s, struct on_loop *l)
 struct flush {                       /* in the arena of the task */
 	struct ch_self *self;
 	struct ch_ctx *c;
-	ch_ticket outer, collected;
+	int (*done)(void *data);
+	void *data;
+	ch_ticket collected;
 	atomic_uint left;            /* loops that have not answered; 1 more while they are asked */
 	struct id_result out;
 	struct id_stat stats[BATCH];
@@ -172,12 +186,7 @@ struct flush {                       /* in the arena of the task */
 };
 struct ask { struct flush *f; struct ch_loop *l; };
 
-static void write_batch(struct flush *f);
-
-static void over(struct flush *f)
-{
-	ch_resume(f->outer, NULL, NULL);
-}
+static int write_batch(struct flush *f);
 
 /* [any] One loop has answered, or cannot. */
 static void one_less(struct flush *f)
@@ -198,53 +207,43 @@ static void on_asked(void *data)
 static int on_written(struct ch_ctx *c, void *data, int why, void *result)
 {
 	struct flush *f = data;
-	struct identity_state *s = f->self->state;
 
 	(void)c, (void)result;
-	if (why != CH_READY) {
+	if (why != CH_READY)
 		id_cancel(&f->out);
-		f->out.error = ID_UNSURE;
-	}
 	if (f->out.error == ID_AWAY) /* it did not happen: once more with the next flush. What may have happened is not counted twice */
-		keep(s, f->batch, f->n);
+		keep(f->self->state, f->batch, f->n);
 	else
 		forget(f->batch, f->n);
 	free(f->batch);
 	f->batch = NULL;
-	if (f->out.error)
-		over(f);
-	else
-		write_batch(f);
-	return CH_AGAIN;
+	return f->out.error ? f->done(f->data) : write_batch(f);
 }
 
-/* The first of what is pending. */
-static void write_batch(struct flush *f)
+/* The last of what is pending. */
+static int write_batch(struct flush *f)
 {
-	struct identity_state *s = f->self->state;
-	ch_ticket t;
+	const struct identity_state *s = f->self->state;
+	struct id_counts *p = s->pending;
+	ch_ticket t = ch_suspend(f->c, 0, on_written, f);
 
-	pthread_mutex_lock(&s->lock);
-	f->n = s->npending < BATCH ? s->npending : BATCH;
-	f->batch = f->n ? malloc(f->n * sizeof(*f->batch)) : NULL;
+	pthread_mutex_lock(&p->lock);
+	f->n = p->n < BATCH ? p->n : BATCH;
+	f->batch = t && f->n ? malloc(f->n * sizeof(*f->batch)) : NULL;
 	if (f->batch) {
-		memcpy(f->batch, s->pending, f->n * sizeof(*f->batch));
-		s->npending -= f->n;
-		memmove(s->pending, s->pending + f->n, s->npending * sizeof(*s->pending));
+		p->n -= f->n;
+		memcpy(f->batch, p->v + p->n, f->n * sizeof(*f->batch));
 	}
-	pthread_mutex_unlock(&s->lock);
-	t = f->batch ? ch_suspend(f->c, 0, on_written, f) : 0;
-	if (!t) {
-		if (f->batch)
-			keep(s, f->batch, f->n);
-		free(f->batch);
-		over(f);
-		return;
+	pthread_mutex_unlock(&p->lock);
+	if (!f->batch) {
+		ch_unsuspend(t);
+		return f->done(f->data);
 	}
 	for (size_t i = 0; i < f->n; i++)
 		f->stats[i] = (struct id_stat){ f->batch[i].owner, f->batch[i].requests, f->batch[i].first, f->batch[i].last };
 	memset(&f->out, 0, sizeof(f->out));
 	id_stats_add(f->self, f->c, f->stats, f->n, &f->out, t);
+	return CH_AGAIN;
 }
 
 static int on_collected(struct ch_ctx *c, void *data, int why, void *result)
@@ -252,32 +251,27 @@ static int on_collected(struct ch_ctx *c, void *data, int why, void *result)
 	struct flush *f = data;
 
 	(void)c, (void)result;
-	if (why == CH_READY)
-		write_batch(f);
-	else
-		over(f); /* the loops still answer, and confirm the ticket */
-	return CH_AGAIN;
+	return why == CH_READY ? write_batch(f) : f->done(f->data); /* those loops that are late answer into what is pending */
 }
 
-void id_flush(struct ch_self *self, struct ch_ctx *c, ch_ticket outer)
+int id_flush(struct ch_self *self, struct ch_ctx *c, int (*done)(void *data), void *data)
 {
 	struct flush *f = ch_alloc(c, sizeof(*f));
-	unsigned n = 0;
 	struct ask *asks;
+	unsigned n = 0;
 
 	while (ch_loop_at(n))
 		n++;
 	asks = ch_alloc(c, n * sizeof(*asks));
-	if (f && asks) {
-		f->self = self;
-		f->c = c;
-		f->outer = outer;
-		f->collected = ch_suspend(c, 0, on_collected, f);
-	}
-	if (!f || !asks || !f->collected) {
-		ch_resume(outer, NULL, NULL);
-		return;
-	}
+	if (!f || !asks)
+		return done(data);
+	f->self = self;
+	f->c = c;
+	f->done = done;
+	f->data = data;
+	f->collected = ch_suspend(c, 0, on_collected, f);
+	if (!f->collected)
+		return done(data);
 	atomic_store(&f->left, n + 1);
 	for (unsigned i = 0; i < n; i++) {
 		asks[i] = (struct ask){ f, ch_loop_at(i) };
@@ -285,6 +279,7 @@ void id_flush(struct ch_self *self, struct ch_ctx *c, ch_ticket outer)
 			one_less(f);
 	}
 	one_less(f);
+	return CH_AGAIN;
 }
 
 /* ---- life ---- */
@@ -304,26 +299,40 @@ void id_count_stop(struct ch_self *self, struct ch_loop *loop)
 	*l = NULL;
 }
 
-void id_count_adopt(struct ch_self *self, struct ch_self *prev)
+bool id_count_new(struct identity_state *s)
 {
-	struct identity_state *was = prev->state;
-	struct id_counts *v;
-	size_t n;
+	s->pending = calloc(1, sizeof(*s->pending));
+	if (!s->pending)
+		return false;
+	pthread_mutex_init(&s->pending->lock, NULL);
+	s->pending->refs = 1;
+	return true;
+}
 
-	pthread_mutex_lock(&was->lock);
-	v = was->pending;
-	n = was->npending;
-	was->pending = NULL;
-	was->npending = 0;
-	pthread_mutex_unlock(&was->lock);
-	keep(self->state, (struct count *)v, n);
-	free(v);
+void id_count_adopt(struct identity_state *s, struct identity_state *prev)
+{
+	id_count_free(s);
+	s->pending = prev->pending; /* what prev still counts goes where we write from */
+	pthread_mutex_lock(&s->pending->lock);
+	s->pending->refs++;
+	pthread_mutex_unlock(&s->pending->lock);
 }
 
 void id_count_free(struct identity_state *s)
 {
-	lose(s, (struct count *)s->pending, s->npending);
-	free(s->pending);
+	struct id_counts *p = s->pending;
+	bool last;
+
+	if (!p)
+		return;
 	s->pending = NULL;
-	s->npending = 0;
+	pthread_mutex_lock(&p->lock);
+	last = --p->refs == 0;
+	pthread_mutex_unlock(&p->lock);
+	if (!last)
+		return;
+	lose(s, p->v, p->n);
+	pthread_mutex_destroy(&p->lock);
+	free(p->v);
+	free(p);
 }

@@ -42,16 +42,17 @@ struct identity_state {
 	_Atomic uint64_t key_epoch, token_epoch;
 	_Atomic int64_t seen; /* ch_now when the last poll that went well was sent; at first: of the start */
 	atomic_bool away;     /* the last poll failed */
-	pthread_mutex_t lock; /* of what follows */
+	pthread_mutex_t lock; /* of revision */
 	int64_t revision[2];  /* the database's, of keys and tokens; -1: not known yet */
+
 	struct id_counts *pending;
-	size_t npending;
 
 	struct id_cache *keys, *tokens;
 	struct id_ring *ring; /* NULL: there is no encryption_key */
-	struct ch_timer *watchdog; /* house loop: begins the keeper anew if memory had run out for it */
-	int64_t flushed;      /* house loop: ch_now of the last flush */
-	atomic_bool keeper_lives, retired;
+	struct ch_timer *tick;/* house loop, as is … */
+	int64_t flushed;      /* … ch_now of the last flush */
+	atomic_bool keeps;    /* the keeper's task is out */
+	atomic_int drain;     /* keeper.c: how far the last flush is */
 	unsigned hits[2], misses[2], evictions[2], entries[2]; /* series; keys, tokens */
 	unsigned age, cleaned, rekeyed, store_errors[2], uncounted;
 };
@@ -148,11 +149,15 @@ void id_stats_add(struct ch_self *, struct ch_ctx *, const struct id_stat *, siz
 
 /* END: counts the request for its owner, in memory of the loop. */
 int id_count(struct ch_self *, struct ch_ctx *);
-/* All loops' counts go to the database; the ticket is resumed when that is done, or failed, in which case they are kept. */
-void id_flush(struct ch_self *, struct ch_ctx *, ch_ticket);
+/*
+ * All loops' counts go to the database; what cannot be written is kept. Returns what a resumed function returns: CH_AGAIN, and later what `done`
+ * returns, or that at once.
+ */
+int id_flush(struct ch_self *, struct ch_ctx *, int (*done)(void *data), void *data);
 int id_count_start(struct ch_self *, struct ch_loop *);
 void id_count_stop(struct ch_self *, struct ch_loop *);
-void id_count_adopt(struct ch_self *, struct ch_self *prev);
+bool id_count_new(struct identity_state *);
+void id_count_adopt(struct identity_state *, struct identity_state *prev);
 void id_count_free(struct identity_state *);
 
 /* ---- keeper.c ---- */
@@ -164,6 +169,8 @@ int64_t id_revision_age(struct ch_self *);
 /* House loop: begins to watch the revision. */
 int id_keeper_start(struct ch_self *, struct ch_loop *);
 void id_keeper_stop(struct ch_self *);
+/* [any] As `drained` of struct ch_plugin. */
+bool id_keeper_drained(struct ch_self *);
 /* [any] A call to the store did not go well. */
 void id_store_failed(struct ch_self *, int error);
 int id_check(struct ch_self *, struct ch_ctx *, struct ch_check_result *);
@@ -176,9 +183,17 @@ extern const struct ch_tokens_v1 id_tokens_service;
 /* Encrypts what a request gave and fills id, family (NULL: a new one), key_id and created. NULL, or what is wrong. */
 const char *id_token_seal(struct ch_self *, struct ch_ctx *, struct id_token *);
 
+/* By the clock: all there is to be cleaned up. */
 int id_cleanup(struct ch_self *, struct ch_ctx *);
-/* The same, for a command: tells what it did. */
-void id_cleanup_run(struct ch_self *, struct ch_ctx *, struct id_result *, ch_ticket, uint64_t *cleaned, uint64_t *rekeyed);
+struct id_cleaned {
+	struct id_result r;
+	uint64_t cleaned, rekeyed;
+	const char *after; /* there may be more rows of old keys, behind this id; NULL: none */
+};
+/* One step: what is over goes, and a page of rows behind `after` ("": the first) is encrypted anew. */
+void id_cleanup_run(struct ch_self *, struct ch_ctx *, const char *after, struct id_cleaned *, ch_ticket);
+/* House loop: begins the steps that follow, in tasks of their own. NULL: none follows. */
+void id_cleanup_on(struct ch_self *, const char *after);
 
 extern const struct ch_route id_routes[];
 extern const size_t id_nroutes;

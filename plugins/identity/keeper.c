@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * keeper.c - asks the database every revision_interval whether anything has changed, and lets the counts go there every flush_interval.
- *
- * It is a task that sleeps, does its work and begins its successor. A timer would not do: only a task hears that the server stops while it
- * can still reach the database, and so the last counts are written.
+ * keeper.c - asks the database every revision_interval whether anything has changed, and lets the counts go there every flush_interval, and
+ * once more when the server ends. A timer on the house loop begins a task for it; one at a time.
  */
 #include <stdio.h>
 
 #include "identity.h"
 
 #define LATE_MS 2000     /* since the last good poll: then the store counts as slow */
-#define WATCHDOG_MS 1000
+enum { NOT_ASKED, ASKED, FLUSHED }; /* state->drain */
 
 /* ---- the revision ---- */
 
@@ -64,30 +62,20 @@ int id_check(struct ch_self *self, struct ch_ctx *c, struct ch_check_result *out
 struct keeper {
 	struct ch_self *self;
 	struct ch_ctx *c;
-	ch_ticket ticket;
 	struct id_result out;
 	int64_t asked;
-	bool last; /* the server stops */
+	bool last; /* the server ends */
 };
 
-static void begin(struct ch_self *self);
-
-static int end(struct keeper *k)
-{
-	struct identity_state *s = k->self->state;
-
-	if (!k->last && !atomic_load(&s->retired))
-		begin(k->self);
-	return CH_DONE;
-}
-
-static int on_flushed(struct ch_ctx *c, void *data, int why, void *result)
+static int end(void *data)
 {
 	struct keeper *k = data;
+	struct identity_state *s = k->self->state;
 
-	(void)c, (void)result;
-	k->last = k->last || why == CH_GONE;
-	return end(k);
+	if (k->last)
+		atomic_store(&s->drain, FLUSHED);
+	atomic_store(&s->keeps, false);
+	return CH_DONE;
 }
 
 static int flush_if_due(struct keeper *k)
@@ -95,16 +83,11 @@ static int flush_if_due(struct keeper *k)
 	const struct identity_conf *conf = k->self->conf;
 	struct identity_state *s = k->self->state;
 	int64_t now = ch_now();
-	ch_ticket t;
 
-	if (!k->last && !atomic_load(&s->retired) && now - s->flushed < conf->flush_interval * 1000)
+	if (!k->last && now - s->flushed < conf->flush_interval * 1000)
 		return end(k);
 	s->flushed = now;
-	t = ch_suspend(k->c, 0, on_flushed, k);
-	if (!t)
-		return end(k);
-	id_flush(k->self, k->c, t);
-	return CH_AGAIN;
+	return id_flush(k->self, k->c, end, k);
 }
 
 static void judge(struct keeper *k)
@@ -129,11 +112,10 @@ static int on_polled(struct ch_ctx *c, void *data, int why, void *result)
 	(void)c, (void)result;
 	if (why == CH_READY) {
 		judge(k);
-	} else {
-		id_cancel(&k->out);
-		k->last = why == CH_GONE;
+		return flush_if_due(k);
 	}
-	return flush_if_due(k);
+	id_cancel(&k->out);
+	return end(k);
 }
 
 static bool read_row(struct id_call *call, void *to, const struct ch_value *row, size_t n)
@@ -163,37 +145,20 @@ static int poll(struct keeper *k)
 	return CH_AGAIN;
 }
 
-static int on_time(struct ch_ctx *c, void *data, int why, void *result)
-{
-	struct keeper *k = data;
-
-	(void)c, (void)result;
-	ch_unsuspend(k->ticket); /* nobody else has it */
-	if (why != CH_GONE)
-		return poll(k);
-	k->last = true;
-	return flush_if_due(k);
-}
-
 static int work(struct ch_ctx *c, void *data)
 {
 	struct ch_self *self = data;
-	const struct identity_conf *conf = self->conf;
 	struct identity_state *s = self->state;
 	struct keeper *k = ch_alloc(c, sizeof(*k));
 
 	if (!k) {
-		atomic_store(&s->keeper_lives, false);
+		atomic_store(&s->keeps, false);
 		return CH_DONE;
 	}
 	k->self = self;
 	k->c = c;
-	if (!s->flushed) { /* the first one does not wait */
-		s->flushed = ch_now();
-		return poll(k);
-	}
-	k->ticket = ch_suspend(c, conf->revision_interval, on_time, k);
-	return k->ticket ? CH_AGAIN : end(k);
+	k->last = atomic_load(&s->drain) == ASKED;
+	return k->last ? flush_if_due(k) : poll(k);
 }
 
 static void on_drop(void *data)
@@ -201,39 +166,40 @@ static void on_drop(void *data)
 	struct ch_self *self = data;
 	struct identity_state *s = self->state;
 
-	atomic_store(&s->keeper_lives, false);
+	atomic_store(&s->keeps, false);
 }
 
-static void begin(struct ch_self *self)
-{
-	struct identity_state *s = self->state;
-
-	atomic_store(&s->keeper_lives, true);
-	if (!ch_task(self, NULL, 0, work, self, on_drop))
-		atomic_store(&s->keeper_lives, false);
-}
-
-/* ---- life ---- */
-
-static void on_watchdog(void *data)
+/* House loop. */
+static void begin(void *data)
 {
 	struct ch_self *self = data;
 	struct identity_state *s = self->state;
 
-	if (!atomic_load(&s->keeper_lives) && !atomic_load(&s->retired))
-		begin(self);
-	ch_timer_set(s->watchdog, WATCHDOG_MS);
+	if (!atomic_exchange(&s->keeps, true) && !ch_task(self, NULL, 0, work, self, on_drop))
+		atomic_store(&s->keeps, false);
+}
+
+/* ---- life ---- */
+
+static void on_tick(void *data)
+{
+	struct ch_self *self = data;
+	const struct identity_conf *conf = self->conf;
+	struct identity_state *s = self->state;
+
+	begin(self);
+	ch_timer_set(s->tick, conf->revision_interval);
 }
 
 int id_keeper_start(struct ch_self *self, struct ch_loop *house)
 {
 	struct identity_state *s = self->state;
 
-	s->watchdog = ch_timer(house, on_watchdog, self);
-	if (!s->watchdog)
+	s->tick = ch_timer(house, on_tick, self);
+	if (!s->tick)
 		return CH_ERROR;
-	ch_timer_set(s->watchdog, WATCHDOG_MS);
-	begin(self);
+	s->flushed = ch_now();
+	ch_timer_set(s->tick, 0);
 	return CH_OK;
 }
 
@@ -241,7 +207,22 @@ void id_keeper_stop(struct ch_self *self)
 {
 	struct identity_state *s = self->state;
 
-	if (s->watchdog)
-		ch_timer_free(s->watchdog);
-	s->watchdog = NULL;
+	if (s->tick)
+		ch_timer_free(s->tick);
+	s->tick = NULL;
+}
+
+bool id_keeper_drained(struct ch_self *self)
+{
+	struct identity_state *s = self->state;
+	int was = NOT_ASKED;
+
+	if (atomic_compare_exchange_strong(&s->drain, &was, ASKED)) {
+		unsigned n = 0;
+
+		while (ch_loop_at(n + 1))
+			n++;
+		ch_post(ch_loop_at(n), begin, self); /* if a task is out, the next tick's does it */
+	}
+	return was == FLUSHED;
 }

@@ -4,7 +4,7 @@
  *
  * The file is mapped: what checkpoint_save has stored is there after kill -9, without a system call; after a power loss when
  * checkpoint_sync has returned since. Two slots are written in turn, each with a checksum, so that one of them is always whole.
- * One thread at a time saves; checkpoint_sync may run beside it.
+ * One thread saves; another may call checkpoint_sync beside it.
  */
 #ifndef RECORDS_CHECKPOINT_H
 #define RECORDS_CHECKPOINT_H
@@ -41,7 +41,10 @@ struct checkpoint *checkpoint_open(const char *dir, const char *name, struct che
 	void (*log)(void *arg, int level, const char *line), void *arg, char *err, size_t err_size);
 /* Stores it. No system call. */
 void checkpoint_save(struct checkpoint *c, const struct checkpoint_data *data);
-/* [any] Makes durable what was saved before. Blocks. False: it failed, was told, and the file is not trusted again: it stays false. */
+/*
+ * Makes durable what was saved before. Blocks. A file whose sync failed is told and not trusted again: another one takes its place. False:
+ * nothing is durable. One thread at a time.
+ */
 bool checkpoint_sync(struct checkpoint *c);
 void checkpoint_close(struct checkpoint *c);
 /* Removes the file of a consumer that is no more. */

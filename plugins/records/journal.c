@@ -137,6 +137,7 @@ bool journal_roll(struct journal *j)
 	j->spare = NULL;
 	if (old) {
 		old->next = j->current;
+		old->row_end = j->next_row;
 		atomic_store_explicit(&old->rolled, true, memory_order_release);
 	} else {
 		/* There was none: behind those that were read at open. */
@@ -165,7 +166,7 @@ void journal_put(struct journal *j, int kind, uint32_t table, const void *payloa
 	atomic_store_explicit(&s->end, at, memory_order_release);
 	if (at > s->touched) {
 		j->status.page_waits++;
-		s->touched = (at + SEGMENT_PAGE - 1) & ~(SEGMENT_PAGE - 1);
+		s->touched = (at + j->page - 1) & ~(j->page - 1);
 	}
 	if (s->touched - at < j->window / 2 && s->touched < s->size)
 		journal_ask_ahead(j);
@@ -179,8 +180,6 @@ int journal_room(struct journal *j, struct table *t, size_t length)
 {
 	size_t need = segment_room(length), described = t ? segment_room(t->n) : 0;
 
-	if (SEGMENT_PAGE + described + need > j->segment_bytes)
-		return JOURNAL_TOO_LARGE;
 	for (;;) {
 		struct segment *s = j->current;
 		size_t more = s && t && t->in_segment != s->number ? described : 0;
@@ -206,6 +205,9 @@ static int append(struct journal *j, const struct ch_relation *table, const stru
 
 	if (!t)
 		return JOURNAL_BAD_TABLE;
+	/* With what it may need when it has to be repeated. */
+	if (SEGMENT_PAGE + segment_room(t->n) + segment_room(n) + 2 * segment_room(SEGMENT_REPEATED_BYTES) > j->segment_bytes)
+		return JOURNAL_TOO_LARGE;
 	rc = journal_room(j, t, n);
 	if (rc)
 		return rc;
@@ -259,12 +261,17 @@ bool journal_takes(struct journal *j)
 	return takes;
 }
 
+struct journal_pos journal_end_of(struct journal *j)
+{
+	if (!j->current)
+		return (struct journal_pos){ j->next_number - 1, SEGMENT_PAGE, j->next_row };
+	return (struct journal_pos){ j->current->number, atomic_load_explicit(&j->current->end, memory_order_relaxed), j->next_row };
+}
+
 void journal_end(struct journal *j, struct journal_pos *end)
 {
 	pthread_mutex_lock(&j->lock);
-	*end = (struct journal_pos){ j->next_number - 1, SEGMENT_PAGE, j->next_row };
-	if (j->current)
-		*end = (struct journal_pos){ j->current->number, atomic_load(&j->current->end), j->next_row };
+	*end = journal_end_of(j);
 	pthread_mutex_unlock(&j->lock);
 }
 
@@ -288,8 +295,8 @@ void journal_status(struct journal *j, struct journal_status *out)
 		out->segments++;
 	out->no_room = j->no_room;
 	out->failed = j->sync_broken || j->make_broken;
+	out->end = journal_end_of(j);
 	pthread_mutex_unlock(&j->lock);
-	journal_end(j, &out->end);
 }
 
 /* ---- opening and closing ---- */
@@ -320,7 +327,7 @@ static bool open_folder(struct journal *j, char *err, size_t err_size)
 static void settle_conf(struct journal *j)
 {
 	struct journal_conf *c = &j->conf;
-	int64_t page = sysconf(_SC_PAGESIZE);
+	int64_t page = sysconf(_SC_PAGESIZE) > (long)SEGMENT_PAGE ? sysconf(_SC_PAGESIZE) : (long)SEGMENT_PAGE;
 
 	if (!c->segment_bytes)
 		c->segment_bytes = c->max_bytes / 16 < 2 * MIB ? 2 * MIB : c->max_bytes / 16 > 64 * MIB ? 64 * MIB : c->max_bytes / 16;
@@ -329,8 +336,9 @@ static void settle_conf(struct journal *j)
 		c->max_bytes = 4 * c->segment_bytes;
 	if (!c->reserve_bytes)
 		c->reserve_bytes = c->max_bytes / 16;
+	j->page = (size_t)page;
 	j->segment_bytes = (size_t)c->segment_bytes;
-	j->window = j->segment_bytes / 4 < WINDOW_MAX ? j->segment_bytes / 4 : WINDOW_MAX;
+	j->window = (j->segment_bytes / 4 < WINDOW_MAX ? j->segment_bytes / 4 : WINDOW_MAX) & ~(j->page - 1);
 }
 
 struct journal *journal_open(const struct journal_conf *conf, char *err, size_t err_size)
@@ -372,7 +380,7 @@ struct journal *journal_open(const struct journal_conf *conf, char *err, size_t 
 		return NULL;
 	}
 	/* What was found is as durable as it will ever be. */
-	j->status.synced = (struct journal_pos){ j->next_number - 1 - (j->spare != NULL), SEGMENT_PAGE, j->next_row };
+	j->status.synced = (struct journal_pos){ j->next_number - 1, SEGMENT_PAGE, j->next_row };
 	return j;
 }
 

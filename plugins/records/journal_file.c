@@ -25,7 +25,7 @@ static struct segment *new_segment(uint64_t number, size_t size)
 
 	if (s) {
 		s->number = number;
-		s->size = size;
+		s->size = s->mapped = size;
 		s->synced = SEGMENT_PAGE;
 		atomic_init(&s->end, SEGMENT_PAGE);
 	}
@@ -35,7 +35,7 @@ static struct segment *new_segment(uint64_t number, size_t size)
 void journal_unmap(struct segment *s)
 {
 	if (s->map)
-		munmap(s->map, s->size);
+		munmap(s->map, s->mapped);
 	free(s->damage);
 	free(s);
 }
@@ -92,31 +92,32 @@ struct segment *journal_make(struct journal *j, uint64_t number, size_t size)
  */
 static bool can_be_read(struct journal *j, struct segment *s, int fd)
 {
-	char *some = malloc(SEGMENT_PAGE * 64);
-	size_t step, bad = 0;
+	size_t piece = SEGMENT_PAGE * 64, bad = 0;
+	char *some = malloc(piece);
 
 	if (!some)
 		return false;
-	for (size_t at = 0; at < s->size; at += step) {
-		ssize_t n = pread(fd, some, SEGMENT_PAGE * 64, (off_t)at);
+	for (size_t at = 0; at < s->size;) {
+		ssize_t n = pread(fd, some, piece, (off_t)at);
 
-		step = SEGMENT_PAGE * 64;
 		if (n > 0) {
-			if (at % step == 0 && (size_t)n == step)
-				continue;
-			step = (size_t)n;
+			at += (size_t)n;
 			continue;
 		}
 		if (!n)
 			break;
-		/* Find the pages one by one. */
-		step = SEGMENT_PAGE;
-		if (pread(fd, some, SEGMENT_PAGE, (off_t)at) >= 0)
+		if (errno == EINTR)
 			continue;
+		/* Page by page where it fails. */
+		if (piece > SEGMENT_PAGE) {
+			piece = SEGMENT_PAGE;
+			continue;
+		}
 		if (mmap(s->map + at, SEGMENT_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
 			free(some);
 			return false;
 		}
+		at += SEGMENT_PAGE;
 		bad += SEGMENT_PAGE;
 	}
 	free(some);
@@ -137,7 +138,7 @@ struct segment *journal_load(struct journal *j, uint64_t number)
 	journal_file_name(name, number);
 	fd = openat(j->dir, name, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && !fstat(fd, &st)) {
-		s->size = (size_t)st.st_size;
+		s->size = s->mapped = (size_t)st.st_size;
 		if (!s->size)
 			goto good;
 		s->map = mmap(NULL, s->size, PROT_READ, MAP_SHARED, fd, 0);
@@ -153,6 +154,9 @@ struct segment *journal_load(struct journal *j, uint64_t number)
 	errno = error;
 	return NULL;
 good:
+	/* After kill -9 it may be in the page cache only. */
+	if (fsync(fd))
+		journal_say(j, CH_ERR, "segment %" PRIu64 " of the journal in %s cannot be made durable: %s", number, j->conf.dir, strerror(errno));
 	close(fd);
 	atomic_store(&s->rolled, true);
 	return s;

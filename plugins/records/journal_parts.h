@@ -24,11 +24,14 @@ struct segment {
 	struct segment *next;             /* the newer one */
 	uint64_t number;
 	unsigned char *map;
-	size_t size;                      /* bytes of the file and the mapping */
-	_Atomic size_t end;               /* behind the last whole record; only grows, but for `cut` */
+	size_t size;                      /* bytes of the file; the mapping may be longer: */
+	size_t mapped;
+	_Atomic size_t end;               /* behind the last whole record */
 	atomic_bool rolled;               /* nothing is appended any more */
 	atomic_bool gone;                 /* removed, for those who still stand in it */
-	atomic_bool cut;                  /* rows behind `end` were repeated elsewhere: a gap of row numbers here is no loss */
+	_Atomic size_t repeated_from;     /* rows from there … */
+	_Atomic size_t repeated_to;       /* … to there were repeated behind, for a sync failed; 0: none. Grows */
+	uint64_t row_end;                 /* row number behind it, once it is rolled */
 	bool failed;                      /* a sync failed: never synced again */
 	size_t synced;                    /* up to here it is on disk */
 	size_t touched;                   /* up to here the pages were faulted in */
@@ -68,6 +71,7 @@ struct journal_reader {
 
 struct journal {
 	struct journal_conf conf;
+	size_t page;                      /* of the system, at least SEGMENT_PAGE */
 	size_t segment_bytes, window;     /* window: bytes that are kept faulted in ahead of the writers */
 	int dir, lock_file;
 	pthread_mutex_t lock;
@@ -76,6 +80,7 @@ struct journal {
 	struct segment *oldest, *current, *spare; /* a list from oldest to current; the spare is not in it */
 	struct segment *ghosts;           /* removed, but a reader has values of it */
 	uint64_t next_number, next_row;
+	uint64_t dropped_to;              /* the newest that was dropped for on_full */
 	uint64_t file_bytes;              /* of all segments, the spare too */
 	struct table *tables;
 	struct table_key keys[JOURNAL_TABLES_MAX];
@@ -100,6 +105,8 @@ CH_PRINTF_(3, 4) void journal_say(struct journal *j, int level, const char *fmt,
 int64_t journal_now(void);
 /* Waits on a condition of the journal, locked; us below 0: without an end. */
 void journal_wait(struct journal *j, pthread_cond_t *c, int64_t us);
+/* Behind the last record. Locked. */
+struct journal_pos journal_end_of(struct journal *j);
 /* Notes a failure for the status. Locked. */
 CH_PRINTF_(2, 3) void journal_note(struct journal *j, const char *fmt, ...);
 /* The table with this id, NULL: unknown. Locked. */

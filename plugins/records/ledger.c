@@ -20,7 +20,7 @@ struct waiting { /* in the ctx */
 
 /* ---- log ---- */
 
-static void on_log(void *arg, int level, const char *line)
+void ledger_log(void *arg, int level, const char *line)
 {
 	struct ledger *l = arg;
 
@@ -121,6 +121,52 @@ void ledger_knows(struct ledger *l, const struct ch_relation *table)
 		if (known == table || !strcmp(known->name, table->name))
 			return;
 	}
+}
+
+static bool equal(const struct ch_relation *a, const struct ch_relation *b)
+{
+	if (strcmp(a->name, b->name) || a->columns.n != b->columns.n)
+		return false;
+	for (size_t i = 0; i < a->columns.n; i++)
+		if (strcmp(ch_column_at(a, i)->name, ch_column_at(b, i)->name) || ch_column_at(a, i)->type != ch_column_at(b, i)->type)
+			return false;
+	return true;
+}
+
+static const struct ch_relation *copy(const struct ch_relation *t)
+{
+	struct ch_relation *r = calloc(1, sizeof(*r) + t->columns.n * sizeof(struct ch_column));
+	struct ch_column *columns = (struct ch_column *)(r + 1);
+	bool ok = r != NULL;
+
+	for (size_t i = 0; ok && i < t->columns.n; i++) {
+		columns[i] = *ch_column_at(t, i);
+		columns[i].name = strdup(columns[i].name);
+		ok = columns[i].name != NULL;
+	}
+	if (!ok)
+		return NULL;
+	*r = (struct ch_relation){ sizeof(*r), strdup(t->name), { columns, t->columns.n, sizeof(columns[0]) } };
+	return r->name ? r : NULL;
+}
+
+/* Providers may remember a table by its address, so copies stay for the life of the process; they are few. */
+const struct ch_relation *ledger_table(struct ledger *l, const struct ch_relation *table)
+{
+	static const struct ch_relation *copies[LEDGER_TABLES];
+	size_t i = 0;
+
+	for (size_t k = 0; k < LEDGER_TABLES; k++) {
+		const struct ch_relation *known = atomic_load(&l->tables[k]);
+
+		if (known && equal(known, table))
+			return known;
+	}
+	while (i < LEDGER_TABLES && copies[i] && !equal(copies[i], table))
+		i++;
+	if (i < LEDGER_TABLES && !copies[i])
+		copies[i] = copy(table);
+	return i < LEDGER_TABLES ? copies[i] : NULL;
 }
 
 int ledger_append(struct ledger *l, const struct ch_relation *table, const struct ch_value *row, struct journal_pos *end)
@@ -246,7 +292,7 @@ struct ledger *ledger_open(struct ch_self *self, const struct ledger_conf *conf,
 		.max_bytes = conf->max_bytes,
 		.sync_interval_us = conf->sync_interval_ms * 1000,
 		.on_full = conf->on_full,
-		.log = on_log,
+		.log = ledger_log,
 		.synced = on_sync,
 		.settle = on_settle,
 		.arg = l,

@@ -57,6 +57,9 @@ void ledger_put(struct ledger *l);
 /* Whose name log lines bear from now on; `from` NULL or the one until now. */
 void ledger_speaks_as(struct ledger *l, struct ch_self *self, const struct ch_self *from);
 
+/* [any] A line for people, for journal.h and checkpoint.h: arg is the ledger. */
+void ledger_log(void *arg, int level, const char *line);
+
 void ledger_add(struct ledger *l, struct shipper *s);
 void ledger_remove(struct ledger *l, struct shipper *s);
 
@@ -64,6 +67,9 @@ void ledger_remove(struct ledger *l, struct shipper *s);
 int ledger_append(struct ledger *l, const struct ch_relation *table, const struct ch_value *row, struct journal_pos *end);
 /* [any] Remembers a table for retention. */
 void ledger_knows(struct ledger *l, const struct ch_relation *table);
+
+/* House loop: that table where it can stay: rows read from elsewhere are sent under it. NULL: no memory, or too many. */
+const struct ch_relation *ledger_table(struct ledger *l, const struct ch_relation *table);
 
 /* In an END hook: the answer waits until what is before `end` is on disk. */
 void ledger_wait(struct ledger *l, struct ch_ctx *c, const struct journal_pos *end);

@@ -97,7 +97,7 @@ static void write_hex(struct ch_jw *w, struct ch_str s)
 	free(hex);
 }
 
-static void write_value(struct ch_jw *w, const struct ch_value *v)
+void letter_value(struct ch_jw *w, const struct ch_value *v)
 {
 	char text[CH_UUID_TEXT > LETTER_TIME ? CH_UUID_TEXT : LETTER_TIME];
 
@@ -157,7 +157,7 @@ void letter_write(struct ch_jw *w, int64_t now, const char *sink, const struct c
 	ch_jw_object(w);
 	for (size_t i = 0; i < n; i++) {
 		ch_jw_key(w, ch_column_at(table, i)->name);
-		write_value(w, &row[i]);
+		letter_value(w, &row[i]);
 	}
 	ch_jw_object_end(w);
 	ch_jw_object_end(w);

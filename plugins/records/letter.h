@@ -36,6 +36,8 @@ struct letter_row {
 const char *letter_time(char out[LETTER_TIME], int64_t us);
 bool letter_time_read(struct ch_str s, int64_t *us);
 
+/* As a value of the payload. */
+void letter_value(struct ch_jw *w, const struct ch_value *v);
 void letter_write(struct ch_jw *w, int64_t now, const char *sink, const struct ch_relation *table, const struct ch_value *row, const char *reason);
 void letter_write_mark(struct ch_jw *w, int64_t now, const char *sink, const unsigned char row_id[16]);
 

@@ -68,7 +68,7 @@ void segment_put(unsigned char *base, uint64_t number, size_t at, const struct s
 	put32(p, MARKER);
 }
 
-static bool is_record(const struct segment_view *v, size_t at, struct segment_record *out)
+bool segment_get(const struct segment_view *v, size_t at, struct segment_record *out)
 {
 	const unsigned char *p = v->base + at;
 	uint32_t kind;
@@ -78,11 +78,11 @@ static bool is_record(const struct segment_view *v, size_t at, struct segment_re
 		return false;
 	length = get32(p + 4);
 	kind = get32(p + 28);
-	if (kind < SEGMENT_ROW || kind > SEGMENT_CUT || v->end - at < segment_room(length))
+	if (kind < SEGMENT_ROW || kind > SEGMENT_REPEATED || v->end - at < segment_room(length))
 		return false;
 	if (get64(p + 8) != checksum(p, v->number, at, length, kind == SEGMENT_PAD ? 0 : length))
 		return false;
-	if (kind == SEGMENT_CUT && length != 16)
+	if (kind == SEGMENT_REPEATED && length != SEGMENT_REPEATED_BYTES)
 		return false;
 	*out = (struct segment_record){ (int)kind, get32(p + 24), get64(p + 16), p + SEGMENT_RECORD, length, at + segment_room(length) };
 	return true;
@@ -103,21 +103,26 @@ size_t segment_content_end(const struct segment_view *v, size_t at)
 	return end;
 }
 
-int segment_look(const struct segment_view *v, size_t at, struct segment_record *out)
-{
-	if (is_record(v, at, out))
-		return SEGMENT_FOUND;
-	return at >= v->end || segment_content_end(v, at) <= at ? SEGMENT_END : SEGMENT_DAMAGE;
-}
-
 size_t segment_resync(const struct segment_view *v, size_t at)
 {
 	struct segment_record r;
 
 	for (at = segment_aligned(at + 1); at < v->end && v->end - at >= SEGMENT_RECORD; at += SEGMENT_ALIGN)
-		if (get32(v->base + at) == MARKER && is_record(v, at, &r))
+		if (get32(v->base + at) == MARKER && segment_get(v, at, &r))
 			return at;
 	return v->end;
+}
+
+void segment_put_repeated(unsigned char out[SEGMENT_REPEATED_BYTES], const uint64_t v[3])
+{
+	for (size_t i = 0; i < 3; i++)
+		put64(out + 8 * i, v[i]);
+}
+
+void segment_get_repeated(const unsigned char *payload, uint64_t v[3])
+{
+	for (size_t i = 0; i < 3; i++)
+		v[i] = get64(payload + 8 * i);
 }
 
 /* ---- tables ---- */

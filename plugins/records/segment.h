@@ -13,6 +13,7 @@
 #define SEGMENT_PAGE ((size_t)4096)        /* the header has the first one; after each sync rows go on in a new one */
 #define SEGMENT_ALIGN ((size_t)8)          /* of records */
 #define SEGMENT_RECORD ((size_t)32)        /* bytes of a record before its payload */
+#define SEGMENT_REPEATED_BYTES ((size_t)24) /* payload of that record */
 #define SEGMENT_TABLE_MAX ((size_t)8192)   /* bytes of a table's description: 64 columns of 63 bytes and three each, and its own name */
 
 struct segment_header {
@@ -30,10 +31,10 @@ enum segment_kind {
 	SEGMENT_TABLE,                    /* what the rows of a table consist of: before its first row in each segment */
 	SEGMENT_PAD,                      /* nothing, up to the next page: everything before it is being synced */
 	/*
-	 * A segment failed a sync: what it has from an offset on does not count, its rows are repeated in front of this record. Payload:
-	 * number and offset, 8 bytes each.
+	 * A segment failed a sync: its rows in a stretch were repeated in front of this record, and do not count where they were. Payload: its
+	 * number, and the offsets from and to, 8 bytes each.
 	 */
-	SEGMENT_CUT
+	SEGMENT_REPEATED
 };
 struct segment_record {
 	int kind;                         /* enum segment_kind */
@@ -60,9 +61,11 @@ struct segment_view {
 	uint64_t number;
 	size_t end;
 };
-enum segment_look { SEGMENT_FOUND, SEGMENT_END, SEGMENT_DAMAGE };
-/* What is at this offset. END: only zeros from there to the view's end. */
-int segment_look(const struct segment_view *v, size_t at, struct segment_record *out);
+/* The record at this offset; false: there is no whole one. */
+bool segment_get(const struct segment_view *v, size_t at, struct segment_record *out);
+/* The payload of a REPEATED record: number, from, to. */
+void segment_put_repeated(unsigned char out[SEGMENT_REPEATED_BYTES], const uint64_t v[3]);
+void segment_get_repeated(const unsigned char *payload, uint64_t v[3]);
 /* The next offset behind `at` that has a whole record; v->end: none. */
 size_t segment_resync(const struct segment_view *v, size_t at);
 /* Behind the last byte that is not zero in [at, v->end); `at`: there is none. */

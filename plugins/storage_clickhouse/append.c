@@ -19,7 +19,7 @@
 #include "body.h"
 #include "call.h"
 
-enum { ROUNDS_MAX = 4, INLINE_MAX = 32 << 10 };
+enum { ROUNDS_MAX = 4 };
 
 struct append {
 	struct click_call call;
@@ -35,8 +35,6 @@ struct append {
 
 static void ask_present(struct append *a);
 static void encode(struct append *a);
-
-static void drop_body(struct append *a);
 
 /* ---- the end ---- */
 
@@ -226,9 +224,8 @@ static void on_too_late(void *result)
 {
 	struct append *a = result;
 
-	click_call_abandon(&a->call);
 	free_body(a->body);
-	ch_resume(a->call.outer, NULL, NULL);
+	click_call_abandon(&a->call);
 }
 
 static void stop_encoding(struct click_call *call)
@@ -242,10 +239,12 @@ static int on_worked(struct ch_ctx *c, void *data, int why, void *result)
 
 	(void)c;
 	(void)result;
-	if (why == CH_READY)
+	if (why == CH_READY) {
 		on_encoded(a);
-	else
+	} else { /* on_too_late, soon */
+		click_call_unpass(&a->call);
 		stop_encoding(&a->call);
+	}
 	return CH_AGAIN;
 }
 
@@ -257,7 +256,7 @@ static void encode(struct append *a)
 	a->body->batch = a->batch;
 	a->body->shape = call->shape;
 	a->body->gzip = click_conf_of(call->k)->compress;
-	if (click_body_guess(a->batch) > INLINE_MAX && (ticket = ch_suspend(call->c, 0, on_worked, a))) {
+	if (click_body_is_large(a->batch) && (ticket = ch_suspend(call->c, 0, on_worked, a))) {
 		call->cancel = stop_encoding;
 		if (ch_offload(call->k->self, work, a, ticket, on_too_late))
 			return;

@@ -7,16 +7,21 @@
 
 #include "body.h"
 
-enum { ID = 16, LOOK_EVERY = 256 }; /* rows between two looks at `stop` */
+enum { ID = 16, LOOK_EVERY = 256 /* rows between two looks at `stop` */, LARGE = 32 << 10 };
 
 static const struct ch_value *row_at(const struct click_body *b, size_t row)
 {
 	return b->batch->values + row * b->batch->table->columns.n;
 }
 
-size_t click_body_guess(const struct ch_sink_batch *b)
+bool click_body_is_large(const struct ch_sink_batch *b)
 {
-	return b->nrows * b->table->columns.n * sizeof(struct ch_value);
+	size_t values = b->nrows * b->table->columns.n, n = values * sizeof(struct ch_value);
+
+	for (size_t i = 0; i < values && n <= LARGE; i++)
+		if (!b->values[i].null && (b->values[i].type == CH_V_TEXT || b->values[i].type == CH_V_BLOB))
+			n += b->values[i].u.s.n;
+	return n > LARGE;
 }
 
 /* ---- what is there already ---- */

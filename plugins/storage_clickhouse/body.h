@@ -36,8 +36,8 @@ struct click_body {
 	size_t *sent;                     /* which ones, if not all; NULL: all */
 };
 
-/* How many bytes the values have, roughly: whether it is worth a thread. */
-size_t click_body_guess(const struct ch_sink_batch *b);
+/* Is it worth a thread? */
+bool click_body_is_large(const struct ch_sink_batch *b);
 void click_body_make(struct click_body *b);
 /* Frees what it holds, not itself. */
 void click_body_free(struct click_body *b);

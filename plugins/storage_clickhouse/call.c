@@ -82,6 +82,22 @@ void click_call_over(struct click_call *call, int outcome, const char *detail, e
 		ch_resume(call->outer, NULL, NULL);
 }
 
+void click_call_unpass(struct click_call *call)
+{
+	ch_breaker_cancelled(breaker(call), call->pass);
+	call->pass = 0;
+}
+
+void click_call_abandon(struct click_call *call)
+{
+	call->over = true;
+	call->out->outcome = CH_SINK_RETRY;
+	call->out->detail = "The call was given up.";
+	call->out->call = NULL;
+	click_query_free(&call->q);
+	ch_resume(call->outer, NULL, NULL);
+}
+
 void click_call_no_memory(struct click_call *call)
 {
 	click_call_over(call, CH_SINK_RETRY, no_memory, CLICK_B_NONE);

@@ -52,10 +52,10 @@ void click_call_over(struct click_call *call, int outcome, const char *detail, e
 void click_call_failed(struct click_call *call);
 /* The layout is asked anew by the next call: something about it was wrong. */
 void click_call_forget(struct click_call *call);
-/*
- * The end of one whose ctx is gone, but for its outer ticket and what `clean` frees, which are the caller's then. [any thread]
- */
+/* The end of one whose ctx is gone, but for what `clean` would free: that is yours. Any thread; the breaker has been told by unpass. */
 void click_call_abandon(struct click_call *call);
+/* The breaker hears nothing of it any more. */
+void click_call_unpass(struct click_call *call);
 /* For RETRY where memory ran out. */
 void click_call_no_memory(struct click_call *call);
 void click_call_cancel(struct click_call *call);

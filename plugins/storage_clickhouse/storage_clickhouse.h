@@ -51,7 +51,8 @@ struct click {
 	struct click_table tables[CLICK_TABLES_MAX];
 	size_t ntables;
 	struct ch_migrate_status schema;
-	struct ch_thread *starter;        /* migrations at the start; NULL: none */
+	pthread_cond_t wake;              /* on the monotonic clock: `ends` has changed */
+	struct ch_thread *starter;        /* cares for the schema; NULL: not begun. House loop and stop */
 	bool ends;                        /* the instance is retired: the starter gives up */
 };
 

@@ -83,6 +83,11 @@ bool pg_conn_flush(struct pg_conn *conn)
 	return rc >= 0 && watch(conn, rc ? CH_READ | CH_WRITE : CH_READ);
 }
 
+bool pg_conn_wake(struct pg_conn *conn)
+{
+	return watch(conn, CH_READ | CH_WRITE);
+}
+
 /* libpq may leave bytes in OpenSSL that no descriptor shows. */
 static bool more_inside(PGconn *pg)
 {
@@ -258,8 +263,10 @@ static void lost(struct pg_conn *conn)
 	if (call && conn->state == PG_PINGING) {
 		pg_pool_again(p, call);
 	} else if (call) {
-		snprintf(call->sqlstate, sizeof(call->sqlstate), "%s", state);
-		pg_call_end(call, unfinished(call, CH_SQL_UNAVAILABLE), why);
+		if (call->error && !call->fatal) /* it has failed for certain */
+			pg_call_end(call, call->error, NULL);
+		else
+			pg_call_end(call, unfinished(call, CH_SQL_UNAVAILABLE), call->error ? NULL : why);
 	}
 	pg_conn_close(conn);
 	pg_pool_run(p);
@@ -339,25 +346,23 @@ static bool own_answer(struct pg_conn *conn, const PGresult *r)
 
 /* ---- what comes in ---- */
 
-/* All answers that are whole. The connection may be closed behind it. */
-static void answers(struct pg_conn *conn)
+/* All answers that are whole. false: the connection is another's now, or closed. */
+static bool answers(struct pg_conn *conn)
 {
 	while (conn->nops && !PQisBusy(conn->pg)) {
 		PGresult *r = PQgetResult(conn->pg);
 		struct pg_op op = conn->ops[conn->op_first];
 		bool sync = r && PQresultStatus(r) == PGRES_PIPELINE_SYNC, last = conn->nops == 1;
 
-		if (!r && PQstatus(conn->pg) != CONNECTION_OK) {
-			lost(conn);
-			return;
-		}
+		if (!r && PQstatus(conn->pg) != CONNECTION_OK)
+			return true;
 		if (conn->state != PG_RUNNING) {
 			bool good = !r || own_answer(conn, r);
 
 			PQclear(r);
 			if (!good) {
 				lost(conn);
-				return;
+				return false;
 			}
 			if (sync || (!r && op.kind != PG_OP_SYNC))
 				op_over(conn);
@@ -369,14 +374,17 @@ static void answers(struct pg_conn *conn)
 			op_over(conn);
 		conn->call->work->result(conn->call, conn, &op, r);
 		if (sync && last) /* the call is over, and the connection maybe, too */
-			return;
+			return false;
 	}
-	if (conn->nops)
-		return;
+	if (conn->nops || conn->doomed || conn->state == PG_IDLE)
+		return true;
 	if (conn->state == PG_SETUP)
 		ready(conn);
 	else if (conn->state == PG_PINGING)
 		run(conn);
+	else
+		return true;
+	return false;
 }
 
 static void dial_on(struct pg_conn *conn)
@@ -410,7 +418,9 @@ static void on_event(void *data, int events)
 		return;
 	}
 	if ((events & CH_READ) && !pg_conn_consume(conn)) {
-		answers_then_lost(conn);
+		conn->doomed = true;
+		if (conn->state == PG_IDLE || answers(conn)) /* what came before the end counts */
+			lost(conn);
 		return;
 	}
 	if (!pg_conn_flush(conn)) {
@@ -421,7 +431,8 @@ static void on_event(void *data, int events)
 		pg_conn_abandon(conn, CH_SQL_TOO_LARGE, "The result is larger than max_bytes allows.");
 		return;
 	}
-	answers(conn);
+	if (answers(conn) && PQstatus(conn->pg) != CONNECTION_OK)
+		lost(conn);
 }
 
 static void on_time(void *data)

@@ -114,10 +114,12 @@ struct pg_call {
 	int state;
 	bool reads;                    /* it changes nothing */
 	bool sent;                     /* it may have happened */
+	bool fatal;                    /* `error` is why PostgreSQL ended the connection */
 	/* what came of it: the house loop's, then the ctx's */
 	int error;                     /* enum ch_sql_error */
 	size_t at, value;
 	int64_t retry_ms;
+	size_t row;                    /* COPY's, from 1; 0: not known */
 	char sqlstate[6];
 	char constraint[PG_NAME_MAX];
 	char detail[PG_WHY_MAX];
@@ -192,6 +194,7 @@ void pg_conn_close(struct pg_conn *conn);
 void pg_conn_done(struct pg_conn *conn, int error, const char *detail);
 void pg_conn_abandon(struct pg_conn *conn, int error, const char *detail);
 bool pg_conn_flush(struct pg_conn *conn); /* false: lost */
+bool pg_conn_wake(struct pg_conn *conn); /* moved is called again in the next turn; false: lost */
 bool pg_conn_consume(struct pg_conn *conn); /* false: lost */
 bool pg_conn_expect(struct pg_conn *conn, int kind, size_t statement, struct pg_prepared *prepared); /* false: no memory */
 
@@ -240,6 +243,8 @@ struct pg_sql {
 	void *memory;                  /* owned: what text and values point to; NULL: the caller's */
 	struct pg_statement *statements;
 };
+/* Notes the first thing that PostgreSQL refuses; what it means for the connection, too. */
+void pg_call_note(struct pg_call *call, struct pg_conn *conn, size_t at, const PGresult *r);
 extern const struct pg_work pg_sql_work;
 extern const struct ch_sql_v1 pg_sql_vt;
 /* For sink.c: fills *s; hash and reads are made of the rest. */
@@ -279,9 +284,8 @@ struct pg_append {
 	/* copy.c's */
 	int phase;
 	size_t row, column;            /* what is to be written next */
-	size_t bad_row;                /* named by PostgreSQL, from 1; 0: none */
 	uint64_t rows;
-	bool copied;                   /* COPY was tried */
+	struct ch_db_statement series;
 	char copy[];                   /* its text */
 };
 extern const struct pg_work pg_copy_work;

@@ -10,6 +10,7 @@
 #include "values.h"
 
 #define EPOCH INT64_C(946684800000000) /* 2000-01-01T00:00:00Z, in microseconds */
+#define MOST ((size_t)256 << 20)
 #define DAY INT64_C(86400000000)
 
 Oid pg_type_of(int type)
@@ -26,6 +27,15 @@ Oid pg_array_of(int type)
 		[CH_V_TEXT] = PG_TEXT_ARRAY, [CH_V_BLOB] = PG_BYTEA_ARRAY, [CH_V_TIME] = PG_TIMESTAMPTZ_ARRAY, [CH_V_UUID] = PG_UUID_ARRAY };
 
 	return type > 0 && (size_t)type < sizeof(of) / sizeof(of[0]) ? of[type] : 0;
+}
+
+const char *pg_value_fault(const struct ch_value *v, int type)
+{
+	if (!pg_type_of(type))
+		return "is of no type";
+	if (!v->null && (v->type == CH_V_TEXT || v->type == CH_V_BLOB) && v->u.s.n > MOST)
+		return "is larger than the 256 MiB that are passed on to PostgreSQL";
+	return ch_value_fault(v, type);
 }
 
 size_t pg_encode(const struct ch_value *v, char *room, const char **p)

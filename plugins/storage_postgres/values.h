@@ -20,10 +20,12 @@ enum {
 Oid pg_type_of(int type);
 Oid pg_array_of(int type);
 
+/* Words for behind a column's name; NULL: the value may go to a column of that type. Static text. */
+const char *pg_value_fault(const struct ch_value *v, int type);
+
 #define PG_VALUE_MAX 16            /* bytes of a value that is neither TEXT nor BLOB */
 /*
- * The bytes of a value that is not null: *p of them, in `room` (PG_VALUE_MAX bytes) or the value's own. The value must be without fault
- * (kit/value.h).
+ * The bytes of a value that is not null: *p of them, in `room` (PG_VALUE_MAX bytes) or the value's own. The value must be without fault.
  */
 size_t pg_encode(const struct ch_value *v, char *room, const char **p);
 /* Reads n bytes of that type; text and bytes are pointed to. What is of a type without a name here is BLOB. p NULL: null. */

@@ -98,8 +98,6 @@ static bool claim(struct sq_call *call)
 	pthread_mutex_lock(&call->lock);
 	ours = !call->answered;
 	call->answered = true;
-	if (ours && call->conn) /* a reader is at it */
-		sqlite3_interrupt(call->conn->db);
 	pthread_mutex_unlock(&call->lock);
 	return ours;
 }
@@ -229,16 +227,6 @@ static void launch(struct sq_call *call)
 	end_early(call, &e);
 }
 
-static bool is_answered(struct sq_call *call)
-{
-	bool is;
-
-	pthread_mutex_lock(&call->lock);
-	is = call->answered;
-	pthread_mutex_unlock(&call->lock);
-	return is;
-}
-
 static void on_timer(void *data)
 {
 	struct sq_loop *l = data;
@@ -248,7 +236,7 @@ static void on_timer(void *data)
 	l->at = 0;
 	for (call = l->first; call; call = next) {
 		next = call->loop_next;
-		if (is_answered(call)) {
+		if (atomic_load(&call->answered)) {
 			unlink_call(call);
 			let_go(call, 1);
 		} else if (call->deadline <= now) {

@@ -22,18 +22,6 @@ static int64_t clock_us(void)
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-static bool given_up(struct sq_call *call)
-{
-	bool answered;
-
-	if (!call)
-		return false;
-	pthread_mutex_lock(&call->lock);
-	answered = call->answered;
-	pthread_mutex_unlock(&call->lock);
-	return answered;
-}
-
 /* Another process has the file: 1 to 50 ms later it is tried again, until busy_timeout, the end of the server, or of who asked. */
 static int on_busy(void *data, int times)
 {
@@ -48,7 +36,7 @@ static int on_busy(void *data, int times)
 			pthread_mutex_unlock(&c->store->lock);
 		}
 	}
-	if (atomic_load(&c->store->ending) || now - c->busy_since >= c->store->conf->busy_timeout * 1000 || given_up(c->call))
+	if (atomic_load(&c->store->ending) || now - c->busy_since >= c->store->conf->busy_timeout * 1000 || (c->call && atomic_load(&c->call->answered)))
 		return 0;
 	usleep(times < 5 ? 1000u << times : 50000);
 	return 1;
@@ -265,6 +253,19 @@ int sq_own(struct sq_conn *c, int which)
 	sqlite3_reset(c->own[which]);
 	c->owner = false;
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int sq_write_nothing(struct sq_conn *c)
+{
+	int rc = sq_own(c, SQ_BEGIN);
+
+	if (rc == SQLITE_OK)
+		rc = run(c, "PRAGMA user_version=0"); /* written even if it is 0 already, and used by nobody */
+	if (rc == SQLITE_OK)
+		rc = sq_own(c, SQ_COMMIT);
+	if (!sqlite3_get_autocommit(c->db))
+		sq_own(c, SQ_ROLLBACK);
+	return rc;
 }
 
 char *sq_scratch(struct sq_conn *c, size_t n)

@@ -17,7 +17,7 @@ static const struct ch_sql_statement *statement_at(const struct ch_sql_args *a, 
  * The statement's text and values, copied while the caller must keep them: the answer may be given at any time, and its memory is gone then.
  * Returns the text, and its values in *v, both in the scratch; NULL: *e, with code OK if the call is answered.
  */
-static const char *take(struct sq_conn *c, struct sq_call *call, size_t i, struct ch_value **v, size_t *nvalues, size_t *ntext, struct sq_error *e)
+static char *take(struct sq_conn *c, struct sq_call *call, size_t i, struct ch_value **v, size_t *nvalues, size_t *ntext, struct sq_error *e)
 {
 	const struct ch_sql_statement *s;
 	size_t values, n;
@@ -96,7 +96,7 @@ static bool run_one(struct sq_conn *c, struct sq_call *call, size_t i, struct sq
 	struct ch_value *v = NULL;
 	struct sq_statement *st;
 	size_t n = 0, ntext = 0;
-	const char *text = take(c, call, i, &v, &n, &ntext, e);
+	char *text = take(c, call, i, &v, &n, &ntext, e);
 	int64_t began = ch_now(), want;
 	bool good;
 
@@ -105,9 +105,11 @@ static bool run_one(struct sq_conn *c, struct sq_call *call, size_t i, struct sq
 	st = sq_prepare(c, text, ntext, e);
 	if (!st)
 		return false;
-	if (!c->writes && !st->reads)
-		return sq_fail(e, CH_SQL_OK, "a writer's");
-	good = bind_all(c, st, v, n, (char *)v + (text - (const char *)v) + ntext + 1, e) && step_all(c, call, st, i, e);
+	if (!c->writes && !st->reads) {
+		call->misplaced = true;
+		return false;
+	}
+	good = bind_all(c, st, v, n, text + ntext + 1, e) && step_all(c, call, st, i, e);
 	sq_reset(st);
 	ch_db_ran(&st->series, ch_now() - began);
 	if (!good)
@@ -143,7 +145,6 @@ void sq_run_sql(struct sq_conn *c, struct sq_call *call)
 	for (size_t i = 0; i < call->sql.args.statements.n; i++)
 		if (!run_one(c, call, i, e)) {
 			e->at = i;
-			call->writes = call->writes || !e->code; /* it looked like one that reads, and is none: to the writer with it */
 			return;
 		}
 }

@@ -98,6 +98,8 @@ bool sq_open(struct sq_store *s, struct sq_conn *c, int how, struct sq_error *e)
 void sq_close(struct sq_conn *c, bool keep_log);
 /* [thread] One of our own statements, SQ_BEGIN…: its result code. */
 int sq_own(struct sq_conn *c, int which);
+/* [writer] Writes and commits as little as can be: SQLite's result code. */
+int sq_write_nothing(struct sq_conn *c);
 /* [thread] At least n bytes that hold until the next call of it; NULL: no memory. */
 char *sq_scratch(struct sq_conn *c, size_t n);
 
@@ -156,10 +158,9 @@ struct sq_call {
 	int64_t since;                    /* ch_now: when it came to the queue */
 	/* under its own lock */
 	pthread_mutex_t lock;
-	bool answered;                    /* the caller has its answer: nothing of its memory may be touched any more */
+	atomic_bool answered;             /* the caller has its answer: nothing of its memory may be touched any more */
 	bool begun;                       /* something of it was run */
 	bool finished;                    /* the thread is through with it; the answer is on its way to the loop */
-	struct sq_conn *conn;             /* that runs it, where it can be interrupted */
 	/* the loop's */
 	struct sq_loop *loop;
 	struct sq_call *loop_next, *loop_prev;
@@ -178,6 +179,7 @@ struct sq_call {
 		struct { const struct ch_relation *table; int64_t before; struct ch_sink_result *out; } expire;
 	};
 	/* what came of it: the thread's until finished, then the loop's */
+	bool misplaced;                   /* it looked like one that reads, and is none: the writer has to run it */
 	struct sq_error error;            /* code CH_SQL_OK: it went well */
 	uint64_t *counts;                 /* SQL: by statement */
 	uint64_t rows;                    /* the sinks' */
@@ -233,13 +235,17 @@ struct sq_store {
 	struct ch_self *self;
 	const struct sq_conf *conf;
 	struct ch_thread *writer, **readers;
-	atomic_bool ending;
+	bool lazy;                        /* the process runs one command: the file is opened when a call comes */
+	atomic_bool ending;               /* nothing waits for locks any more; readers end */
 	pthread_mutex_t lock;             /* of all that follows */
 	struct sq_queue writes, reads;
 	int state;                        /* enum sq_state */
 	bool locked_out;                  /* the writer waits for another process to let go of the file */
 	bool full;                        /* the last write failed for want of room, or of the right to write */
-	char why[320];                    /* a sentence; DOWN */
+	bool closing;                     /* the readers have ended; the writer is next */
+	bool broken;                      /* a reader found the file broken: breakage says how */
+	struct sq_error breakage;
+	char why[320], full_why[320];     /* sentences: of the state, and of full */
 	uint64_t epoch;                   /* how often the writer has opened the file: readers open theirs anew when it changes */
 	unsigned running;                 /* calls on threads */
 	unsigned open;                    /* connections */
@@ -261,10 +267,16 @@ bool sq_dequeue(struct sq_store *s, struct sq_call *call);
 void sq_say(struct sq_store *s);
 /* [thread] So much time has gone by, or the queue has calls, or the store ends. Under the store's lock; ms < 0: for ever. */
 void sq_wait(struct sq_store *s, struct sq_queue *q, int64_t ms);
-/* [thread] A call that the thread has in hand failed as the store does; all that wait fail the same way. */
+/* [thread] The first call of the queue, in the thread's hands now; NULL: none. Under the store's lock. */
+struct sq_call *sq_take(struct sq_store *s, struct sq_queue *q);
+/* [thread] It is over: the thread lets go of it (sq_finish). */
+void sq_done(struct sq_store *s, struct sq_call *call);
+/* [thread] All calls that came to the queue until that moment (ch_now) fail like this. */
 void sq_fail_waiting(struct sq_store *s, struct sq_queue *q, const struct sq_error *e, int64_t before);
-/* [thread] Something works worse than it should (down), or does again; the text says why. */
-void sq_trouble(struct sq_store *s, const char *what, bool down, const char *text);
+/* [thread] The store's state and the sentence that says why, for calls, log and health. */
+void sq_set_state(struct sq_store *s, int state, const char *why);
+/* [thread] Writes fail for want of room or right, or do no more. */
+void sq_set_full(struct sq_store *s, bool full, const char *why);
 
 void sq_writer(void *store);              /* ch_fn of the threads */
 void sq_reader(void *store);

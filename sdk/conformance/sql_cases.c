@@ -16,6 +16,7 @@
 #define PUT "INSERT INTO conform_things (id, name, n) VALUES ($1, $2, $3)"
 #define SET "UPDATE conform_things SET n = $1 WHERE id = $2"
 #define LOOK "SELECT n FROM conform_things WHERE id = $1"
+#define A_VALUE "INSERT INTO conform_values (id, i) VALUES ($1, $2)"
 #define HOW_MANY "SELECT COUNT(*) FROM conform_things"
 #define ONE Q(PUT, INT(1), TEXT("one"), INT(10))
 #define TWO Q(PUT, INT(2), TEXT("two"), INT(20))
@@ -31,6 +32,7 @@
 #define UNDONE(at_, how, ...) { A_THING, { SAY(Q(PUT, INT(5), TEXT("five"), INT(5)), Q(SET, INT(99), INT(1)), __VA_ARGS__), how, .at = at_ }, \
 	THINGS(1), N_IS(1, 10), { SAY(TWO) }, N_IS(2, 20) }
 #define ERROR(name) .error = CH_SQL_##name
+#define TOO_BIG .max_bytes = 1000, ERROR(TOO_LARGE)
 /* A single statement that is refused behind its work has not happened either. */
 #define REFUSED(how, ...) { THREE_THINGS, { SAY(__VA_ARGS__), how, .at = 1 }, { SAY(Q("SELECT SUM(n), COUNT(*) FROM conform_things")), \
 	FOUND(R(INT(60), INT(3))) } }
@@ -60,9 +62,10 @@ const struct sql_case sql_cases[] = {
 { "args/many-values", { { SAY(Q("SELECT $99, $1", INT(7))), .odd = MANY_VALUES, FOUND(R(INT(7), INT(7))) } } },
 { "args/too-many-values", { { SAY(Q("SELECT $99, $1", INT(7))), .odd = TOO_MANY_VALUES, ERROR(BAD_REQUEST), .at = 1 } } },
 { "args/bad-type", { { SAY(Q("SELECT $1", INT(7))), .odd = BAD_TYPE, ERROR(BAD_REQUEST), .also = E(VALUE), .at = 1 } } },
-{ "args/many-statements", { { SAY(Q(PUT, INT(0), TEXT("x"), INT(0))), .copies = CH_SQL_STATEMENTS_MAX }, THINGS(CH_SQL_STATEMENTS_MAX) } },
-{ "args/too-many-statements", { { SAY(Q(PUT, INT(0), TEXT("x"), INT(0))), .copies = CH_SQL_STATEMENTS_MAX + 1, ERROR(BAD_REQUEST) },
-	THINGS(0) } },
+{ "args/many-statements", { { SAY(COUNTED(1, A_VALUE, INT(1), INT(7))), .copies = CH_SQL_STATEMENTS_MAX },
+	{ SAY(Q("SELECT COUNT(*), MAX(id) FROM conform_values")), FOUND(R(INT(CH_SQL_STATEMENTS_MAX), INT(CH_SQL_STATEMENTS_MAX))) } } },
+{ "args/too-many-statements", { { SAY(Q(A_VALUE, INT(1), INT(7))), .copies = CH_SQL_STATEMENTS_MAX + 1, ERROR(BAD_REQUEST) },
+	{ SAY(Q("SELECT COUNT(*) FROM conform_values")), FOUND(R(INT(0))) } } },
 { "args/value-missing", WRONG("SELECT CAST($1 AS BIGINT) + $2", INT(1)) },
 { "args/all-values-missing", WRONG("SELECT n FROM conform_things WHERE id = $1") },
 { "args/no-sql", WRONG("conform") },
@@ -127,7 +130,7 @@ const struct sql_case sql_cases[] = {
 { "rows/of-a-batch", { { SAY(Q("INSERT INTO conform_things (id, name, n) VALUES ($1, $2, $3) RETURNING name", INT(1), TEXT("one"), INT(10)),
 		Q("SELECT n FROM conform_things"), Q(SET, INT(11), INT(1)), Q("SELECT n FROM conform_things")),
 	FOUND(R(TEXT("one")), R(INT(10)), R(INT(11))) } } },
-{ "rows/no-columns-alike", GIVES("SELECT $1, $2, $3, $4", R(INT(1), TEXT(""), BLOB("\0"), REAL(2.5)), INT(1), TEXT(""), BLOB("\0"), REAL(2.5)) },
+{ "rows/of-no-table", GIVES("SELECT $1, $2, $3, $4", R(INT(1), TEXT(""), BLOB("\0"), REAL(2.5)), INT(1), TEXT(""), BLOB("\0"), REAL(2.5)) },
 
 /* count/: rows changed or returned, by statement; what is demanded and not met is COUNT, and nothing of the call has happened. */
 
@@ -232,12 +235,12 @@ const struct sql_case sql_cases[] = {
 
 /* size/: a result over max_bytes (0: 8 MiB) is TOO_LARGE, no row of it is given, and nothing of the call has happened. */
 
-{ "size/over", { { SAY(Q("SELECT i FROM conform_many")), .max_bytes = 1000, ERROR(TOO_LARGE) }, THINGS(0) } },
+{ "size/over", { { SAY(Q("SELECT i FROM conform_many")), TOO_BIG }, THINGS(0) } },
 { "size/under", { { SAY(Q("SELECT i FROM conform_many")), .max_bytes = 1 << 20, .nrows = ROWS(SQL_MANY) } } },
 { "size/default", { { SAY(Q("SELECT a.i, b.i FROM conform_many a, conform_many b")), ERROR(TOO_LARGE) } } },
-{ "size/of-a-batch", UNDONE(0, ERROR(TOO_LARGE), Q("SELECT i FROM conform_many"), .max_bytes = 1000) },
+{ "size/of-a-batch", UNDONE(0, TOO_BIG, Q("SELECT i FROM conform_many")) },
 { "size/returning", { A_THING, { SAY(Q("INSERT INTO conform_things (id, name) SELECT i + $1, CAST(i AS TEXT) FROM conform_many RETURNING id, name",
-	INT(100))), .max_bytes = 1000, ERROR(TOO_LARGE) }, THINGS(1) } },
+	INT(100))), TOO_BIG }, THINGS(1) } },
 
 /* time/: within the timeout, and by the ctx's deadline at the latest, whatever the database does. */
 

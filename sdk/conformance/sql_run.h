@@ -10,10 +10,11 @@
 
 /* store_run.own. */
 struct sql_own {
-	const struct sql_step *steps;     /* of the case that runs; two more before the first (see sql.c) */
-	struct sql_step made[SQL_STEPS];  /* of a value's case */
-	char *bytes;                      /* a value's, where its case repeats them; malloc'ed */
-	int error;                        /* of the step before */
+	const struct sql_step *steps;     /* of the case that runs */
+	struct sql_step made[SQL_STEPS];  /* they, of a value's case … */
+	char texts[SQL_STEPS][100];       /* … and their statements */
+	char bytes[(1 << 20) + 1];        /* its value, where the case repeats it */
+	int error;                        /* of the step before; UNKNOWN too if it was given up and had ended by itself */
 	uint64_t total;                   /* rounds of the last race */
 };
 
@@ -38,16 +39,17 @@ static inline size_t sql_count_values(const struct ch_value *v)
 void sql_step(struct store_run *, const struct sql_step *, void (*over)(struct store_run *));
 const char *sql_error_name(int error);
 
-/* sql_judge.c: what a call came to, as the step wants it; `out` of a call that ended. What holds for every result, then the step's own. */
-struct sql_seen {
+/* sql_judge.c: what a call came to. */
+struct sql_seen {                         /* of the rows */
 	uint64_t rows;                    /* given so far */
 	bool enough;                      /* DONE was said */
 	size_t statement;                 /* of the last one */
 	int64_t first;                    /* its first value */
 };
 void sql_judge_row(struct store_run *, const struct sql_step *, struct sql_seen *, size_t statement, const struct ch_value *row, size_t n);
-/* values: all that were handed over. True: the step's own claims may be looked at. */
-bool sql_judge_all(struct store_run *, const struct ch_sql_result *, const struct ch_sql_statement *, size_t n, const struct sql_seen *);
+/* What holds for every result; `statements` are those that were handed over. */
+void sql_judge_all(struct store_run *, const struct ch_sql_result *, const struct ch_sql_statement *statements, size_t n, const struct sql_seen *);
+/* The step's own claims. */
 void sql_judge(struct store_run *, const struct sql_step *, const struct ch_sql_result *, const struct sql_seen *);
 
 /* sql_race.c: the race of a step; `over` follows. */

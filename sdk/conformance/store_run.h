@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include <chimera/value.h>
+
 #include "tap.h"
 
 #define PATIENCE INT64_C(15000)           /* milliseconds that a call may take which is not slow on purpose */
@@ -102,8 +104,17 @@ struct store_call {
 	bool dropped;                     /* it never began */
 };
 void store_call(struct store_call *);
-
 /* Is this the thread of the call's loop? */
 bool store_here(const struct store_call *);
+
+/* ---- values: store_value.c ---- */
+
+/* A UUID, its text, or its bytes; false: something else. */
+bool store_uuid(const struct ch_value *, unsigned char out[16]);
+/* Is it the value that was handed over? */
+bool store_same(const struct ch_value *want, const struct ch_value *found);
+/* For a note. */
+void store_show(const struct ch_value *, char *out, size_t cap);
+
 
 #endif

@@ -139,3 +139,23 @@ bool ch_migrate_ensure(const struct ch_migrate_engine *e, const char *dir, int m
 	ok = mode != CH_MIGRATE_AUTO || ch_migrate_up(e, dir, NULL, CH_MIGRATE_ALL, 0, report, error);
 	return ch_migrate_status(e, dir, NULL, out, ok ? error : &later) && ok;
 }
+
+int ch_migrate_health(const struct ch_migrate_status *s, char *text, size_t n)
+{
+	char all[400];
+
+	if (!s->known) {
+		if (n)
+			*text = '\0';
+		return CH_HEALTHY;
+	}
+	if (ch_migrate_good(s))
+		snprintf(all, sizeof(all), "schema revision %u", s->current);
+	else if (s->pending)
+		snprintf(all, sizeof(all), "schema revision %u of %u: run chimeractl migrate up", s->current, s->expected);
+	else
+		snprintf(all, sizeof(all), "schema revision %u of %u, see chimeractl schema status: %s", s->current, s->expected, s->first);
+	if (n)
+		snprintf(text, n, "%.*s", (int)migrate_whole(all, strlen(all), n - 1), all);
+	return ch_migrate_good(s) ? CH_HEALTHY : s->pending ? CH_UNHEALTHY : CH_DEGRADED;
+}

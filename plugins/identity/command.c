@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * command.c - `chimeractl users`, `keys` and `tokens`. One table says what each verb takes and which data access it is; what came is shown by the
+ * entity's table of fields.
+ */
+#include <stdio.h>
+
+#include <chimera/kit/near.h>
+
+#include "fields.h"
+#include "identity.h"
+
+#define PAGE 500
+
+struct job;
+struct verb {
+	const char *name;
+	size_t min_args, max_args;
+	const char *args;
+	int (*begin)(struct job *); /* reads the words and starts the data access: CH_AGAIN, or what ch_refuse returned */
+	int (*end)(struct job *);   /* it went well: says so */
+};
+
+struct job { /* in the command's arena */
+	struct ch_self *self;
+	struct ch_ctx *c;
+	const struct id_kind *kind;
+	const struct verb *verb;
+	size_t argc;
+	const char *const *argv; /* behind the verb */
+	const char *id;          /* what a refusal names */
+	struct id_result r;
+	struct id_cleaned cleaned;
+	ch_ticket ticket;
+	const char *user, *provider, *owner;
+	char secret[ID_KEY_CHARS + 1], prefix[5], key_id[32];
+	unsigned char sha256[ID_SHA];
+	union { struct id_user user; struct id_key key; struct id_token token; } e;
+	bool heading;
+};
+
+static int no_memory(struct ch_ctx *c)
+{
+	return ch_refuse(c, CH_E_OVERLOADED, 1000, "there is no memory for this command now");
+}
+
+/* ---- waiting ---- */
+
+static int on_done(struct ch_ctx *c, void *data, int why, void *result)
+{
+	struct job *j = data;
+
+	(void)result;
+	if (why != CH_READY) {
+		id_cancel(&j->r);
+		return CH_DONE;
+	}
+	if (j->r.error)
+		return id_refuse(c, &j->r, j->kind->what, j->id);
+	return j->verb->end(j);
+}
+
+/* The ticket for the data access, in j->ticket. False: refused. */
+static bool wait(struct job *j)
+{
+	memset(&j->r, 0, sizeof(j->r));
+	j->ticket = ch_suspend(j->c, 0, on_done, j);
+	if (!j->ticket)
+		no_memory(j->c);
+	return j->ticket;
+}
+
+/* ---- showing ---- */
+
+static const void *row_at(const struct job *j, size_t i)
+{
+	return (const char *)j->r.rows + i * j->kind->size;
+}
+
+/* One row, all fields, each on its line. */
+static int show_one(struct job *j)
+{
+	for (size_t i = 0; i < j->kind->n; i++) {
+		const struct id_field *f = &j->kind->fields[i];
+		const char *text = f->flags & ID_F_HIDDEN ? NULL : id_shown(j->c, f, j->r.rows);
+
+		if (text)
+			ch_out(j->c, "%-10s %s\n", f->name, text);
+	}
+	return CH_DONE;
+}
+
+/* A page of rows, in columns as wide as need be. */
+static int show_rows(struct job *j)
+{
+	const struct id_kind *kind = j->kind;
+	size_t n = j->r.n, columns = 0, widths[32] = { 0 };
+	const char **cells = ch_alloc(j->c, (n + 1) * kind->n * sizeof(*cells));
+
+	if (!cells)
+		return no_memory(j->c);
+	for (size_t k = 0; k < kind->n; k++) {
+		if (!(kind->fields[k].flags & ID_F_COLUMN))
+			continue;
+		for (size_t i = 0; i <= n; i++) {
+			const char *text = i ? id_shown(j->c, &kind->fields[k], row_at(j, i - 1)) : kind->fields[k].name;
+
+			if (!text)
+				return no_memory(j->c);
+			cells[i * kind->n + columns] = text;
+			widths[columns] = strlen(text) > widths[columns] ? strlen(text) : widths[columns];
+		}
+		columns++;
+	}
+	for (size_t i = j->heading ? 1 : 0; i <= n; i++)
+		for (size_t k = 0; k < columns; k++) {
+			const char *text = cells[i * kind->n + k];
+
+			ch_out(j->c, k + 1 < columns ? "%-*s  " : "%.*s\n", k + 1 < columns ? (int)widths[k] : (int)strlen(text), text);
+		}
+	j->heading = true;
+	return CH_OK;
+}
+
+/* "owner=…" of a list; "" without. */
+static void filter(struct job *j, const char *name, const char **to)
+{
+	size_t n = strlen(name);
+
+	*to = "";
+	for (size_t i = 0; i < j->argc; i++)
+		if (!strncmp(j->argv[i], name, n) && j->argv[i][n] == '=')
+			*to = j->argv[i] + n + 1;
+}
+
+/* Each word is a filter of that list. */
+static bool only_filters(struct job *j, const char *a, const char *b)
+{
+	for (size_t i = 0; i < j->argc; i++) {
+		size_t n = strcspn(j->argv[i], "=");
+		bool known = j->argv[i][n] && ((a && strlen(a) == n && !strncmp(j->argv[i], a, n)) || (b && strlen(b) == n && !strncmp(j->argv[i], b, n)));
+
+		if (!known) {
+			ch_refuse(j->c, CH_E_BAD_REQUEST, 0, "'%.64s' is no filter of this list: there %s%s%s%s", j->argv[i], a ? "is " : "is none", a ? a : "",
+				b ? "=… and " : a ? "=…" : "", b ? b : "");
+			return false;
+		}
+	}
+	return true;
+}
+
+static const char *id_of(const struct job *j, size_t i)
+{
+	const void *row = row_at(j, i); /* id is the first text of each entity */
+
+	return *(const char *const *)((const char *)row + j->kind->fields[0].offset);
+}
+
+/* ---- lists ---- */
+
+static int ask_page(struct job *j, const char *after)
+{
+	if (!wait(j))
+		return CH_DONE;
+	if (j->kind == &id_user_kind)
+		id_users_list(j->self, j->c, after, PAGE, &j->r, j->ticket);
+	else if (j->kind == &id_key_kind)
+		id_keys_list(j->self, j->c, after, j->owner, PAGE, &j->r, j->ticket);
+	else
+		id_tokens_list(j->self, j->c, after, j->user, j->provider, PAGE, &j->r, j->ticket);
+	return CH_AGAIN;
+}
+
+static int list(struct job *j)
+{
+	bool keys = j->kind == &id_key_kind, tokens = j->kind == &id_token_kind;
+
+	filter(j, "owner", &j->owner);
+	filter(j, "user", &j->user);
+	filter(j, "provider", &j->provider);
+	return only_filters(j, keys ? "owner" : tokens ? "user" : NULL, tokens ? "provider" : NULL) ? ask_page(j, "") : CH_DONE;
+}
+
+static int listed(struct job *j)
+{
+	int rc = show_rows(j);
+
+	return rc != CH_OK || j->r.n < PAGE ? CH_DONE : ask_page(j, id_of(j, j->r.n - 1));
+}
+
+/* ---- users ---- */
+
+static int words(struct job *j, size_t from, bool changes)
+{
+	for (size_t i = from; i < j->argc; i++) {
+		int rc = id_read_word(j->c, j->kind, j->argv[i], changes, &j->e);
+
+		if (rc != CH_OK)
+			return rc;
+	}
+	return CH_OK;
+}
+
+static int user_add(struct job *j)
+{
+	struct ch_str id = { j->argv[0], strlen(j->argv[0]) };
+	int rc = id_read_text(j->c, j->kind, "id", id, &j->e);
+
+	rc = rc == CH_OK ? words(j, 1, false) : rc;
+	if (rc != CH_OK || !wait(j))
+		return CH_DONE;
+	if (!(j->e.user.given & 1u << 3))
+		j->e.user.role = CH_ROLE_USER;
+	j->e.user.created = ch_wall();
+	id_user_add(j->self, j->c, &j->e.user, &j->r, j->ticket);
+	return CH_AGAIN;
+}
+
+static int user_show(struct job *j)
+{
+	if (!wait(j))
+		return CH_DONE;
+	id_user_get(j->self, j->c, j->id, &j->r, j->ticket);
+	return CH_AGAIN;
+}
+
+static int user_switch(struct job *j)
+{
+	if (!wait(j))
+		return CH_DONE;
+	j->e.user.given = 1u << 4;
+	j->e.user.disabled = !strcmp(j->verb->name, "disable");
+	id_user_set(j->self, j->c, j->id, &j->e.user, &j->r, j->ticket);
+	return CH_AGAIN;
+}
+
+static int user_remove(struct job *j)
+{
+	if (!wait(j))
+		return CH_DONE;
+	id_user_remove(j->self, j->c, j->id, &j->r, j->ticket);
+	return CH_AGAIN;
+}
+
+static int said(struct job *j)
+{
+	static const char *const past[][2] = { { "add", "is there now" }, { "disable", "is disabled, with its keys, within a second everywhere" },
+		{ "enable", "is enabled" }, { "remove", "is gone, with its keys and tokens" }, { "revoke", "is revoked, within a second everywhere" } };
+
+	for (size_t i = 0; i < sizeof(past) / sizeof(past[0]); i++)
+		if (!strcmp(past[i][0], j->verb->name))
+			ch_out(j->c, "%s %s %s\n", j->kind->what, j->id, past[i][1]);
+	return CH_DONE;
+}
+
+/* ---- keys ---- */
+
+static void wipe(void *data)
+{
+	struct job *j = data;
+
+	explicit_bzero(j->secret, sizeof(j->secret));
+}
+
+/* False: refused. */
+static bool make_secret(struct job *j)
+{
+	if (!ch_keep(j->c, wipe, j) || !id_key_make(j->secret, j->sha256, j->key_id)) {
+		ch_refuse(j->c, CH_E_UNAVAILABLE, 1000, "there is no memory, or the system gives no random bytes now");
+		return false;
+	}
+	memcpy(j->prefix, j->secret, 4);
+	return true;
+}
+
+static int key_create(struct job *j)
+{
+	struct id_key *key = &j->e.key;
+	struct ch_str owner = { j->argv[0], strlen(j->argv[0]) };
+	int rc = id_read_text(j->c, j->kind, "owner", owner, key);
+
+	rc = rc == CH_OK ? words(j, 1, false) : rc;
+	if (rc != CH_OK || !make_secret(j) || !wait(j))
+		return CH_DONE;
+	j->id = key->id = j->key_id;
+	key->prefix = j->prefix;
+	key->created = ch_wall();
+	id_key_add(j->self, j->c, key, j->sha256, &j->r, j->ticket);
+	return CH_AGAIN;
+}
+
+static int key_rotate(struct job *j)
+{
+	if (!make_secret(j) || !wait(j))
+		return CH_DONE;
+	id_key_rotate(j->self, j->c, j->id, j->prefix, j->sha256, &j->r, j->ticket);
+	return CH_AGAIN;
+}
+
+static int key_told(struct job *j)
+{
+	ch_out(j->c, "id   %s\nkey  %s\nThis is the only time that the key is shown: keep it now.\n", j->id, j->secret);
+	return CH_DONE;
+}
+
+static int key_revoke(struct job *j)
+{
+	if (!wait(j))
+		return CH_DONE;
+	j->e.key.given = 1u << 11;
+	j->e.key.disabled = true;
+	id_key_set(j->self, j->c, j->id, &j->e.key, &j->r, j->ticket);
+	return CH_AGAIN;
+}
+
+/* ---- tokens ---- */
+
+static int token_revoke(struct job *j)
+{
+	if (!wait(j))
+		return CH_DONE;
+	id_tokens_revoke(j->self, j->c, j->argv[0], j->argv[1], &j->r, j->ticket);
+	return CH_AGAIN;
+}
+
+static int token_revoked(struct job *j)
+{
+	ch_out(j->c, "%llu tokens of %s at %s are revoked, within a second everywhere\n", (unsigned long long)j->r.count, j->argv[0], j->argv[1]);
+	return CH_DONE;
+}
+
+static int on_cleaned(struct ch_ctx *c, void *data, int why, void *result)
+{
+	struct job *j = data;
+
+	(void)result;
+	if (why != CH_READY)
+		return CH_DONE;
+	if (j->cleaned.r.error)
+		return id_refuse(c, &j->cleaned.r, "token", "");
+	ch_out(c, "%llu tokens that were over have been removed, %llu were encrypted anew%s\n", (unsigned long long)j->cleaned.cleaned,
+		(unsigned long long)j->cleaned.rekeyed, j->cleaned.after ? "; more are being encrypted in the background" : "");
+	id_cleanup_on(j->self, j->cleaned.after);
+	return CH_DONE;
+}
+
+static int token_cleanup(struct job *j)
+{
+	j->ticket = ch_suspend(j->c, 0, on_cleaned, j);
+	if (!j->ticket)
+		return no_memory(j->c);
+	id_cleanup_run(j->self, j->c, "", &j->cleaned, j->ticket);
+	return CH_AGAIN;
+}
+
+/* ---- tables ---- */
+
+#define FIELDS_MOST 16
+
+static const struct verb user_verbs[] = {
+	{ "list", 0, 0, "", list, listed },
+	{ "add", 1, FIELDS_MOST, "ID [name=…] [email=…] [role=…]", user_add, said },
+	{ "show", 1, 1, "ID", user_show, show_one },
+	{ "disable", 1, 1, "ID", user_switch, said },
+	{ "enable", 1, 1, "ID", user_switch, said },
+	{ "remove", 1, 1, "ID", user_remove, said },
+	{ 0 },
+};
+static const struct verb key_verbs[] = {
+	{ "list", 0, 1, "[owner=…]", list, listed },
+	{ "create", 1, FIELDS_MOST, "OWNER [tier=…] [role=…] [expires=30d] [models=…] …", key_create, key_told },
+	{ "revoke", 1, 1, "ID", key_revoke, said },
+	{ "rotate", 1, 1, "ID", key_rotate, key_told },
+	{ 0 },
+};
+static const struct verb token_verbs[] = {
+	{ "list", 0, 2, "[user=…] [provider=…]", list, listed },
+	{ "revoke", 2, 2, "USER PROVIDER", token_revoke, token_revoked },
+	{ "cleanup", 0, 0, "", token_cleanup, NULL },
+	{ 0 },
+};
+
+static int refuse_verb(struct ch_ctx *c, const char *name, const struct verb *verbs)
+{
+	char all[128] = "";
+	struct ch_near near;
+
+	ch_near_init(&near, name);
+	for (const struct verb *v = verbs; v->name; v++) {
+		size_t n = strlen(all);
+
+		ch_near_offer(&near, v->name);
+		snprintf(all + n, sizeof(all) - n, "%s%s", n ? ", " : "", v->name);
+	}
+	return ch_refuse(c, CH_E_BAD_REQUEST, 0, "'%.64s' is none of %s%s%s%s", name, all, *near.best ? ": did you mean " : "", near.best,
+		*near.best ? "?" : "");
+}
+
+static int run(struct ch_self *self, struct ch_ctx *c, const struct id_kind *kind, const struct verb *verbs, size_t argc, const char *const *argv)
+{
+	const struct verb *v = verbs;
+	struct job *j;
+
+	while (v->name && strcmp(v->name, argv[0]))
+		v++;
+	if (!v->name)
+		return refuse_verb(c, argv[0], verbs);
+	if (argc - 1 < v->min_args || argc - 1 > v->max_args)
+		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "'%s %s' takes %s", kind->command, v->name, *v->args ? v->args : "no arguments");
+	j = ch_alloc(c, sizeof(*j));
+	if (!j)
+		return no_memory(c);
+	j->self = self;
+	j->c = c;
+	j->kind = kind;
+	j->verb = v;
+	j->argc = argc - 1;
+	j->argv = argv + 1;
+	j->id = j->argc ? j->argv[0] : "";
+	return v->begin(j);
+}
+
+static int users(struct ch_self *self, struct ch_ctx *c, size_t argc, const char *const *argv)
+{
+	return run(self, c, &id_user_kind, user_verbs, argc, argv);
+}
+
+static int keys(struct ch_self *self, struct ch_ctx *c, size_t argc, const char *const *argv)
+{
+	return run(self, c, &id_key_kind, key_verbs, argc, argv);
+}
+
+static int tokens(struct ch_self *self, struct ch_ctx *c, size_t argc, const char *const *argv)
+{
+	return run(self, c, &id_token_kind, token_verbs, argc, argv);
+}
+
+const struct ch_command id_commands[3] = {
+	{ "users", CH_LIVE | CH_OFFLINE, "list | add ID [name=…] [email=…] [role=…] | show|disable|enable|remove ID", 1, 1 + FIELDS_MOST,
+		"The users that this server knows", users },
+	{ "keys", CH_LIVE | CH_OFFLINE, "list [owner=…] | create OWNER [tier=…] [expires=30d] … | revoke|rotate ID", 1, 1 + FIELDS_MOST,
+		"API keys: a new one is shown once", keys },
+	{ "tokens", CH_LIVE | CH_OFFLINE, "list [user=…] [provider=…] | revoke USER PROVIDER | cleanup", 1, 3,
+		"What providers of models gave to users, kept encrypted", tokens },
+};

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ship.c - one task for one batch: read, fix, send, and what its outcome asks for.
+ *
+ * Threads and ownership: on the house loop. The task holds its instance, and that its shipper. What blocks (syncs) runs in the pool; the rows
+ * are the shipper's and stay until the batch is passed. When the server stops, a batch that is at the sink may still end there: then its outcome
+ * is looked at as the task's memory goes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <chimera/kit/backoff.h>
+#include <chimera/kit/uuid.h>
+
+#include "records.h"
+
+#define SLICE 1000                        /* rows read in one go: some hundred microseconds */
+#define WAIT_FIRST 100000                 /* between attempts, µs … */
+#define WAIT_MOST 10000000                /* … and at most; jitter spreads servers that share a sink */
+
+struct shipment { /* in the task */
+	struct shipper *s;
+	struct ch_self *self;
+	const struct ch_svc *svc;
+	struct ch_ctx *c;
+	struct ch_sink_batch batch;
+	struct ch_sink_result result;
+	bool sent;                        /* the sink has the batch, and its outcome was not looked at */
+	bool again;                       /* begin the next at once */
+	struct ch_jw letters;
+	struct checkpoint_data cut;       /* what comes of a refused batch */
+};
+
+/* ---- outcomes ---- */
+
+static void say_error(struct shipper *s, const char *detail)
+{
+	snprintf(s->last_error, sizeof(s->last_error), "%s", detail ? detail : "it does not say why");
+	s->last_error_at = ch_wall();
+}
+
+/* batches[0] is at the sink, or dead. */
+static void pass(struct shipper *s)
+{
+	struct checkpoint_data *d = &s->data;
+	size_t n = rows_before(&s->rows, &d->batches[0].end);
+
+	d->passed = d->batches[0].end;
+	memmove(d->batches, d->batches + 1, --d->nbatches * sizeof(d->batches[0]));
+	memset(&d->batches[d->nbatches], 0, sizeof(d->batches[0]));
+	s->rows.first += n;
+	checkpoint_save(s->checkpoint, d);
+	journal_passed(s->reader, &d->passed);
+	atomic_store(&s->passed_row, d->passed.row);
+	s->pending_since = d->nbatches ? s->pending_since : 0;
+	atomic_store(&s->oldest, rows_left(&s->rows) ? rows_at(&s->rows, 0)[1].u.i : 0);
+}
+
+static void pass_dead(struct shipper *s)
+{
+	while (s->data.nbatches && s->data.batches[0].flags & SHIPPER_DEAD) {
+		s->dead += s->data.batches[0].rows;
+		ch_add(s->series.dead, (double)s->data.batches[0].rows);
+		pass(s);
+	}
+}
+
+static void done(struct shipment *t)
+{
+	struct shipper *s = t->s;
+
+	s->shipped += t->batch.nrows;
+	s->attempts = 0;
+	s->wait_us = s->due = 0;
+	atomic_store(&s->down, false);
+	ch_add(s->series.shipped, (double)t->batch.nrows);
+	ch_add(s->series.batches[SHIPPED_DONE], 1);
+	ch_degraded(t->self, s->what, false, "rows arrive at %s", s->id);
+	pass(s);
+	pass_dead(s);
+	t->again = true;
+}
+
+static void retry(struct shipment *t, int64_t retry_ms, const char *detail)
+{
+	struct shipper *s = t->s;
+
+	s->wait_us = ch_backoff_decorrelated(WAIT_FIRST, WAIT_MOST, s->wait_us, ch_random());
+	if (retry_ms > 0)
+		s->wait_us = retry_ms * 1000;
+	s->due = ch_now() + s->wait_us;
+	s->attempts++;
+	atomic_store(&s->down, true);
+	say_error(s, detail);
+	ch_add(s->series.batches[SHIPPED_RETRY], 1);
+	ch_degraded(t->self, s->what, true, "rows wait in the journal for %s: %s", s->id, s->last_error);
+}
+
+/* ---- refused rows ---- */
+
+static int go(struct shipment *t);
+
+static void *write_letters(void *data)
+{
+	struct shipment *t = data;
+
+	return (void *)dead_append(t->s->ledger->dead, t->letters.buf, t->letters.len);
+}
+
+/* The letters are on disk: the checkpoint may say so. */
+static void buried(struct shipment *t)
+{
+	struct shipper *s = t->s;
+
+	s->data = t->cut;
+	checkpoint_save(s->checkpoint, &s->data);
+	pass_dead(s);
+	t->again = true;
+}
+
+static int on_letters(struct ch_ctx *c, void *data, int why, void *result)
+{
+	struct shipment *t = data;
+
+	(void)c;
+	if (why != CH_READY)
+		return CH_DONE;
+	if (result)
+		retry(t, 0, result);
+	else
+		buried(t);
+	return CH_DONE;
+}
+
+/* Writes what t->letters holds, then takes t->cut for the checkpoint. */
+static int bury(struct shipment *t)
+{
+	ch_ticket ticket;
+
+	if (t->letters.failed) {
+		retry(t, 0, "there is no memory for a dead letter");
+		return CH_DONE;
+	}
+	ticket = ch_suspend(t->c, 0, on_letters, t);
+	if (ticket && ch_offload(t->self, write_letters, t, ticket, NULL))
+		return CH_AGAIN;
+	ch_unsuspend(ticket);
+	retry(t, 0, "the pool of threads takes no more work now");
+	return CH_DONE;
+}
+
+static void add_letter(struct shipment *t, size_t row, const char *why)
+{
+	struct shipper *s = t->s;
+
+	letter_write(&t->letters, ch_wall(), s->id, t->batch.table, rows_at(&s->rows, row), why);
+}
+
+static int refused(struct shipment *t)
+{
+	struct shipper *s = t->s;
+	const struct ch_table *named = &t->result.refused;
+	size_t n = 1;
+
+	ch_add(s->series.batches[SHIPPED_REFUSED], 1);
+	say_error(s, t->result.detail);
+	if (!named->n && t->batch.nrows > 1) {
+		shipper_halve(s, &t->cut);
+		s->data = t->cut;
+		checkpoint_save(s->checkpoint, &s->data);
+		t->again = true;
+		return CH_DONE;
+	}
+	ch_jw_init(&t->letters, NULL, 0);
+	t->letters.grow = ch_jw_heap;
+	if (named->n) {
+		n = shipper_cut(s, named, &t->cut);
+		for (size_t i = 0; i < n; i++) {
+			const struct ch_sink_refusal *r = (const void *)((const char *)named->rows + i * named->row_size);
+
+			add_letter(t, r->row, r->why ? r->why : t->result.detail);
+		}
+	} else {
+		const struct ch_sink_refusal it = { 0, t->result.detail };
+		const struct ch_table table = { &it, 1, sizeof(it) };
+
+		shipper_cut(s, &table, &t->cut);
+		add_letter(t, 0, t->result.detail);
+	}
+	if (!n) {
+		retry(t, 0, "it refused rows that are not in the batch, which is a bug of that sink");
+		return CH_DONE;
+	}
+	ch_log(t->self, t->c, CH_WARN, "%zu %s refused by %s, and kept in dlq.jsonl: %s", n, n == 1 ? "row was" : "rows were", s->id,
+		t->result.detail ? t->result.detail : "it does not say why");
+	return bury(t);
+}
+
+static int outcome(struct shipment *t)
+{
+	t->sent = false;
+	if (t->result.outcome == CH_SINK_REFUSED)
+		return refused(t);
+	if (t->result.outcome == CH_SINK_DONE)
+		done(t);
+	else
+		retry(t, t->result.retry_ms, t->result.detail);
+	return CH_DONE;
+}
+
+/* ---- sending ---- */
+
+static int on_sent(struct ch_ctx *c, void *data, int why, void *result)
+{
+	struct shipment *t = data;
+
+	(void)result;
+	if (why == CH_READY)
+		return outcome(t);
+	((const struct ch_sink_v1 *)t->svc->vt)->cancel(t->svc, c, &t->result); /* on_over looks at what comes of it */
+	return CH_DONE;
+}
+
+static int send(struct shipment *t)
+{
+	struct shipper *s = t->s;
+	const struct checkpoint_batch *b = &s->data.batches[0];
+	ch_ticket ticket = ch_suspend(t->c, 0, on_sent, t);
+	int rc;
+
+	if (!ticket) {
+		retry(t, 0, "there is no memory for a ticket");
+		return CH_DONE;
+	}
+	memcpy(t->batch.batch_id, b->id, sizeof(b->id));
+	t->batch.table = s->rows.table;
+	t->batch.values = rows_at(&s->rows, 0);
+	t->batch.nrows = rows_before(&s->rows, &b->end);
+	t->sent = true;
+	rc = ((const struct ch_sink_v1 *)t->svc->vt)->append(t->svc, t->c, &t->batch, &t->result, ticket);
+	if (rc == CH_AGAIN)
+		return CH_AGAIN;
+	ch_unsuspend(ticket);
+	if (rc == CH_OK)
+		return outcome(t);
+	t->sent = false;
+	retry(t, 0, "it is broken (it returned CH_ERROR)");
+	return CH_DONE;
+}
+
+/* ---- fixing ---- */
+
+static void *sync_checkpoint(void *data)
+{
+	struct shipper *s = data;
+
+	return (void *)(intptr_t)checkpoint_sync(s->checkpoint);
+}
+
+static int on_fixed(struct ch_ctx *c, void *data, int why, void *result)
+{
+	struct shipment *t = data;
+
+	(void)c;
+	if (why != CH_READY)
+		return CH_DONE;
+	if (!result && !t->s->corrupt) {
+		t->s->corrupt = true;
+		ch_degraded(t->self, "checkpoint", true, "the checkpoint of %s cannot be made durable: after a power loss its rows may be sent "
+			"under another batch_id", t->s->id);
+	}
+	return send(t);
+}
+
+/* The batch under way is in the checkpoint; it is made durable before it is sent, so that it stays the same after a power loss too. */
+static int fix(struct shipment *t)
+{
+	struct shipper *s = t->s;
+	struct checkpoint_batch *b = &s->data.batches[0];
+	ch_ticket ticket;
+
+	t->batch.again = b->flags & CHECKPOINT_SENT;
+	if (t->batch.again)
+		return send(t);
+	b->flags |= CHECKPOINT_SENT;
+	checkpoint_save(s->checkpoint, &s->data);
+	ticket = ch_suspend(t->c, 0, on_fixed, t);
+	if (ticket && ch_offload(t->self, sync_checkpoint, s, ticket, NULL))
+		return CH_AGAIN;
+	ch_unsuspend(ticket);
+	return send(t); /* the pool is full, or ends with the server: kill -9 it survives all the same */
+}
+
+/* ---- reading ---- */
+
+static int on_pause(struct ch_ctx *c, void *data, int why, void *result)
+{
+	(void)c;
+	(void)result;
+	return why == CH_READY ? go(data) : CH_DONE;
+}
+
+/* Lets the loop do other things between two slices. */
+static int pause_here(struct shipment *t)
+{
+	ch_ticket ticket = ch_suspend(t->c, 0, on_pause, t);
+
+	if (!ticket)
+		return CH_DONE; /* the next poll reads on */
+	ch_resume(ticket, NULL, NULL);
+	return CH_AGAIN;
+}
+
+/* Nothing to send between `passed` and where the reader is: rows that were lost. */
+static void pass_lost(struct shipper *s)
+{
+	struct checkpoint_data *d = &s->data;
+
+	if (d->nbatches) {
+		pass(s);
+		return;
+	}
+	journal_tell(s->reader, &d->passed);
+	checkpoint_save(s->checkpoint, d);
+	journal_passed(s->reader, &d->passed);
+	atomic_store(&s->passed_row, d->passed.row);
+	s->pending_since = 0;
+}
+
+static void plan(struct shipper *s)
+{
+	struct checkpoint_batch *b = &s->data.batches[0];
+
+	s->data.nbatches = 1;
+	*b = (struct checkpoint_batch){ .end = s->rows.next[s->rows.n - 1], .rows = rows_left(&s->rows) };
+	ch_uuid7(b->id, ch_wall(), ch_random(), ch_random());
+}
+
+static int go(struct shipment *t)
+{
+	struct shipper *s = t->s;
+	struct ch_sink_about about = { .size = sizeof(about) };
+	struct rows_limit limit = { 0 };
+	struct journal_pos at;
+	int state = ROWS_DONE;
+
+	pass_dead(s);
+	if (s->rows.n && !rows_left(&s->rows))
+		rows_clear(&s->rows);
+	((const struct ch_sink_v1 *)t->svc->vt)->about(t->svc, &about);
+	limit.rows = about.rows < 1 ? 1 : about.rows > CH_SINK_ROWS_MAX ? CH_SINK_ROWS_MAX : about.rows;
+	limit.bytes = about.bytes ? about.bytes : 1;
+	limit.until = s->data.nbatches ? &s->data.batches[0].end : NULL;
+	journal_tell(s->reader, &at);
+	if (!limit.until || journal_pos_cmp(&at, limit.until) < 0)
+		state = rows_read(&s->rows, s->reader, &limit, SLICE);
+	if (s->rows.n)
+		atomic_store(&s->oldest, rows_at(&s->rows, 0)[1].u.i);
+	if (state == ROWS_NO_MEMORY) {
+		retry(t, 0, "there is no memory for a batch");
+		return CH_DONE;
+	}
+	if (state == ROWS_MORE)
+		return pause_here(t);
+	if (!(s->data.nbatches ? rows_before(&s->rows, &s->data.batches[0].end) : rows_left(&s->rows))) {
+		pass_lost(s);
+		return CH_DONE;
+	}
+	if (!s->data.nbatches)
+		plan(s);
+	return fix(t);
+}
+
+/* ---- the task ---- */
+
+/* The task's memory goes: all tickets are confirmed, nobody works with the rows any more. */
+static void on_over(void *data)
+{
+	struct shipment *t = data;
+	struct shipper *s = t->s;
+
+	if (t->sent && t->result.outcome == CH_SINK_DONE)
+		done(t);
+	free(t->letters.buf);
+	s->busy = false;
+	if (t->again)
+		shipper_poll(s);
+}
+
+int shipper_task(struct ch_ctx *c, void *data)
+{
+	struct shipper *s = data;
+	struct shipment *t = s->owner ? ch_alloc(c, sizeof(*t)) : NULL;
+
+	if (!t || !ch_keep(c, on_over, t)) {
+		s->busy = false;
+		return CH_DONE;
+	}
+	t->s = s;
+	t->self = s->owner;
+	t->svc = s->svc;
+	t->c = c;
+	t->batch.size = sizeof(t->batch);
+	t->result.size = sizeof(t->result);
+	return go(t);
+}
