@@ -205,25 +205,38 @@ void checkpoint_save(struct checkpoint *c, const struct checkpoint_data *data)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* Its file failed a sync: the same bytes go into another one under the same name. */
+/*
+ * Its file failed a sync: the same bytes go into another one, which is durable before it takes the name. What is saved meanwhile still goes
+ * into the old one, so it is copied once more under the lock, and both renamed and used at once: kill -9 finds all of it at any moment.
+ */
 static bool replace(struct checkpoint *c)
 {
 	char name[sizeof(c->name) + 8];
 	unsigned char *map, *old;
-	bool good;
 
 	snprintf(name, sizeof(name), "%s.new", c->name);
 	map = map_file(c->dir, name, O_TRUNC);
 	if (!map)
 		return false;
 	pthread_mutex_lock(&c->lock);
+	memcpy(map, c->map, FILE_BYTES);
+	pthread_mutex_unlock(&c->lock);
+	if (msync(map, FILE_BYTES, MS_SYNC))
+		goto failed;
+	pthread_mutex_lock(&c->lock);
+	memcpy(map, c->map, FILE_BYTES);
+	if (renameat(c->dir, name, c->dir, c->name)) {
+		pthread_mutex_unlock(&c->lock);
+		goto failed;
+	}
 	old = c->map;
-	memcpy(map, old, FILE_BYTES);
 	c->map = map;
 	pthread_mutex_unlock(&c->lock);
 	munmap(old, FILE_BYTES);
-	good = !msync(map, FILE_BYTES, MS_SYNC) && !renameat(c->dir, name, c->dir, c->name);
-	return good && !fsync(c->dir);
+	return !msync(map, FILE_BYTES, MS_SYNC) && !fsync(c->dir);
+failed:
+	munmap(map, FILE_BYTES);
+	return false;
 }
 
 bool checkpoint_sync(struct checkpoint *c)

@@ -5,6 +5,8 @@
  * Threads and ownership: on the request's loop. Of the answer the tap keeps a copy in the ctx, as much of it as can matter; the rooms in which
  * patterns work are the loop's.
  */
+#include <stdlib.h>
+
 #include "records.h"
 
 #define FIRST ((size_t)2 << 10)

@@ -7,6 +7,9 @@
 #ifndef RECORDS_H
 #define RECORDS_H
 
+#include <chimera/inspect.h>
+#include <chimera/ledger.h>
+
 #include "ledger.h"
 #include "redact.h"
 #include "shipper.h"
