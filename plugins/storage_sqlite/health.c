@@ -18,7 +18,7 @@ static const struct ch_sql_statement select_one = { .text = "SELECT 1", .want = 
 static int set(struct ch_check_result *out, int health, const char *text)
 {
 	out->health = health;
-	snprintf(out->message, sizeof(out->message), "%s", text);
+	snprintf(out->message, sizeof(out->message), "%.*s", (int)sizeof(out->message) - 1, text);
 	return CH_OK;
 }
 

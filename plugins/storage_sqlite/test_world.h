@@ -87,15 +87,11 @@ static void make_folder(void)
 	snprintf(file, sizeof(file), "%s/test.db", folder);
 }
 
-/* A harness whose file has what `schema` makes; `more`: lines of the section. */
-__attribute__((unused)) static void begin(const char *schema, const char *more)
+/* A harness over the folder as it is. `more`: lines of the section. */
+static void begin_again(const char *more)
 {
 	char ini[1024];
 
-	if (!folder[0])
-		make_folder();
-	if (schema)
-		direct(schema);
 	t = ch_test_new();
 	ch_test_sweep_off(t); /* its threads do not live in copies of the process */
 	ch_test_plugin(t, CH_TEST_ENTRY(storage_sqlite));
@@ -105,6 +101,15 @@ __attribute__((unused)) static void begin(const char *schema, const char *more)
 		fail_msg("%s", ch_test_errors(t));
 }
 
+/* The same over a folder of its own; its file has what `schema` makes (NULL: there is none). */
+__attribute__((unused)) static void begin(const char *schema, const char *more)
+{
+	make_folder();
+	if (schema)
+		direct(schema);
+	begin_again(more);
+}
+
 __attribute__((unused)) static void end(void)
 {
 	char command[100];
@@ -112,7 +117,6 @@ __attribute__((unused)) static void end(void)
 	ch_test_free(t);
 	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
 	assert_int_equal(system(command), 0);
-	folder[0] = 0;
 }
 
 /* ---- calls ---- */

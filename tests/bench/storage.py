@@ -104,7 +104,8 @@ class Sqlite:
         return self.real.sqlite(str(self.path), f"SELECT count(*) FROM {TABLE}")[0][0]
 
     def clear(self):
-        self.real.sqlite(str(self.path), f"DELETE FROM {TABLE}", "PRAGMA wal_checkpoint(TRUNCATE)")
+        self.real.sqlite(str(self.path), f"DELETE FROM {TABLE}")
+        self.real.sqlite(str(self.path), "PRAGMA wal_checkpoint(TRUNCATE)")
 
     def dump(self):
         shell(["sqlite3", "-csv", self.path, f".output {self.file}", f"SELECT * FROM {TABLE}"])
