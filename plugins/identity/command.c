@@ -209,7 +209,7 @@ static int user_add(struct job *j)
 	rc = rc == CH_OK ? words(j, 1, false) : rc;
 	if (rc != CH_OK || !wait(j))
 		return CH_DONE;
-	if (!(j->e.user.given & 1u << 3))
+	if (!(j->e.user.given & 1u << ID_USER_ROLE))
 		j->e.user.role = CH_ROLE_USER;
 	j->e.user.created = ch_wall();
 	id_user_add(j->self, j->c, &j->e.user, &j->r, j->ticket);
@@ -228,7 +228,7 @@ static int user_switch(struct job *j)
 {
 	if (!wait(j))
 		return CH_DONE;
-	j->e.user.given = 1u << 4;
+	j->e.user.given = 1u << ID_USER_DISABLED;
 	j->e.user.disabled = !strcmp(j->verb->name, "disable");
 	id_user_set(j->self, j->c, j->id, &j->e.user, &j->r, j->ticket);
 	return CH_AGAIN;
@@ -285,6 +285,8 @@ static int key_create(struct job *j)
 	j->id = key->id = j->key_id;
 	key->prefix = j->prefix;
 	key->created = ch_wall();
+	if (!(key->given & 1u << ID_KEY_ROLE))
+		key->role = CH_ROLE_USER;
 	id_key_add(j->self, j->c, key, j->sha256, &j->r, j->ticket);
 	return CH_AGAIN;
 }
@@ -307,7 +309,7 @@ static int key_revoke(struct job *j)
 {
 	if (!wait(j))
 		return CH_DONE;
-	j->e.key.given = 1u << 11;
+	j->e.key.given = 1u << ID_KEY_DISABLED;
 	j->e.key.disabled = true;
 	id_key_set(j->self, j->c, j->id, &j->e.key, &j->r, j->ticket);
 	return CH_AGAIN;

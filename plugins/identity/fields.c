@@ -255,7 +255,7 @@ void id_write_json(struct ch_jw *w, const struct id_kind *kind, const void *enti
 			ch_jw_int(w, n);
 			break;
 		default:
-			ch_jw_cstr(w, *text(f, (void *)(uintptr_t)entity));
+			ch_jw_cstr(w, *text(f, (void *)(uintptr_t)entity) ? *text(f, (void *)(uintptr_t)entity) : "");
 		}
 	}
 }

@@ -82,6 +82,10 @@ struct id_token {
 	int64_t expires, created, spent, revoked;
 };
 
+/* Bits of `given`: the rows of the tables of fields. */
+enum { ID_USER_EMAIL = 2, ID_USER_ROLE, ID_USER_DISABLED };
+enum { ID_KEY_ROLE = 4, ID_KEY_EXPIRES = 10, ID_KEY_DISABLED };
+
 /* ---- users.c ---- */
 
 /* Users in the order of their ids, those behind `after`. */
@@ -195,9 +199,9 @@ void id_cleanup_run(struct ch_self *, struct ch_ctx *, const char *after, struct
 /* House loop: begins the steps that follow, in tasks of their own. NULL: none follows. */
 void id_cleanup_on(struct ch_self *, const char *after);
 
-extern const struct ch_route id_routes[];
-extern const size_t id_nroutes;
-extern const struct ch_command id_commands[];
+#define ID_ROUTES 16
+extern const struct ch_route id_routes[ID_ROUTES];
+extern const struct ch_command id_commands[3];
 
 /* "There is no …", "The store is away …": the answer to what a data access could not do. Returns CH_DONE. */
 int id_refuse(struct ch_ctx *, const struct id_result *, const char *what, const char *id);

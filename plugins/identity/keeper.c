@@ -49,6 +49,8 @@ int id_check(struct ch_self *self, struct ch_ctx *c, struct ch_check_result *out
 	int64_t age = id_revision_age(self);
 
 	(void)c;
+	out->health = CH_HEALTHY;
+	out->message[0] = 0;
 	if (atomic_load(&s->away) || age > LATE_MS) {
 		out->health = CH_DEGRADED;
 		snprintf(out->message, sizeof(out->message), "the store was last heard of %lld.%lld s ago: keys that are known are served on for "

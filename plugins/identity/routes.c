@@ -174,7 +174,7 @@ static const char *asked(struct ch_ctx *c, const char *name)
 {
 	struct ch_str q = ch_query(c);
 	size_t n = strlen(name), k = 0;
-	const char *p = q.p, *end = q.p + q.n, *stop;
+	const char *p = q.p, *end = q.p + q.n, *stop = p;
 	char *out;
 
 	for (; p && p < end; p = stop + 1) {
@@ -251,10 +251,6 @@ static int show_user(struct job *j)
 
 static int user_added(struct job *j)
 {
-	if (!j->e.user.name)
-		j->e.user.name = "";
-	if (!j->e.user.email)
-		j->e.user.email = "";
 	return answer_row(j, 201, &j->e.user);
 }
 
@@ -264,7 +260,7 @@ static int user_add(struct ch_self *self, struct ch_ctx *c)
 
 	if (!j || id_read_json(c, j->kind, false, &j->e.user) != CH_OK || !wait(j, user_added))
 		return CH_DONE;
-	if (!(j->e.user.given & 1u << 3))
+	if (!(j->e.user.given & 1u << ID_USER_ROLE))
 		j->e.user.role = CH_ROLE_USER;
 	j->id = j->e.user.id;
 	j->e.user.created = ch_wall();
@@ -331,13 +327,13 @@ static void wipe_secret(void *data)
 	explicit_bzero(j->secret, sizeof(j->secret));
 }
 
-/* The row that was made, with its secret, this once. */
+/* The row that was made or changed, with its secret, this once. */
 static int tell_secret(struct job *j)
 {
 	struct ch_str *kept = ch_alloc(j->c, sizeof(*kept));
 	struct ch_jw w;
 
-	ch_jw_ctx(&w, j->c, 32768); /* one piece: it does not grow, which would leave a copy behind */
+	ch_jw_ctx(&w, j->c, 64 << 10); /* one piece: it does not grow, which would leave a copy behind */
 	if (!kept || !w.buf)
 		return no_memory(j->c);
 	*kept = (struct ch_str){ w.buf, w.cap };
@@ -346,18 +342,9 @@ static int tell_secret(struct job *j)
 	ch_jw_object(&w);
 	ch_jw_key(&w, "key");
 	ch_jw_string(&w, j->secret, ID_KEY_CHARS);
-	id_write_json(&w, j->kind, j->r.rows);
+	id_write_json(&w, j->kind, &j->e.key);
 	ch_jw_object_end(&w);
 	return answer(j, 201, &w);
-}
-
-static int read_made(struct job *j)
-{
-	memset(&j->r, 0, sizeof(j->r));
-	if (!wait(j, tell_secret))
-		return CH_DONE;
-	id_key_get(j->self, j->c, j->id, &j->r, j->ticket);
-	return CH_AGAIN;
 }
 
 /* False: refused. */
@@ -376,12 +363,27 @@ static int key_add(struct ch_self *self, struct ch_ctx *c)
 	struct job *j = begin(self, c, &id_key_kind);
 	struct id_key *key = j ? &j->e.key : NULL;
 
-	if (!j || id_read_json(c, j->kind, false, key) != CH_OK || !make_secret(j) || !wait(j, read_made))
+	if (!j || id_read_json(c, j->kind, false, key) != CH_OK || !make_secret(j) || !wait(j, tell_secret))
 		return CH_DONE;
 	j->id = key->id = j->key_id;
 	key->prefix = j->prefix;
 	key->created = ch_wall();
+	if (!(key->given & 1u << ID_KEY_ROLE))
+		key->role = CH_ROLE_USER;
 	id_key_add(self, c, key, j->sha256, &j->r, j->ticket);
+	return CH_AGAIN;
+}
+
+/* What the key is like is known: now it gets its secret, and the answer needs the database no more. */
+static int rotate_read(struct job *j)
+{
+	j->e.key = *(const struct id_key *)j->r.rows;
+	j->e.key.prefix = j->prefix;
+	j->e.key.given = 1u << ID_KEY_ROLE;
+	memset(&j->r, 0, sizeof(j->r));
+	if (!make_secret(j) || !wait(j, tell_secret))
+		return CH_DONE;
+	id_key_rotate(j->self, j->c, j->id, j->prefix, j->sha256, &j->r, j->ticket);
 	return CH_AGAIN;
 }
 
@@ -389,9 +391,9 @@ static int key_rotate(struct ch_self *self, struct ch_ctx *c)
 {
 	struct job *j = begin(self, c, &id_key_kind);
 
-	if (!j || !make_secret(j) || !wait(j, read_made))
+	if (!j || !wait(j, rotate_read))
 		return CH_DONE;
-	id_key_rotate(self, c, j->id, j->prefix, j->sha256, &j->r, j->ticket);
+	id_key_get(self, c, j->id, &j->r, j->ticket);
 	return CH_AGAIN;
 }
 
@@ -540,9 +542,9 @@ static int token_remove(struct ch_self *self, struct ch_ctx *c)
 	",\"created\":" TIME ",\"spent\":" TIME ",\"revoked\":" TIME)
 
 #define ADMIN .cls = CH_ADMIN
-#define BODY ADMIN, .body = CH_BODY_BUFFER, .max_body = 64 << 10
+#define BODY ADMIN, .body = CH_BODY_BUFFER, .max_body = 256 << 10
 
-const struct ch_route id_routes[] = {
+const struct ch_route id_routes[ID_ROUTES] = {
 	{ .method = "GET", .pattern = "/admin/users", ADMIN, .fn = users_list, .response_schema = PAGE(USER),
 		.summary = "Users in the order of their ids; limit, after" },
 	{ .method = "POST", .pattern = "/admin/users", BODY, .fn = user_add, .request_schema = NEEDS("\"id\"", "\"id\":" NAME "," USER_GIVEN),
@@ -574,4 +576,3 @@ const struct ch_route id_routes[] = {
 		.summary = "Revokes the family of a token" },
 	{ .method = "DELETE", .pattern = "/admin/tokens/{id...}", ADMIN, .fn = token_remove, .summary = "Removes a provider token" },
 };
-const size_t id_nroutes = sizeof(id_routes) / sizeof(id_routes[0]);

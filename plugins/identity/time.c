@@ -86,7 +86,9 @@ static bool is_date(unsigned year, unsigned month, unsigned day)
 	static const unsigned char days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 
-	return year && month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1] + (month == 2 && leap);
+	if (!year || month < 1 || month > 12 || day < 1)
+		return false;
+	return day <= days[month - 1] || (month == 2 && day == 29 && leap);
 }
 
 bool id_time_read(const char *p, size_t n, int64_t now, int64_t *us)

@@ -16,7 +16,6 @@ static const struct id_field fields[] = {
 	FIELD(requests, COUNT, ID_F_COLUMN, 0),
 	FIELD(last_seen, TIME, ID_F_COLUMN, 0),
 };
-enum { GIVEN_EMAIL = 1 << 2 };
 
 const struct id_kind id_user_kind = { "user", "users", fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct id_user) };
 
@@ -108,9 +107,9 @@ void id_user_set(struct ch_self *self, struct ch_ctx *c, const char *id, const s
 		return;
 	id_add(k, "UPDATE users SET name = COALESCE($2, name), email = CASE WHEN $3 THEN $4 ELSE email END, role = COALESCE($5, role), "
 		"disabled = COALESCE($6, disabled) WHERE id = $1", 1,
-		ID_VALUES(ch_v_text(id), ch_v_text(u->name), ch_v_bool(given & GIVEN_EMAIL), text_or_null(u->email),
-			ch_v_text(given & 1u << 3 ? id_role_name(u->role) : NULL),
-			given & 1u << 4 ? ch_v_bool(u->disabled) : ch_v_null(CH_V_BOOL)));
+		ID_VALUES(ch_v_text(id), ch_v_text(u->name), ch_v_bool(given & 1u << ID_USER_EMAIL), text_or_null(u->email),
+			ch_v_text(given & 1u << ID_USER_ROLE ? id_role_name(u->role) : NULL),
+			given & 1u << ID_USER_DISABLED ? ch_v_bool(u->disabled) : ch_v_null(CH_V_BOOL)));
 	id_raise(k, true, true);
 	id_run(k, id_end);
 }

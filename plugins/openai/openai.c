@@ -14,31 +14,15 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include <chimera/backend.h>
+#include "openai.h"
 
 #define DEFAULT_MODEL "gpt-4o-mini"
-
-struct openai_conf {
-	const struct ch_svc *http;
-	const char *base_url, *query, *api_key, *organization, *project, *probe;
-	bool inject_usage;
-	int max_tokens_as;
-	struct ch_backend_conf backend;
-};
-
-struct openai_state {
-	struct ch_openai_upstream up;
-	struct ch_backend_conf conf; /* the section's, but for a default_model that is OpenAI's and not this server's */
-	struct ch_inference_about about;
-	struct ch_http_field *fields;
-	char *base_url; /* without slashes at its end */
-};
 
 static const char *const max_tokens_names[] = { "max_tokens", "max_completion_tokens", NULL };
 
 /* ---- inference/1 ---- */
 
-static const struct openai_state *state_of(const struct ch_svc *svc)
+static struct openai_state *state_of(const struct ch_svc *svc)
 {
 	return svc->self->state;
 }
@@ -46,7 +30,10 @@ static const struct openai_state *state_of(const struct ch_svc *svc)
 static int submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
 	struct ch_inference_result *out, ch_ticket ticket)
 {
-	return ch_openai_submit(&state_of(svc)->up, svc, c, args, sink, out, ticket);
+	const struct openai_conf *conf = svc->self->conf;
+
+	return conf->caller_tokens ? openai_submit_for_caller(svc, c, args, sink, out, ticket)
+		: ch_openai_submit(&state_of(svc)->up, svc, c, args, sink, out, ticket);
 }
 
 static void go_on(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inference_result *out)
@@ -56,7 +43,8 @@ static void go_on(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inferenc
 
 static void cancel(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inference_result *out)
 {
-	ch_openai_cancel(&state_of(svc)->up, c, out);
+	if (!openai_cancel_for_caller(svc, c, out))
+		ch_openai_cancel(&state_of(svc)->up, c, out);
 }
 
 static const struct ch_inference_about *about(const struct ch_svc *svc)
@@ -134,6 +122,14 @@ static int check(struct ch_self *self)
 	ok &= check_plain(self, "probe", conf->probe, true);
 	if (conf->query[0] == '?') {
 		ch_config_error(self, NULL, "query", "leave out the ? in front: it is put there");
+		ok = false;
+	}
+	if (conf->caller_tokens_only && !conf->caller_tokens) {
+		ch_config_error(self, NULL, "caller_tokens_only", "it needs caller_tokens: the instance that keeps the callers' tokens, [identity] as a rule");
+		ok = false;
+	}
+	if (conf->caller_tokens && has_field(&conf->backend.extra_headers, "Authorization")) {
+		ch_config_error(self, NULL, "extra_headers", "Authorization is made of the caller's token or of api_key: take it out");
 		ok = false;
 	}
 	if (conf->api_key[0] && has_field(&conf->backend.extra_headers, "Authorization")) {
@@ -214,6 +210,7 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	s->up.probe = conf->probe;
 	s->up.inject_usage = conf->inject_usage;
 	s->up.max_tokens = max_tokens_names[conf->max_tokens_as];
+	s->provider = conf->caller_provider[0] ? conf->caller_provider : self->id;
 	if (!conf->api_key[0] && !conf->backend.extra_headers.n && !strncasecmp(s->base_url, "https://api.openai.com", 22))
 		ch_log(self, NULL, CH_WARN, "api_key is empty, and OpenAI answers nobody without one: set it to ${OPENAI_API_KEY}");
 	if (conf->api_key[0] && is_open_way(s->base_url))
@@ -228,6 +225,11 @@ static const struct ch_option options[] = {
 	CH_OPT(struct openai_conf, query, STR,
 		.help = "What stands behind the ? of each URL: api-version=2024-10-21 of Azure's older form"),
 	CH_OPT(struct openai_conf, api_key, STR, .flags = CH_O_SECRET, .help = "Sent as Authorization: Bearer; empty: none is sent"),
+	CH_OPT(struct openai_conf, caller_tokens, SERVICE, .iface = "tokens/1",
+		.help = "Who keeps the callers' own tokens, which take api_key's place; empty: nobody"),
+	CH_OPT(struct openai_conf, caller_provider, STR, .help = "What this server is called among the tokens; empty: the id of this instance"),
+	CH_OPT(struct openai_conf, caller_tokens_only, BOOL, .def = "no",
+		.help = "Refuse a caller who has no token here; no: api_key is used for such a caller"),
 	CH_OPT(struct openai_conf, organization, STR, .help = "Sent as OpenAI-Organization; empty: not sent"),
 	CH_OPT(struct openai_conf, project, STR, .help = "Sent as OpenAI-Project; empty: not sent"),
 	CH_OPT(struct openai_conf, probe, STR, .def = "/models",

@@ -55,6 +55,11 @@ static bool fill(struct segment *s, int fd)
 		s->map = NULL;
 		return false;
 	}
+	/*
+	 * No readahead: that also keeps the kernel from making one large folio of many pages here, which a sync of its first page would clean,
+	 * and protect against stores, as a whole (journal_ahead.c).
+	 */
+	madvise(s->map, s->size, MADV_RANDOM);
 	clock_gettime(CLOCK_REALTIME, &now);
 	segment_put_header(s->map, &(struct segment_header){ s->number, s->size, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 });
 	return !msync(s->map, SEGMENT_PAGE, MS_SYNC) && !fsync(fd);

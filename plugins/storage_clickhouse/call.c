@@ -12,26 +12,22 @@ static const char no_memory[] = "No memory is left for this call to ClickHouse; 
  * A server that hangs costs each caller its timeout; behind three of them callers hear so at once, and one in two seconds looks whether it
  * is back. That is the least that heals within two seconds.
  */
-const struct ch_breaker_conf click_breaker_conf = { .failures = 3, .cooldown_us = 250000, .cooldown_max_us = 2000000, .jitter = 0.2,
+static const struct ch_breaker_conf breaker_conf = { .failures = 3, .cooldown_us = 250000, .cooldown_max_us = 2000000, .jitter = 0.2,
 	.probe_us = 60000000 };
-
-static struct ch_breaker *breaker(const struct click_call *call)
-{
-	struct click_loop *l = *ch_loop_state(call->k->self, ch_loop(call->c));
-
-	return &l->breaker;
-}
 
 /* ---- the end ---- */
 
 /* When to come again: what the breaker says, else a backoff by how often it has failed in a row. */
-static int64_t retry_ms(struct ch_breaker *b)
+static int64_t retry_ms(struct click *k)
 {
-	int64_t us = ch_breaker_wait(b, &click_breaker_conf, ch_now());
+	unsigned in_a_row;
+	int64_t us;
 
-	if (us > 0)
-		return us / 1000 + 1;
-	return 50 + ch_backoff_full(100000, 1000000, b->in_a_row, ch_random()) / 1000;
+	pthread_mutex_lock(&k->lock);
+	us = ch_breaker_wait(&k->breaker, &breaker_conf, ch_now());
+	in_a_row = k->breaker.in_a_row;
+	pthread_mutex_unlock(&k->lock);
+	return us > 0 ? us / 1000 + 1 : 50 + ch_backoff_full(100000, 1000000, in_a_row, ch_random()) / 1000;
 }
 
 static int db_error(int kind)
@@ -49,18 +45,27 @@ static int db_error(int kind)
 	}
 }
 
+void click_call_unpass(struct click_call *call)
+{
+	pthread_mutex_lock(&call->k->lock);
+	ch_breaker_cancelled(&call->k->breaker, call->pass);
+	pthread_mutex_unlock(&call->k->lock);
+	call->pass = 0;
+}
+
 static void judge(struct click_call *call, enum click_blame blame, const char *detail)
 {
-	struct ch_breaker *b = breaker(call);
-	struct ch_self *self = call->k->self;
+	bool ill = blame == CLICK_B_ILL;
+	struct click *k = call->k;
 
 	if (blame == CLICK_B_NONE) {
-		ch_breaker_cancelled(b, call->pass);
+		click_call_unpass(call);
 		return;
 	}
-	ch_breaker_report(b, &click_breaker_conf, call->pass, blame == CLICK_B_ILL ? CH_BREAKER_FAILED : CH_BREAKER_OK, ch_now(),
-		(uint32_t)ch_random());
-	ch_degraded(self, "server", blame == CLICK_B_ILL, "%s", blame == CLICK_B_ILL ? detail : "ClickHouse takes rows");
+	pthread_mutex_lock(&k->lock);
+	ch_breaker_report(&k->breaker, &breaker_conf, call->pass, ill ? CH_BREAKER_FAILED : CH_BREAKER_OK, ch_now(), (uint32_t)ch_random());
+	pthread_mutex_unlock(&k->lock);
+	ch_degraded(k->self, "server", ill, "%s", ill ? detail : "ClickHouse takes rows");
 }
 
 void click_call_over(struct click_call *call, int outcome, const char *detail, enum click_blame blame)
@@ -74,18 +79,12 @@ void click_call_over(struct click_call *call, int outcome, const char *detail, e
 	if (call->pass)
 		judge(call, blame, out->detail);
 	if (outcome == CH_SINK_RETRY && !out->retry_ms)
-		out->retry_ms = retry_ms(breaker(call));
+		out->retry_ms = retry_ms(call->k);
 	if (call->clean)
 		call->clean(call);
 	click_query_free(&call->q);
 	if (call->async)
 		ch_resume(call->outer, NULL, NULL);
-}
-
-void click_call_unpass(struct click_call *call)
-{
-	ch_breaker_cancelled(breaker(call), call->pass);
-	call->pass = 0;
 }
 
 void click_call_abandon(struct click_call *call)
@@ -119,13 +118,14 @@ void click_call_cancel(struct click_call *call)
 	call->cancelled = true;
 	if (call->cancel) {
 		call->cancel(call);
-	} else if (call->pause) {
-		ch_unsuspend(call->pause);
-		call->pause = 0;
-		click_call_over(call, CH_SINK_RETRY, "The call was given up.", CLICK_B_NONE);
-	} else {
-		click_query_cancel(&call->q);
+		return;
 	}
+	ch_unsuspend(call->pause);
+	call->pause = 0;
+	click_query_cancel(&call->q);
+	ch_db_failed(&call->k->errors, CH_SQL_CANCELLED);
+	/* At once: the ctx may end before a ticket of ours is heard. */
+	click_call_over(call, CH_SINK_RETRY, "The call was given up.", CLICK_B_NONE);
 }
 
 /* ---- what the table looks like ---- */
@@ -234,14 +234,16 @@ void click_call_forget(struct click_call *call)
 
 static void enter(struct click_call *call)
 {
-	struct ch_breaker *b = breaker(call);
+	struct click *k = call->k;
 
 	if (call->fault.fail) {
 		click_call_over(call, CH_SINK_RETRY,
 			ch_print(call->c, "A fault was ordered at the seam storage: %s.", call->fault.kind ? call->fault.kind : "fail"), CLICK_B_NONE);
 		return;
 	}
-	call->pass = ch_breaker_allow(b, &click_breaker_conf, ch_now());
+	pthread_mutex_lock(&k->lock);
+	call->pass = ch_breaker_allow(&k->breaker, &breaker_conf, ch_now());
+	pthread_mutex_unlock(&k->lock);
 	if (!call->pass) {
 		click_call_over(call, CH_SINK_RETRY, "ClickHouse has failed several times in a row and is left alone for a moment.", CLICK_B_NONE);
 		return;

@@ -106,20 +106,29 @@ static int answered(struct click_query *q)
 	return q->done(q);
 }
 
+void click_query_cancel(struct click_query *q)
+{
+	const struct ch_svc *svc;
+
+	if (!q->running)
+		return;
+	http(q, &svc)->cancel(svc, q->c, &q->out);
+	q->running = false;
+	q->took = ch_now() - q->began;
+	count(q->k, -1);
+}
+
 static int on_end(struct ch_ctx *c, void *data, int why, void *result)
 {
 	struct click_query *q = data;
-	const struct ch_svc *svc;
 
 	(void)result;
 	if (!q->running)
 		return CH_AGAIN;
 	if (why == CH_READY)
 		return answered(q);
-	http(q, &svc)->cancel(svc, c, &q->out);
-	q->running = false;
-	q->took = ch_now() - q->began;
-	count(q->k, -1);
+	(void)c;
+	click_query_cancel(q);
 	if (why == CH_TIMEOUT)
 		return fail(q, CLICK_UNKNOWN, "ClickHouse did not answer in time; what was sent may have been done.");
 	return fail(q, CLICK_CANCELLED, "The call to ClickHouse was given up.");
@@ -231,14 +240,6 @@ int click_query_insert(struct click_query *q, const struct click_text *sql, cons
 	click_text_print(&q->url, "&query_id=%s%s&query=", query_id, more ? more : "");
 	click_text_encode(&q->url, sql->p, sql->n);
 	return run(q, "POST", body, gzip);
-}
-
-void click_query_cancel(struct click_query *q)
-{
-	const struct ch_svc *svc;
-
-	if (q->running)
-		http(q, &svc)->cancel(svc, q->c, &q->out);
 }
 
 void click_query_free(struct click_query *q)

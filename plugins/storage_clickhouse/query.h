@@ -48,7 +48,7 @@ int click_query_write(struct click_query *q, const struct click_text *sql);
 /* An INSERT whose rows are `body`, which must live until `done`; `more`: further parameters, "&name=value" each, or NULL. */
 int click_query_insert(struct click_query *q, const struct click_text *sql, const char *query_id, const char *more, struct ch_str body,
 	bool gzip);
-/* Gives the question up: `done` hears CLICK_CANCELLED soon. Nothing when there is none. */
+/* Gives the question up: `done` is not called any more. Nothing when there is none. */
 void click_query_cancel(struct click_query *q);
 void click_query_free(struct click_query *q);
 

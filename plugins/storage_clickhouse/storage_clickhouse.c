@@ -115,19 +115,6 @@ static void stop(struct ch_self *self)
 	free(k->base);
 }
 
-static int loop_start(struct ch_self *self, struct ch_loop *loop)
-{
-	struct click_loop *l = calloc(1, sizeof(*l));
-
-	*ch_loop_state(self, loop) = l;
-	return l ? CH_OK : CH_ERROR;
-}
-
-static void loop_stop(struct ch_self *self, struct ch_loop *loop)
-{
-	free(*ch_loop_state(self, loop));
-}
-
 /* ---- tables ---- */
 
 #define OPT(name, T, ...) CH_OPT(struct click_conf, name, T, __VA_ARGS__)
@@ -171,8 +158,6 @@ static const struct ch_plugin storage_clickhouse = {
 	.start = start,
 	.retire = retire,
 	.stop = stop,
-	.loop_start = loop_start,
-	.loop_stop = loop_stop,
 };
 
 CH_PLUGIN(storage_clickhouse, storage_clickhouse)

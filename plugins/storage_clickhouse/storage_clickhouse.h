@@ -9,7 +9,7 @@
  *   body.c, rowbinary.c    a batch as bytes; shape.c: how the table takes them; sql.c: texts; errors.c: ClickHouse's exceptions
  *   health.c, migrations.c SELECT 1, and the schema
  *
- * Threads: a call lives on its ctx's loop. What calls share (the layouts of tables, gauges) lies under `lock`; breakers are one a loop.
+ * Threads: a call lives on its ctx's loop. What calls share (the layouts of tables, the breaker, gauges) lies under `lock`.
  */
 #ifndef STORAGE_CLICKHOUSE_H
 #define STORAGE_CLICKHOUSE_H
@@ -47,6 +47,7 @@ struct click {
 	struct ch_db_errors errors;
 	pthread_mutex_t lock;
 	struct ch_db_gauges gauges;       /* under lock, as is the rest */
+	struct ch_breaker breaker;        /* of the server, whoever asks */
 	int64_t running;                  /* questions on their way */
 	struct click_table tables[CLICK_TABLES_MAX];
 	size_t ntables;
@@ -56,12 +57,6 @@ struct click {
 	bool ends;                        /* the instance is retired: the starter gives up */
 };
 
-/* One a loop. */
-struct click_loop {
-	struct ch_breaker breaker;
-};
-
-extern const struct ch_breaker_conf click_breaker_conf;
 extern const struct ch_sink_v1 click_sink;
 
 static inline const struct click_conf *click_conf_of(const struct click *k)

@@ -27,7 +27,7 @@ static void ignore(struct pg_call *call)
 
 void pg_abandon(struct pg_pool *p, int pid)
 {
-	struct abandon *a = p->abandoned < AT_ONCE && !p->retired ? calloc(1, sizeof(*a)) : NULL;
+	struct abandon *a = p->abandoned < AT_ONCE ? calloc(1, sizeof(*a)) : NULL;
 	struct pg_call *call = a ? &a->sql.call : NULL;
 
 	if (!a)

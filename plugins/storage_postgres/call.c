@@ -62,15 +62,9 @@ static void strike(void *data)
 		pg_pool_submit(call->pool, call);
 }
 
-static void arrive(void *data)
+void pg_call_arrive(struct pg_call *call, struct pg_pool *p)
 {
-	struct pg_call *call = data;
-
-	call->pool = *ch_loop_state(call->self, house());
-	if (!call->pool) {
-		pg_call_end(call, CH_SQL_UNAVAILABLE, "The server is about to stop.");
-		return;
-	}
+	call->pool = p;
 	if (call->struck && (call->fault.delay_ms > 0 || call->fault.fail)) {
 		call->timer = ch_timer(call->pool->loop, strike, call);
 		call->state = PG_CALL_DELAYED;
@@ -81,6 +75,21 @@ static void arrive(void *data)
 		return;
 	}
 	pg_pool_submit(call->pool, call);
+}
+
+/* After a reload a worker may be at the new instance before the house loop is. */
+static void arrive(void *data)
+{
+	struct pg_call *call = data;
+	struct pg_state *s = call->self->state;
+	struct pg_pool *p = *ch_loop_state(call->self, house());
+
+	if (p)
+		pg_call_arrive(call, p);
+	else if (s->stopped)
+		pg_call_end(call, CH_SQL_UNAVAILABLE, "The server is about to stop.");
+	else
+		pg_link_last(&s->early, &call->link);
 }
 
 int pg_call_send(struct pg_call *call)

@@ -196,7 +196,7 @@ void pg_conn_done(struct pg_conn *conn, int error, const char *detail)
 
 	conn->call = NULL;
 	pg_call_end(call, error, detail);
-	if (conn->doomed || p->retired) {
+	if (conn->doomed) {
 		pg_conn_close(conn);
 	} else {
 		ch_timer_set(conn->timer, -1);
@@ -223,7 +223,7 @@ void pg_conn_abandon(struct pg_conn *conn, int error, const char *detail)
 	conn->call = NULL;
 	pg_call_end(call, unfinished(call, error), detail);
 	pg_conn_close(conn);
-	if (running && !p->retired)
+	if (running && !p->ending)
 		pg_abandon(p, pid);
 	pg_pool_run(p);
 }

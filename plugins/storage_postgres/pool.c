@@ -110,7 +110,7 @@ void pg_pool_again(struct pg_pool *p, struct pg_call *call)
 
 static bool too_old(const struct pg_pool *p, const struct pg_conn *conn, int64_t now)
 {
-	return p->retired || conn->epoch != p->epoch || (conn->dies && conn->dies <= now);
+	return conn->epoch != p->epoch || (conn->dies && conn->dies <= now);
 }
 
 static int64_t close_idle(struct pg_pool *p, int64_t now)
@@ -126,7 +126,7 @@ static int64_t close_idle(struct pg_pool *p, int64_t now)
 		before = l->prev;
 		if (over && (!at || conn->idle_since + OVERFLOW_IDLE < at))
 			at = conn->idle_since + OVERFLOW_IDLE;
-		if (too_old(p, conn, now) || (at && at <= now)) {
+		if (p->retired || too_old(p, conn, now) || (at && at <= now)) {
 			pg_conn_close(conn);
 			continue;
 		}
@@ -140,11 +140,11 @@ static void connect_more(struct pg_pool *p, int64_t now)
 {
 	size_t most = limit(p), want = p->nwaiting;
 
-	if (p->retired || (p->retry_at && p->retry_at > now))
+	if (p->retry_at > now)
 		return;
 	if (p->failures && want > 1) /* one finds out */
 		want = 1;
-	if (!want && (p->down || (p->wanted && !p->nconns)))
+	if (!want && !p->retired && (p->down || (p->wanted && !p->nconns)))
 		want = 1;
 	while (p->nconnecting < want && p->nconns < most && pg_conn_open(p) && p->retry_at <= now)
 		;
@@ -292,6 +292,7 @@ struct pg_pool *pg_pool_new(struct ch_self *self, struct ch_loop *l)
 	return p;
 }
 
+/* Those of the generation before that still run are served; what idles is closed. */
 void pg_pool_retire(struct pg_pool *p)
 {
 	p->retired = true;
@@ -300,7 +301,7 @@ void pg_pool_retire(struct pg_pool *p)
 
 void pg_pool_free(struct pg_pool *p)
 {
-	p->running = p->retired = true;
+	p->running = p->ending = true;
 	while (pg_linked(&p->conns)) {
 		struct pg_conn *conn = PG_OF(p->conns.next, struct pg_conn, link);
 

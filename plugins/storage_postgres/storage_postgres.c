@@ -122,6 +122,7 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 
 	(void)prev;
 	pthread_mutex_init(&s->lock, NULL);
+	pg_link_init(&s->early);
 	ch_db_errors_init(self, &s->errors);
 	for (int i = 0; i < 2; i++)
 		s->connects[i] = ch_series(self, M_CONNECTS, &results[i]);
@@ -140,11 +141,23 @@ static bool is_house(const struct ch_loop *l)
 
 static int loop_start(struct ch_self *self, struct ch_loop *l)
 {
-	void **slot = ch_loop_state(self, l);
+	struct pg_state *s = self->state;
+	struct pg_pool *p;
 
-	if (is_house(l))
-		*slot = pg_pool_new(self, l);
-	return *slot || !is_house(l) ? CH_OK : CH_ERROR;
+	if (!is_house(l))
+		return CH_OK;
+	*ch_loop_state(self, l) = p = pg_pool_new(self, l);
+	s->stopped = !p;
+	while (pg_linked(&s->early)) {
+		struct pg_call *call = PG_OF(s->early.next, struct pg_call, link);
+
+		pg_unlink(&call->link);
+		if (p)
+			pg_call_arrive(call, p);
+		else
+			pg_call_end(call, CH_SQL_UNAVAILABLE, "No memory is left for a pool of connections.");
+	}
+	return p ? CH_OK : CH_ERROR;
 }
 
 static void loop_adopt(struct ch_self *self, struct ch_self *prev, struct ch_loop *l)
@@ -159,10 +172,13 @@ static void loop_adopt(struct ch_self *self, struct ch_self *prev, struct ch_loo
 static void loop_stop(struct ch_self *self, struct ch_loop *l)
 {
 	struct pg_pool *p = *ch_loop_state(self, l);
+	struct pg_state *s = self->state;
 
 	*ch_loop_state(self, l) = NULL;
-	if (p)
-		pg_pool_free(p);
+	if (!p)
+		return;
+	s->stopped = true;
+	pg_pool_free(p);
 }
 
 static void stop(struct ch_self *self)

@@ -58,6 +58,9 @@ struct pg_state {
 	unsigned connects[2];          /* series: failed, ok */
 	_Atomic bool up;               /* the last connection could be made, or one is there */
 	_Atomic bool usable;           /* the schema is what this version needs, as far as is known */
+	/* of the house loop: calls that came before its pool was there, or (stopped) behind it */
+	struct pg_link early;
+	bool stopped;
 	/* schema.c's */
 	pthread_mutex_t lock;
 	struct ch_thread *thread;      /* house loop's, and stop's */
@@ -161,7 +164,7 @@ struct pg_pool {
 	size_t ceiling;                /* connections that the server allowed us; 0: as many as the options say */
 	int64_t ceiling_until, retry_at, epoch_at;
 	unsigned failures, epoch, abandoned;
-	bool running;                  /* pg_pool_run is at work */
+	bool running, ending;          /* pg_pool_run is at work; pg_pool_free is */
 	bool down, retired, wanted;    /* wanted: one connection is wanted though no call waits */
 	char why[PG_WHY_MAX];          /* down: a sentence */
 	struct ch_db_gauges gauges;
@@ -208,6 +211,7 @@ void pg_abandon(struct pg_pool *p, int pid); /* the server's process that is to 
 /* call.c */
 /* On the ctx's loop: CH_AGAIN, or CH_OK when the house loop cannot be told; the call is freed then. */
 int pg_call_send(struct pg_call *call);
+void pg_call_arrive(struct pg_call *call, struct pg_pool *p); /* on the house loop */
 void pg_call_init(struct pg_call *call, const struct ch_svc *svc, struct ch_ctx *c, ch_ticket ticket, int64_t timeout_ms);
 void pg_call_cancel(struct pg_call *call);
 void pg_call_put(struct pg_call *call);

@@ -152,11 +152,11 @@ static void what_the_schema_has_not_is_said(void **state)
 	(void)state;
 	begin(USERS, NULL);
 	assert_int_equal(sql0("SELECT 1 FROM nowhere")->error, CH_SQL_SCHEMA);
-	assert_int_equal(sql0("SELECT nothing FROM users")->error, CH_SQL_SCHEMA);
-	assert_int_equal(sql0("SELECT \"nothing\" FROM users")->error, CH_SQL_SCHEMA);
-	struct asked *a = sql0("INSERT INTO users (nothing) VALUES (1)");
+	assert_int_equal(sql0("SELECT missing FROM users")->error, CH_SQL_SCHEMA);
+	assert_int_equal(sql0("SELECT \"missing\" FROM users")->error, CH_SQL_SCHEMA);
+	struct asked *a = sql0("INSERT INTO users (missing) VALUES (1)");
 	assert_int_equal(a->error, CH_SQL_SCHEMA);
-	assert_non_null(strstr(a->detail, "nothing"));
+	assert_non_null(strstr(a->detail, "missing"));
 	end();
 }
 

@@ -44,21 +44,12 @@ static void begin_case(struct store_run *r, size_t i)
 	next_step(r);
 }
 
-static void on_looked(struct store_run *r)
-{
-	char *end;
-
-	if (r->failed && (end = strchr(r->notes, '\n')))
-		*end = 0;
-	store_ready(r, r->failed ? r->notes : NULL); /* "# expected DONE, found RETRY: …" */
-}
-
 /* Is the table there? */
 static void look(struct store_run *r)
 {
 	static const struct sink_step nothing = { .op = FIND, .rows = ROWS(0) };
 
-	sink_step(r, &nothing, on_looked);
+	sink_step(r, &nothing, store_prepared);
 }
 
 static struct store_suite suite = { .name = name_of_case, .begin = begin_case, .prepare = look };

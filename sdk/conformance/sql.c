@@ -150,22 +150,13 @@ static void begin_case(struct store_run *r, size_t i)
 	sql_step(r, &clean, next_step);
 }
 
-static void on_filled(struct store_run *r)
-{
-	char *end;
-
-	if (r->failed && (end = strchr(r->notes, '\n')))
-		*end = 0;
-	store_ready(r, r->failed ? r->notes : NULL); /* "# expected OK, found SCHEMA: …" */
-}
-
 static void fill(struct store_run *r)
 {
 	static const struct sql_step many = { .say = { { .text = "DELETE FROM conform_many" }, { .text =
 		"INSERT INTO conform_many (i) WITH RECURSIVE n(i) AS (SELECT $1 UNION ALL SELECT i + 1 FROM n WHERE i < $2) SELECT i FROM n",
 		.v = { INT(1), INT(SQL_MANY) }, .count = ROWS(SQL_MANY) } } };
 
-	sql_step(r, &many, on_filled);
+	sql_step(r, &many, store_prepared);
 }
 
 static struct store_suite suite = { .name = name_of_case, .begin = begin_case, .prepare = fill };

@@ -28,7 +28,7 @@ struct store_suite {
 	const char *(*name)(size_t i);
 	/* Begins the i-th; store_case_over follows, on the run's loop, never inside. */
 	void (*begin)(struct store_run *, size_t i);
-	/* Before the first case: makes ready what all need; store_ready follows, with why it cannot be, or NULL. */
+	/* Before the first case: makes ready what all need; store_prepared follows, on the run's loop. If it fails it is tried again. */
 	void (*prepare)(struct store_run *);
 };
 
@@ -40,6 +40,8 @@ struct store_run {
 	ch_ticket ticket;                 /* of the request that gets the report */
 	const char *filter;
 	const char *bail;                 /* why there can be no plan */
+	struct ch_timer *timer;           /* between attempts to prepare */
+	int64_t ready_by;                 /* ch_now: the last one: a provider may be at its migrations yet */
 	atomic_bool gone;                 /* nobody reads the report any more, or the server stops */
 	atomic_bool broken;               /* a ticket was never resumed: the provider may still hold what was given to it */
 	uint64_t id;                      /* another one in each run */
@@ -55,7 +57,7 @@ struct store_run {
 
 /* A route's handler: runs the cases that the query names ("case=a,b") and answers the report. `own`: malloc'ed, the run's from now on. */
 int store_conform(struct ch_self *, struct ch_ctx *, const struct store_suite *, void *own);
-void store_ready(struct store_run *, const char *why);
+void store_prepared(struct store_run *);
 void store_case_over(struct store_run *);
 
 /* [any] The case has failed: a line of notes that says why, with the number of the step. */

@@ -135,8 +135,8 @@ static bool failed(struct plan *p, const struct step *s, const struct migrate_st
 	else if (at == 1)
 		snprintf(kept, sizeof(kept), "Nothing of it was applied");
 	else
-		snprintf(kept, sizeof(kept), "Its statements 1 to %u of %u were applied and stay: when the cause is gone, run `migrate %s` again", at - 1, f->statements,
-			p->down ? "down" : "up");
+		snprintf(kept, sizeof(kept), "Statement%s 1%s%.0u of its %u stay%s: when the cause is gone, run `migrate %s` again", at > 2 ? "s" : "",
+			at > 2 ? " to " : "", at > 2 ? at - 1 : 0, f->statements, at > 2 ? "" : "s", p->down ? "down" : "up");
 	return ch_migrate_fail(p->error, "%s: statement %u (line %u: %.*s) failed: %s. %s", f->path, at, st->line, migrate_statement_head(st), st->p,
 		why.text, kept);
 }
@@ -252,7 +252,10 @@ static bool run_locked(struct plan *p)
 
 	if (!migrate_lock(p->e, p->report, p->error))
 		return false;
-	ok = migrate_table_make(p->e, p->error) && make_plan(p) && run_all(p);
+	ok = migrate_table_make(p->e, p->error) && make_plan(p);
+	if (ok && !p->n)
+		migrate_say(p->report, "another server has done it meanwhile");
+	ok = ok && run_all(p);
 	migrate_unlock(p->e);
 	return ok;
 }

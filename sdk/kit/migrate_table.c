@@ -186,7 +186,7 @@ bool migrate_table_remove(const struct ch_migrate_engine *e, const char *owner, 
  * clickhouse has no locks: the lock is a table, since only one can make it. Who died holding it is found out by the table's age. Two that
  * take a dead one's lock in the same moment may both go on; then both run statements that can be run twice.
  */
-static bool lock_by_table(const struct ch_migrate_engine *e, bool *got, struct ch_migrate_error *error)
+static bool lock_by_table(const struct ch_migrate_engine *e, bool *got, unsigned *strange, struct ch_migrate_error *error)
 {
 	struct ch_migrate_error why;
 	bool there, stale;
@@ -196,8 +196,9 @@ static bool lock_by_table(const struct ch_migrate_engine *e, bool *got, struct c
 		return true;
 	if (!any(e, "SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = 'chimera_migrating'", &there, error))
 		return false;
+	/* It may have been given back between the two questions, but hardly each time. */
 	if (!there)
-		return ch_migrate_fail(error, "the lock, a table chimera_migrating, cannot be made: %s", why.text);
+		return ++*strange < 5 || ch_migrate_fail(error, "the lock, a table chimera_migrating, cannot be made: %s", why.text);
 	if (!any(e, "SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = 'chimera_migrating' "
 		    "AND toUInt32(metadata_modification_time) + " LOCK_STALE_S " < toUInt32(now())", &stale, error))
 		return false;
@@ -210,11 +211,12 @@ bool migrate_lock(const struct ch_migrate_engine *e, const struct ch_migrate_rep
 	const struct timespec pause = { .tv_nsec = 50000000 };
 	int64_t left = e->lock_ms ? e->lock_ms : LOCK_MS;
 	bool got = false, told = false;
+	unsigned strange = 0;
 
 	if (!d->unlock)
 		return true;
 	for (;;) {
-		if (d->try_lock ? !any(e, d->try_lock, &got, error) : !lock_by_table(e, &got, error))
+		if (d->try_lock ? !any(e, d->try_lock, &got, error) : !lock_by_table(e, &got, &strange, error))
 			return false;
 		if (got)
 			return true;

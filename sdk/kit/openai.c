@@ -96,6 +96,25 @@ static bool is_about_the_route(const char *said)
 	return false;
 }
 
+/* Was it the caller's own key that the server did not like? */
+static bool refuses_the_caller(struct ch_exchange *x)
+{
+	struct ch_inference_result *out = x->out;
+
+	if (out->code != CH_E_UPSTREAM_AUTH || !call_of(x)->up->callers_key)
+		return false;
+	out->error = (struct ch_str){ NULL, 0 };
+	ch_backend_refuse(out, CH_E_FORBIDDEN, 0, ch_print(x->c, "The backend %s refused your own token (HTTP %d): sign in to it anew.", out->backend,
+		x->result.status));
+	return true;
+}
+
+static void on_pass_failed(struct ch_exchange *x, struct ch_str body)
+{
+	(void)body;
+	refuses_the_caller(x);
+}
+
 /*
  * The routes we ask for are there on each server of this protocol. So a 404 is about the model, if it says anything; else we ask the wrong
  * place, which no client can mend.
@@ -107,6 +126,8 @@ static void on_failed(struct ch_exchange *x, struct ch_str body)
 	int status = x->result.status;
 	struct openai_frame f;
 
+	if (refuses_the_caller(x))
+		return;
 	if (out->code == CH_E_NOT_FOUND && openai_frame_read(body.p, body.n, &f) && f.error.n && !is_about_the_route(out->detail)) {
 		out->code = k->args->op == CH_I_MODELS || k->args->op == CH_I_PROBE ? CH_E_UPSTREAM_INVALID : CH_E_MODEL_NOT_FOUND;
 	} else if (out->code == CH_E_NOT_FOUND || status == 405) {
@@ -266,7 +287,7 @@ static void choose(struct openai_call *k)
 
 	x->streamed = k->sink.delta || k->args->op == CH_I_PROBE;
 	x->end = x->streamed ? on_end : openai_on_whole;
-	x->failed = k->args->op == CH_I_PASS ? NULL : on_failed;
+	x->failed = k->args->op == CH_I_PASS ? on_pass_failed : on_failed;
 	if (k->events) {
 		x->head = on_events_head;
 		x->piece = on_events;

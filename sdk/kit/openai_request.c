@@ -46,15 +46,20 @@ static void add(struct ch_http_field *fields, size_t *n, struct ch_str name, str
 	fields[(*n)++] = (struct ch_http_field){ name, value };
 }
 
+static void wipe(void *value)
+{
+	explicit_bzero(value, strlen(value));
+}
+
 /* False: no memory. */
 static bool add_key(struct openai_call *k, struct ch_http_field *fields, size_t *n)
 {
 	size_t len = k->up->api_key ? strlen(k->up->api_key) : 0;
-	char *value = len ? ch_alloc(k->x.c, 7 + len) : NULL;
+	char *value = len ? ch_alloc(k->x.c, 7 + len + 1) : NULL;
 
 	if (!len)
 		return true;
-	if (!value)
+	if (!value || (k->up->callers_key && !ch_keep(k->x.c, wipe, value)))
 		return false;
 	put(put(value, "Bearer ", 7), k->up->api_key, len);
 	add(fields, n, (struct ch_str)CH_STR("Authorization"), (struct ch_str){ value, 7 + len });

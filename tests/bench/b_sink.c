@@ -38,6 +38,7 @@ struct run {
 	size_t at;
 	struct ch_sink_batch batch;
 	struct ch_sink_result result;
+	unsigned retries;
 	int64_t began;
 };
 
@@ -101,12 +102,16 @@ static int next(struct run *r)
 	int rc = CH_OK;
 
 	while (r->at < (size_t)r->conf->rows) {
-		if (r->result.outcome && r->result.outcome != CH_SINK_DONE)
+		bool again = r->result.outcome == CH_SINK_RETRY && r->at; /* nothing is there at first: then say that it is not ready */
+		if (r->result.outcome && r->result.outcome != CH_SINK_DONE && (!again || ++r->retries > 1000))
 			return ch_refuse(r->c, CH_E_UNAVAILABLE, 0, "%s", r->result.detail ? r->result.detail : "no reason");
 		size_t left = (size_t)r->conf->rows - r->at, most = (size_t)r->conf->batch;
-		r->batch = (struct ch_sink_batch){ .size = sizeof(r->batch), .table = &table, .values = r->rows[r->at].values,
-			.nrows = left < most ? left : most };
-		new_id(r->batch.batch_id, ch_wall());
+		if (!again) {
+			r->batch = (struct ch_sink_batch){ .size = sizeof(r->batch), .table = &table, .values = r->rows[r->at].values,
+				.nrows = left < most ? left : most };
+			new_id(r->batch.batch_id, ch_wall());
+		}
+		r->batch.again = again;
 		r->result = (struct ch_sink_result){ .size = sizeof(r->result) };
 		ch_ticket t = ch_suspend(r->c, 0, on_appended, r);
 		if (!t)
@@ -119,7 +124,7 @@ static int next(struct run *r)
 			return CH_ERROR;
 		r->at += r->result.outcome == CH_SINK_DONE ? r->batch.nrows : 0;
 	}
-	snprintf(text, sizeof(text), "{\"rows\":%zu,\"us\":%lld}", r->at, (long long)(ch_now() - r->began));
+	snprintf(text, sizeof(text), "{\"rows\":%zu,\"us\":%lld,\"retries\":%u}", r->at, (long long)(ch_now() - r->began), r->retries);
 	return ch_respond(r->c, 200, "application/json", text, strlen(text));
 }
 

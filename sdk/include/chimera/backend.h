@@ -198,6 +198,11 @@ struct ch_openai_upstream {
 	const char *probe;                /* CH_I_PROBE asks for base_url + this by GET: "/models" */
 	bool inject_usage;                /* ask for a stream's usage even if the client did not, and hide it from that client */
 	const char *max_tokens;           /* what max_tokens of the canonical fields is called in a chat; NULL: "max_tokens" */
+	/*
+	 * api_key is the caller's own: when the server refuses it (401, 402, 403), that is for the caller to mend, CH_E_FORBIDDEN, and no
+	 * failure of this backend. Since 0.4
+	 */
+	bool callers_key;
 };
 
 /* What an OpenAI upstream can do: ops and can for struct ch_inference_about. */
