@@ -163,6 +163,7 @@ static struct asker {
 	size_t nvectors, dimensions, njson;
 	float vector[8];
 	char trace[33];
+	const char *owner;
 } me;
 
 static const struct ch_inference_v1 *vt(void)
@@ -249,6 +250,7 @@ static int make(struct ch_ctx *c, void *data)
 		return CH_DONE;
 	me.out->size = sizeof(*me.out);
 	memcpy(ch_facts(c)->trace_id, me.trace, 33);
+	ch_facts(c)->owner = me.owner;
 	me.ticket = ch_suspend(c, 0, on_end, NULL);
 	if (!me.ticket)
 		return CH_DONE;
@@ -292,6 +294,8 @@ static void body(const char *text)
 	me.streams = o->stream;
 }
 
+static void (*also)(struct ch_test *); /* what a test adds before the start */
+
 static void begin_with(const char *ini)
 {
 	static const struct ch_message hello = { CH_STR("user"), CH_STR("hello"), { NULL, 0 } };
@@ -304,6 +308,8 @@ static void begin_with(const char *ini)
 		.top_p = -1 };
 	ch_test_plugin(me.t, CH_TEST_ENTRY(openai));
 	ch_test_service(me.t, "http", "http/1", &http, NULL);
+	if (also)
+		also(me.t);
 	ch_test_config(me.t, ini);
 	if (!ch_test_start(me.t))
 		fail_msg("%s", ch_test_errors(me.t));

@@ -272,6 +272,7 @@ static void taken(struct journal *j, struct segment *s)
 	pthread_mutex_lock(&j->lock);
 	before = j->no_room || j->make_broken;
 	j->no_room = j->make_broken = false;
+	j->make_again = 0;
 	j->spare = s;
 	j->next_number++;
 	j->file_bytes += s->size;

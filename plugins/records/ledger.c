@@ -39,14 +39,12 @@ void ledger_speaks_as(struct ledger *l, struct ch_self *self, const struct ch_se
 
 /* ---- waiting for the disk ---- */
 
-/* On the lane's loop. */
-static void on_synced(void *data)
+/* Lets go whoever's row is on disk, or cannot be promised to be. */
+static void let_go(struct lane *lane)
 {
-	struct lane *lane = data;
 	struct ledger *l = lane->ledger;
 	struct journal_pos synced, failed;
 
-	atomic_store(&lane->posted, false); /* before the look: what is told from now on posts anew */
 	pthread_mutex_lock(&l->lock);
 	synced = l->synced;
 	failed = l->failed;
@@ -62,18 +60,27 @@ static void on_synced(void *data)
 			lane->last = &lane->first;
 		ch_let_go(w->c, ok);
 	}
+	atomic_store(&lane->waits, lane->first != NULL);
+}
+
+static void on_told(void *data)
+{
+	struct lane *lane = data;
+	struct ledger *l = lane->ledger;
+
+	atomic_store(&lane->posted, false); /* before the look: what is told from now on posts anew */
+	let_go(lane);
 	ledger_put(l);
 }
 
-static void tell(struct ledger *l, struct lane *lane)
+/* The last sync comes when nobody holds the ledger any more: then nobody waits. */
+static bool hold_living(struct ledger *l)
 {
-	if (!lane->loop || atomic_exchange(&lane->posted, true))
-		return;
-	ledger_hold(l);
-	if (ch_post(lane->loop, on_synced, lane))
-		return;
-	atomic_store(&lane->posted, false); /* no memory, which the next sync tries again; or the loop has ended, and nobody waits there */
-	atomic_fetch_sub(&l->refs, 1);
+	unsigned refs = atomic_load(&l->refs);
+
+	while (refs && !atomic_compare_exchange_weak(&l->refs, &refs, refs + 1))
+		;
+	return refs;
 }
 
 static void on_sync(void *arg, const struct journal_pos *upto, bool ok)
@@ -85,8 +92,18 @@ static void on_sync(void *arg, const struct journal_pos *upto, bool ok)
 	if (journal_pos_cmp(upto, told) > 0)
 		*told = *upto;
 	pthread_mutex_unlock(&l->lock);
-	for (size_t i = 0; i < LEDGER_LOOPS && l->lanes[i].loop; i++)
-		tell(l, &l->lanes[i]);
+	for (size_t i = 0; i < LEDGER_LOOPS && l->lanes[i].loop; i++) {
+		struct lane *lane = &l->lanes[i];
+
+		if (!atomic_load(&lane->waits) || atomic_exchange(&lane->posted, true))
+			continue;
+		if (!hold_living(l))
+			return;
+		if (ch_post(lane->loop, on_told, lane))
+			continue;
+		atomic_store(&lane->posted, false); /* no memory, and the next sync tries again; or the loop has ended, and nobody waits there */
+		atomic_fetch_sub(&l->refs, 1);
+	}
 }
 
 void ledger_wait(struct ledger *l, struct ch_ctx *c, const struct journal_pos *end)
@@ -106,7 +123,10 @@ void ledger_wait(struct ledger *l, struct ch_ctx *c, const struct journal_pos *e
 	w->end = *end;
 	*lane->last = w;
 	lane->last = &w->next;
-	journal_want_sync(l->journal);
+	if (!atomic_exchange(&lane->waits, true))
+		let_go(lane); /* what was told before `waits` was seen */
+	if (lane->first)
+		journal_want_sync(l->journal);
 }
 
 /* ---- appending ---- */

@@ -16,11 +16,12 @@
 
 struct waiting; /* an answer that waits */
 
-/* A loop's answers that wait for their rows to be on disk, in the order of their rows. The loop's thread's but for `posted`. */
+/* A loop's answers that wait for their rows to be on disk, in the order of their rows. The loop's thread's but for the last two. */
 struct lane {
 	struct ledger *ledger;
 	struct ch_loop *loop;
 	struct waiting *first, **last;
+	atomic_bool waits;                /* `first` is there, or will be at once */
 	atomic_bool posted;
 };
 

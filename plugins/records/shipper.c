@@ -109,13 +109,14 @@ static bool due(const struct shipper *s, int64_t now)
 {
 	struct ch_sink_about about = { .size = sizeof(about) };
 	struct ch_server server = { .size = sizeof(server) };
-	struct journal_pos end;
+	struct journal_pos from, end;
 
 	((const struct ch_sink_v1 *)s->svc->vt)->about(s->svc, &about);
 	if (now - s->pending_since >= about.age_ms * 1000 || shipper_lag(s) >= about.rows)
 		return true;
+	journal_tell(s->reader, &from);
 	journal_end(s->ledger->journal, &end);
-	if (end.segment != s->data.passed.segment || end.offset - s->data.passed.offset >= about.bytes)
+	if (end.segment != from.segment || end.offset - from.offset >= about.bytes)
 		return true;
 	ch_server(&server);
 	return server.draining;

@@ -142,6 +142,7 @@ static void rows_are_there_after_closing_and_opening(void **state)
 
 static void every_row_that_append_took_is_there_after_kill_9(void **state)
 {
+	struct journal_conf conf = small_conf();
 	_Atomic uint64_t *appended = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct journal_reader *r;
 	struct journal_row row;
@@ -150,10 +151,11 @@ static void every_row_that_append_took_is_there_after_kill_9(void **state)
 	pid_t child;
 
 	(void)state;
+	conf.max_bytes = 64 * 1024 * KIB; /* nothing is dropped */
 	for (int round = 0; round < 5; round++) {
 		child = fork();
 		if (!child) {
-			j = open_small();
+			j = open_with(&conf);
 			for (;;) {
 				journal_step_ahead(j);
 				if (add_row(j, *appended, 50, NULL) != JOURNAL_OK)
@@ -165,7 +167,7 @@ static void every_row_that_append_took_is_there_after_kill_9(void **state)
 			sched_yield();
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
-		j = open_small();
+		j = open_with(&conf);
 		r = reader_at_start(j);
 		/* The one that was being appended may be there too; then the next child appends it again. */
 		for (at = 0; journal_next(r, &row) == JOURNAL_ROW; at++)
@@ -292,7 +294,7 @@ static void every_flip_is_detected_or_harmless(void **state)
 		journal_close(j);
 		no_folder(NULL);
 	}
-	new_folder(NULL);
+	new_quick_folder(NULL);
 }
 
 static void a_zeroed_page_costs_its_rows_only(void **state)
@@ -500,19 +502,19 @@ static void other_files_in_the_folder_are_left_alone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(rows_are_there_after_closing_and_opening, new_folder, no_folder),
-		cmocka_unit_test_setup_teardown(every_row_that_append_took_is_there_after_kill_9, new_folder, no_folder),
-		cmocka_unit_test_setup_teardown(a_torn_tail_is_cut_and_told, new_folder, no_folder),
-		cmocka_unit_test_setup_teardown(a_flipped_row_is_quarantined_and_the_rest_served, new_folder, no_folder),
+		cmocka_unit_test_setup_teardown(rows_are_there_after_closing_and_opening, new_quick_folder, no_folder),
+		cmocka_unit_test_setup_teardown(every_row_that_append_took_is_there_after_kill_9, new_quick_folder, no_folder),
+		cmocka_unit_test_setup_teardown(a_torn_tail_is_cut_and_told, new_quick_folder, no_folder),
+		cmocka_unit_test_setup_teardown(a_flipped_row_is_quarantined_and_the_rest_served, new_quick_folder, no_folder),
 		cmocka_unit_test_setup_teardown(every_flip_is_detected_or_harmless, new_quick_folder, no_folder),
-		cmocka_unit_test_setup_teardown(a_zeroed_page_costs_its_rows_only, new_folder, no_folder),
-		cmocka_unit_test_setup_teardown(a_truncated_segment_costs_what_was_cut, new_folder, no_folder),
-		cmocka_unit_test_setup_teardown(a_missing_segment_is_told_and_counted, new_folder, no_folder),
-		cmocka_unit_test_setup_teardown(a_lost_description_is_found_in_another_segment, new_folder, no_folder),
-		cmocka_unit_test_setup_teardown(a_consumer_goes_on_where_it_was, new_folder, no_folder),
-		cmocka_unit_test_setup_teardown(a_position_of_another_journal_is_the_oldest_row, new_folder, no_folder),
-		cmocka_unit_test_setup_teardown(many_restarts_use_little_room, new_folder, no_folder),
-		cmocka_unit_test_setup_teardown(other_files_in_the_folder_are_left_alone, new_folder, no_folder),
+		cmocka_unit_test_setup_teardown(a_zeroed_page_costs_its_rows_only, new_quick_folder, no_folder),
+		cmocka_unit_test_setup_teardown(a_truncated_segment_costs_what_was_cut, new_quick_folder, no_folder),
+		cmocka_unit_test_setup_teardown(a_missing_segment_is_told_and_counted, new_quick_folder, no_folder),
+		cmocka_unit_test_setup_teardown(a_lost_description_is_found_in_another_segment, new_quick_folder, no_folder),
+		cmocka_unit_test_setup_teardown(a_consumer_goes_on_where_it_was, new_quick_folder, no_folder),
+		cmocka_unit_test_setup_teardown(a_position_of_another_journal_is_the_oldest_row, new_quick_folder, no_folder),
+		cmocka_unit_test_setup_teardown(many_restarts_use_little_room, new_quick_folder, no_folder),
+		cmocka_unit_test_setup_teardown(other_files_in_the_folder_are_left_alone, new_quick_folder, no_folder),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,6 +122,7 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 
 	(void)prev;
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->end, NULL);
 	pg_link_init(&s->early);
 	ch_db_errors_init(self, &s->errors);
 	for (int i = 0; i < 2; i++)
@@ -130,13 +131,18 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	return CH_OK;
 }
 
-static bool is_house(const struct ch_loop *l)
+static unsigned nloops(void)
 {
-	struct ch_loop *last = NULL;
+	unsigned n = 0;
 
-	for (unsigned i = 0; ch_loop_at(i); i++)
-		last = ch_loop_at(i);
-	return l == last;
+	while (ch_loop_at(n))
+		n++;
+	return n;
+}
+
+static bool is_house(struct ch_loop *l)
+{
+	return ch_loop_index(l) + 1 == nloops();
 }
 
 static int loop_start(struct ch_self *self, struct ch_loop *l)
@@ -169,23 +175,46 @@ static void loop_adopt(struct ch_self *self, struct ch_self *prev, struct ch_loo
 		pg_pool_retire(was); /* what it has begun it ends; the successor has connections of its own */
 }
 
+static void end_pool(void *data)
+{
+	struct ch_self *self = data;
+	struct pg_state *s = self->state;
+	void **slot = ch_loop_state(self, ch_loop_at(nloops() - 1));
+	struct pg_pool *p = *slot;
+
+	*slot = NULL;
+	s->stopped = true;
+	if (p)
+		pg_pool_free(p);
+	pthread_mutex_lock(&s->lock);
+	s->ended = true;
+	pthread_cond_signal(&s->end);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Each loop leaves when nothing of this generation runs there any more; the pool serves all of them, so it goes with the last. */
 static void loop_stop(struct ch_self *self, struct ch_loop *l)
 {
-	struct pg_pool *p = *ch_loop_state(self, l);
 	struct pg_state *s = self->state;
 
-	*ch_loop_state(self, l) = NULL;
-	if (!p)
+	if (atomic_fetch_add(&s->left, 1) + 1 < nloops())
 		return;
-	s->stopped = true;
-	pg_pool_free(p);
+	if (is_house(l))
+		end_pool(self);
+	else
+		ch_post(ch_loop_at(nloops() - 1), end_pool, self);
 }
 
 static void stop(struct ch_self *self)
 {
 	struct pg_state *s = self->state;
 
+	pthread_mutex_lock(&s->lock);
+	while (!s->ended && atomic_load(&s->left) == nloops()) /* the house loop is about to */
+		pthread_cond_wait(&s->end, &s->lock);
+	pthread_mutex_unlock(&s->lock);
 	pg_schema_stop(self);
+	pthread_cond_destroy(&s->end);
 	pthread_mutex_destroy(&s->lock);
 }
 

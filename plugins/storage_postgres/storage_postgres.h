@@ -61,8 +61,11 @@ struct pg_state {
 	/* of the house loop: calls that came before its pool was there, or (stopped) behind it */
 	struct pg_link early;
 	bool stopped;
-	/* schema.c's */
+	_Atomic unsigned left;         /* loops that have let go of the instance */
 	pthread_mutex_t lock;
+	pthread_cond_t end;
+	bool ended;                    /* under lock: the pool is gone */
+	/* schema.c's */
 	struct ch_thread *thread;      /* house loop's, and stop's */
 	_Atomic bool looking, stopping;
 	_Atomic int64_t looked;        /* ch_now; 0: never */

@@ -88,9 +88,9 @@ const struct sql_case sql_cases[] = {
 
 { "schema/table", { { SAY(Q("SELECT 1 FROM conform_nowhere")), ERROR(SCHEMA), .at = 1 } } },
 { "schema/table-to-write", { { SAY(Q("INSERT INTO conform_nowhere (a) VALUES ($1)", INT(1))), ERROR(SCHEMA), .at = 1 } } },
-{ "schema/column", { { SAY(Q("SELECT nothing FROM conform_things WHERE id = $1", INT(1))), ERROR(SCHEMA), .at = 1 } } },
-{ "schema/column-to-write", { { SAY(Q("UPDATE conform_things SET nothing = $1", INT(1))), ERROR(SCHEMA), .at = 1 } } },
-{ "schema/column-to-insert", { { SAY(Q("INSERT INTO conform_things (nothing) VALUES ($1)", INT(1))), ERROR(SCHEMA), .at = 1 } } },
+{ "schema/column", { { SAY(Q("SELECT missing FROM conform_things WHERE id = $1", INT(1))), ERROR(SCHEMA), .at = 1 } } },
+{ "schema/column-to-write", { { SAY(Q("UPDATE conform_things SET missing = $1", INT(1))), ERROR(SCHEMA), .at = 1 } } },
+{ "schema/column-to-insert", { { SAY(Q("INSERT INTO conform_things (missing) VALUES ($1)", INT(1))), ERROR(SCHEMA), .at = 1 } } },
 
 /* param/: $1 … $99 may repeat and come in any order; their types are the values'; what stands in a literal is none. */
 

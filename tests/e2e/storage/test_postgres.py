@@ -458,7 +458,8 @@ def test_a_reload_with_another_pool_keeps_answering(world):
         f.write(text.replace("pool_size = 2", "pool_size = 3"))
     w.c.signal(signal.SIGHUP)
     while not w.c.said("reloaded"):
-        assert w.ask("SELECT 1")["error"] == "ok"
+        a = w.ask("SELECT 1")
+        assert a["error"] == "ok", a
     kit.wait_for(lambda: len(w.db.server.sessions()) <= 1, "the old pool to be gone")
     assert w.ask("SELECT 1")["error"] == "ok"
 

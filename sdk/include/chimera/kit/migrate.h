@@ -50,13 +50,16 @@ typedef bool (*ch_migrate_row)(void *arg, size_t n, const char *const *columns);
 struct ch_migrate_engine {
 	const char *name;                 /* "sqlite", "postgresql" or "clickhouse": the folder, and how its SQL is read and written */
 	void *arg;
-	/* Runs one statement, NUL-terminated, without its semicolon; rows it may give are dropped. It takes as long as it takes. */
+	/*
+	 * Runs one statement, NUL-terminated, without its semicolon; rows it may give are dropped. It takes as long as it takes, but for sqlite's
+	 * BEGIN IMMEDIATE, which waits for another server as long as the connection's busy_timeout is.
+	 */
 	bool (*exec)(void *arg, const char *sql, struct ch_migrate_error *error);
 	/* The same, and hands over the rows. */
 	bool (*rows)(void *arg, const char *sql, ch_migrate_row row, void *row_arg, struct ch_migrate_error *error);
 	/* The digest: of OpenSSL, say. */
 	void (*sha256)(const void *p, size_t n, unsigned char out[32]);
-	int64_t lock_ms;                  /* how long to wait for another server that migrates; 0: 60 s */
+	int64_t lock_ms;                  /* how long to wait for another server that migrates (not sqlite); 0: 60 s */
 };
 
 /* Who is told, on the calling thread, as it comes; a NULL function is told nothing, a NULL report too. */
@@ -133,9 +136,9 @@ bool ch_migrate_ensure(const struct ch_migrate_engine *e, const char *dir, int m
 
 /* ---- what an adapter shows ---- */
 
-/* Two options, without a final comma: fields `int migrate` and `const char *migrations`; def: "auto" or "check". */
+/* Two options, without a final comma: fields `int migrate` and `const char *migrations`; def: "auto" or "check"; auto in dev and ci. */
 #define CH_MIGRATE_OPTIONS(conf, def_) \
-	CH_OPT(conf, migrate, ENUM, .values = ch_migrate_modes_, .def = def_, \
+	CH_OPT(conf, migrate, ENUM, .values = ch_migrate_modes_, .def = def_, .dev_def = "auto", \
 		.help = "At start: auto brings the schema up to date, check only compares it, off does neither"), \
 	CH_OPT(conf, migrations, PATH, .env = "CHIMERA_MIGRATIONS", .help = "The folder of migrations; empty: the installed ones")
 
