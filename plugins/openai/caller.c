@@ -32,9 +32,14 @@ static struct openai_state *state_of(const struct ch_svc *svc)
 	return svc->self->state;
 }
 
+static const struct ch_svc *store_of(const struct ch_svc *svc)
+{
+	return conf_of(svc)->caller_tokens.v[0];
+}
+
 static const struct ch_tokens_v1 *tokens_of(const struct ch_svc *svc)
 {
-	return conf_of(svc)->caller_tokens->vt;
+	return store_of(svc)->vt;
 }
 
 /* ---- those that wait ---- */
@@ -113,7 +118,7 @@ static int on_token(struct ch_ctx *c, void *data, int why, void *result)
 	w->over = true;
 	unlist(w);
 	if (why != CH_READY) {
-		tokens_of(w->svc)->cancel(conf_of(w->svc)->caller_tokens, c, &w->token);
+		tokens_of(w->svc)->cancel(store_of(w->svc), c, &w->token);
 		w->token.error = CH_TOKENS_UNAVAILABLE;
 	}
 	if (go(w) != CH_AGAIN)
@@ -143,7 +148,7 @@ int openai_submit_for_caller(const struct ch_svc *svc, struct ch_ctx *c, const s
 		.token.token.size = sizeof(w->token.token), .next = *list_of(svc, c) };
 	if (sink)
 		w->sink = *sink;
-	rc = tokens_of(svc)->current(conf_of(svc)->caller_tokens, c, owner, state_of(svc)->provider, &w->token, own);
+	rc = tokens_of(svc)->current(store_of(svc), c, owner, state_of(svc)->provider, &w->token, own);
 	if (rc == CH_AGAIN) {
 		*list_of(svc, c) = w;
 		return CH_AGAIN;
@@ -157,7 +162,7 @@ int openai_submit_for_caller(const struct ch_svc *svc, struct ch_ctx *c, const s
 
 bool openai_cancel_for_caller(const struct ch_svc *svc, struct ch_ctx *c, struct ch_inference_result *out)
 {
-	struct wait *w = conf_of(svc)->caller_tokens ? *list_of(svc, c) : NULL;
+	struct wait *w = conf_of(svc)->caller_tokens.n ? *list_of(svc, c) : NULL;
 
 	while (w && w->out != out)
 		w = w->next;
@@ -167,6 +172,6 @@ bool openai_cancel_for_caller(const struct ch_svc *svc, struct ch_ctx *c, struct
 	unlist(w);
 	ch_backend_refuse(out, CH_E_UPSTREAM_ERROR, 0, "The question was given up.");
 	ch_resume(w->outer, NULL, NULL);
-	tokens_of(svc)->cancel(conf_of(svc)->caller_tokens, c, &w->token);
+	tokens_of(svc)->cancel(store_of(svc), c, &w->token);
 	return true;
 }

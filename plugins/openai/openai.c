@@ -32,7 +32,7 @@ static int submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_in
 {
 	const struct openai_conf *conf = svc->self->conf;
 
-	return conf->caller_tokens ? openai_submit_for_caller(svc, c, args, sink, out, ticket)
+	return conf->caller_tokens.n ? openai_submit_for_caller(svc, c, args, sink, out, ticket)
 		: ch_openai_submit(&state_of(svc)->up, svc, c, args, sink, out, ticket);
 }
 
@@ -124,11 +124,15 @@ static int check(struct ch_self *self)
 		ch_config_error(self, NULL, "query", "leave out the ? in front: it is put there");
 		ok = false;
 	}
-	if (conf->caller_tokens_only && !conf->caller_tokens) {
+	if (conf->caller_tokens.n > 1) {
+		ch_config_error(self, NULL, "caller_tokens", "there are %zu: name the one that keeps the callers' tokens", conf->caller_tokens.n);
+		ok = false;
+	}
+	if (conf->caller_tokens_only && !conf->caller_tokens.n) {
 		ch_config_error(self, NULL, "caller_tokens_only", "it needs caller_tokens: the instance that keeps the callers' tokens, [identity] as a rule");
 		ok = false;
 	}
-	if (conf->caller_tokens && has_field(&conf->backend.extra_headers, "Authorization")) {
+	if (conf->caller_tokens.n && has_field(&conf->backend.extra_headers, "Authorization")) {
 		ch_config_error(self, NULL, "extra_headers", "Authorization is made of the caller's token or of api_key: take it out");
 		ok = false;
 	}
@@ -225,7 +229,7 @@ static const struct ch_option options[] = {
 	CH_OPT(struct openai_conf, query, STR,
 		.help = "What stands behind the ? of each URL: api-version=2024-10-21 of Azure's older form"),
 	CH_OPT(struct openai_conf, api_key, STR, .flags = CH_O_SECRET, .help = "Sent as Authorization: Bearer; empty: none is sent"),
-	CH_OPT(struct openai_conf, caller_tokens, SERVICE, .iface = "tokens/1",
+	CH_OPT(struct openai_conf, caller_tokens, SERVICES, .iface = "tokens/1",
 		.help = "Who keeps the callers' own tokens, which take api_key's place; empty: nobody"),
 	CH_OPT(struct openai_conf, caller_provider, STR, .help = "What this server is called among the tokens; empty: the id of this instance"),
 	CH_OPT(struct openai_conf, caller_tokens_only, BOOL, .def = "no",

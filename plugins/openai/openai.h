@@ -8,7 +8,7 @@
 
 struct openai_conf {
 	const struct ch_svc *http;
-	const struct ch_svc *caller_tokens;
+	struct ch_svcs caller_tokens; /* one at most: a SERVICE that is empty would be any */
 	const char *base_url, *query, *api_key, *organization, *project, *probe, *caller_provider;
 	bool inject_usage, caller_tokens_only;
 	int max_tokens_as;

@@ -122,6 +122,22 @@ static void without_a_token_or_an_owner_the_servers_key_is_sent(void **state)
 	finish();
 }
 
+static void who_has_no_caller_tokens_asks_nobody(void **state)
+{
+	(void)state;
+	memset(&vault, 0, sizeof(vault));
+	also = add_vault;
+	begin();
+	me.owner = "alice";
+	body(CHAT);
+	ask();
+	assert_int_equal(vault.calls, 0);
+	assert_non_null(strstr(up.fields, "Bearer canary-key-4711\n"));
+	answered(ANSWER);
+	over(0);
+	finish();
+}
+
 static void where_only_tokens_count_nobody_is_lent_the_servers_key(void **state)
 {
 	(void)state;
@@ -232,13 +248,6 @@ static void a_refusal_may_come_late_too(void **state)
 	finish();
 }
 
-static void cancel_now(void *data)
-{
-	(void)data;
-	vt()->cancel(me.svc, me.c, me.out);
-	vt()->cancel(me.svc, me.c, me.out);
-}
-
 static void a_call_that_waits_for_its_token_can_be_given_up(void **state)
 {
 	(void)state;
@@ -272,8 +281,8 @@ static void a_deadline_ends_the_wait_for_a_token(void **state)
 static void a_config_that_cannot_be_is_refused_by_its_key(void **state)
 {
 	static const char *const rows[][2] = {
-		{ BASE "caller_tokens_only = yes\n", "caller_tokens_only: it needs caller_tokens" },
-		{ "[openai]\nmodels = m\ncaller_tokens = vault\nextra_headers = Authorization: x\n", "extra_headers: Authorization is made of the caller's" },
+		{ BASE "caller_tokens_only = yes\n", "caller_tokens_only = yes: it needs caller_tokens" },
+		{ "[openai]\nmodels = m\ncaller_tokens = vault\nextra_headers = Authorization: x\n", "Authorization is made of the caller's token" },
 	};
 
 	(void)state;
@@ -297,6 +306,7 @@ int main(void)
 		cmocka_unit_test(a_callers_token_takes_the_keys_place),
 		cmocka_unit_test(the_provider_has_the_name_that_the_config_says),
 		cmocka_unit_test(without_a_token_or_an_owner_the_servers_key_is_sent),
+		cmocka_unit_test(who_has_no_caller_tokens_asks_nobody),
 		cmocka_unit_test(where_only_tokens_count_nobody_is_lent_the_servers_key),
 		cmocka_unit_test(models_and_probes_are_asked_with_the_servers_key),
 		cmocka_unit_test(a_store_that_is_away_is_no_wrong_key),

@@ -330,7 +330,7 @@ static void settle_conf(struct journal *j)
 	int64_t page = sysconf(_SC_PAGESIZE) > (long)SEGMENT_PAGE ? sysconf(_SC_PAGESIZE) : (long)SEGMENT_PAGE;
 
 	if (!c->segment_bytes)
-		c->segment_bytes = c->max_bytes / 16 < 2 * MIB ? 2 * MIB : c->max_bytes / 16 > 64 * MIB ? 64 * MIB : c->max_bytes / 16;
+		c->segment_bytes = c->max_bytes / 16 < 2 * MIB ? 2 * MIB : c->max_bytes / 16 > 16 * MIB ? 16 * MIB : c->max_bytes / 16;
 	c->segment_bytes = (c->segment_bytes + page - 1) / page * page;
 	if (c->max_bytes < 4 * c->segment_bytes)
 		c->max_bytes = 4 * c->segment_bytes;

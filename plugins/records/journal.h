@@ -45,7 +45,7 @@ enum journal_on_full {
 struct journal_conf {
 	const char *dir;                  /* made with mode 0700 if it is not there (its parent must be) */
 	int64_t max_bytes;                /* of all segments; at least four of them */
-	int64_t segment_bytes;            /* 0: a 16th of max_bytes, 2 MiB to 64 MiB; tests: from 64 KiB */
+	int64_t segment_bytes;            /* 0: a 16th of max_bytes, 2 MiB to 16 MiB; tests: from 64 KiB */
 	int64_t sync_interval_us;         /* what was appended is on disk so much later; above 0 */
 	int64_t reserve_bytes;            /* JOURNAL_REFUSE: journal_takes is false when less is free; 0: a 16th of max_bytes */
 	int on_full;                      /* enum journal_on_full */
@@ -128,7 +128,7 @@ enum journal_found {
 enum journal_why {
 	JOURNAL_WHY_FULL,                 /* dropped for on_full = drop_oldest */
 	JOURNAL_WHY_DAMAGED,              /* their bytes could not be read; what was there is in quarantine/ */
-	JOURNAL_WHY_MISSING               /* their segment is not there */
+	JOURNAL_WHY_MISSING               /* their segment is not there, or a power loss came before they were on disk */
 };
 struct journal_row {
 	struct journal_pos at, next;      /* its own position, and the one behind it */
@@ -163,6 +163,7 @@ struct journal_status {
 	bool failed;                      /* the last sync or segment failed: rows are not durable, or not taken */
 	char error[256];                  /* the last failure; "" at first. It stays when `failed` ends */
 	/* Since journal_open, recovery included. */
+	uint64_t syncs, sync_us;          /* that went well; how long the last one took */
 	uint64_t sync_failures;
 	uint64_t repeated_rows;           /* appended anew because their file failed a sync */
 	uint64_t dropped_segments;        /* for drop_oldest */

@@ -91,6 +91,19 @@ struct segment *journal_make(struct journal *j, uint64_t number, size_t size)
 	return s;
 }
 
+/* Where the last written stretch of a file ends: what was only preallocated need not be read. */
+static size_t data_end(int fd, size_t size)
+{
+	off_t end = 0, at;
+
+	while ((at = lseek(fd, end, SEEK_DATA)) >= 0) {
+		end = lseek(fd, at, SEEK_HOLE);
+		if (end <= at || (size_t)end >= size)
+			return size;
+	}
+	return errno == ENXIO ? (size_t)end : size;
+}
+
 /*
  * Reads the file once, so that a page which the disk cannot give is an error here and no SIGBUS later; such pages become zeros in the
  * mapping, which the scan then finds as damage.
@@ -102,7 +115,7 @@ static bool can_be_read(struct journal *j, struct segment *s, int fd)
 
 	if (!some)
 		return false;
-	for (size_t at = 0; at < s->size;) {
+	for (size_t at = 0; at < s->data;) {
 		ssize_t n = pread(fd, some, piece, (off_t)at);
 
 		if (n > 0) {
@@ -144,6 +157,7 @@ struct segment *journal_load(struct journal *j, uint64_t number)
 	fd = openat(j->dir, name, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && !fstat(fd, &st)) {
 		s->size = s->mapped = (size_t)st.st_size;
+		s->data = data_end(fd, s->size);
 		if (!s->size)
 			goto good;
 		s->map = mmap(NULL, s->size, PROT_READ, MAP_SHARED, fd, 0);

@@ -26,6 +26,7 @@ struct segment {
 	unsigned char *map;
 	size_t size;                      /* bytes of the file; the mapping may be longer: */
 	size_t mapped;
+	size_t data;                      /* when it was loaded: behind it the file was never written, and reads as zeros */
 	_Atomic size_t end;               /* behind the last whole record */
 	atomic_bool rolled;               /* nothing is appended any more */
 	atomic_bool gone;                 /* removed, for those who still stand in it */

@@ -110,8 +110,8 @@ static bool take_record(struct journal *j, struct found *f, const struct segment
 /* All records; s->end is behind the last byte that is not zero, s->damage what is no record between the header and there. */
 static bool scan(struct journal *j, struct found *f, struct segment *s)
 {
-	struct segment_view v = { s->map, s->number, s->size };
-	size_t at = SEGMENT_PAGE, content = segment_content_end(&v, at);
+	struct segment_view v = { s->map, s->number, s->size }, written = { s->map, s->number, s->data };
+	size_t at = SEGMENT_PAGE, content = s->data > at ? segment_content_end(&written, at) : at;
 	struct segment_record r;
 
 	while (at < content) {
@@ -167,6 +167,24 @@ static void apply_repeated(struct journal *j, const struct found *f)
 			atomic_store(&s->repeated_to, (size_t)v[2]);
 			forget_damage(s, (size_t)v[1], (size_t)v[2]);
 		}
+}
+
+/* A header that is not whole on a segment without a row: the process ended while it made the file, which nobody knows yet. */
+static void remove_unfinished(struct journal *j, struct found *f)
+{
+	while (f->n && (!f->last || f->last->number != f->numbers[f->n - 1])) {
+		struct segment **at = &j->oldest;
+		struct segment_header h;
+
+		while ((*at)->next)
+			at = &(*at)->next;
+		if (atomic_load(&(*at)->end) > SEGMENT_PAGE || ((*at)->map && segment_get_header((*at)->map, (*at)->size, &h)))
+			return;
+		journal_unlink(j, (*at)->number);
+		journal_unmap(*at);
+		*at = NULL;
+		f->n--;
+	}
 }
 
 static void check_header(struct journal *j, struct segment *s)
@@ -258,6 +276,7 @@ bool journal_recover(struct journal *j, char *err, size_t err_size)
 	}
 	if (!load_all(j, &f, err, err_size))
 		goto out;
+	remove_unfinished(j, &f);
 	tell_missing(j, &f);
 	apply_repeated(j, &f);
 	for (struct segment *s = j->oldest; s; s = s->next) {

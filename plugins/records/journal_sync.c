@@ -133,6 +133,7 @@ static enum round sync_one(struct journal *j)
 	bool told, failed, last;
 	size_t from, to;
 	uint64_t row;
+	int64_t began;
 	int error;
 
 	pthread_mutex_lock(&j->lock);
@@ -159,6 +160,7 @@ static enum round sync_one(struct journal *j)
 	s->users++;
 	pthread_mutex_unlock(&j->lock);
 
+	began = journal_now();
 	failed = msync(s->map + from, to - from, MS_SYNC) != 0;
 	error = errno;
 	if (failed)
@@ -170,6 +172,8 @@ static enum round sync_one(struct journal *j)
 		pthread_mutex_unlock(&j->lock);
 		return MORE;
 	}
+	j->status.syncs++;
+	j->status.sync_us = (uint64_t)(journal_now() - began);
 	told = advance(j, s, to, row, &upto);
 	if (last)
 		j->sync_broken = false;

@@ -278,7 +278,8 @@ struct letter_row *letter_row(const struct letter *l)
 		const char *type = strchr(letters + 1, l->types.p[i]);
 
 		r->columns[i] = (struct ch_column){ room, type && *type ? (int)(type - letters) : 0, CH_COLUMN_NULL };
-		room += ch_json_unescape(&t, room) + 1;
+		room += ch_json_unescape(&t, room);
+		*room++ = 0;
 		ch_json_next(&j, &t);
 		if (!r->columns[i].type || !read_value(&t, r->columns[i].type, &room, &r->values[i]))
 			break;

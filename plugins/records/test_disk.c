@@ -13,6 +13,14 @@
 
 #include "test_journal.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define SANITIZED 0
+#endif
+
 /* ---- the disk ---- */
 
 static struct {
@@ -412,7 +420,8 @@ static void writers_meet_no_page_fault(void **state)
 		pages += 200 * 380 / 4096;
 	}
 	print_message("%ld page faults over %ld pages\n", faults, pages);
-	assert_true(faults < pages / 20);
+	if (!SANITIZED) /* they fault in memory of their own for each page */
+		assert_true(faults < pages / 20);
 	journal_close(j);
 }
 

@@ -49,7 +49,7 @@ static void remove_all(const char *path)
 	rmdir(path);
 }
 
-static int new_folder(void **state)
+static inline int new_folder(void **state)
 {
 	(void)state;
 	snprintf(folder, sizeof(folder), "%s/journal.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
@@ -66,7 +66,7 @@ static inline int new_quick_folder(void **state)
 	return mkdtemp(folder) ? 0 : new_folder(state);
 }
 
-static int no_folder(void **state)
+static inline int no_folder(void **state)
 {
 	(void)state;
 	remove_all(folder);

@@ -255,7 +255,7 @@ static void encode(struct append *a)
 
 	a->body->batch = a->batch;
 	a->body->shape = call->shape;
-	a->body->gzip = click_conf_of(call->k)->compress;
+	a->body->gzip = call->k->gzip;
 	if (click_body_is_large(a->batch) && (ticket = ch_suspend(call->c, 0, on_worked, a))) {
 		call->cancel = stop_encoding;
 		if (ch_offload(call->k->self, work, a, ticket, on_too_late))

@@ -15,6 +15,15 @@ static const char no_memory[] = "No memory is left for this call to ClickHouse; 
 static const struct ch_breaker_conf breaker_conf = { .failures = 3, .cooldown_us = 250000, .cooldown_max_us = 2000000, .jitter = 0.2,
 	.probe_us = 60000000 };
 
+/* Under the lock. */
+static struct click_table *table_of(struct click *k, const char *name)
+{
+	for (size_t i = 0; i < k->ntables; i++)
+		if (!strcmp(k->tables[i].name, name))
+			return &k->tables[i];
+	return NULL;
+}
+
 /* ---- the end ---- */
 
 /* When to come again: what the breaker says, else a backoff by how often it has failed in a row. */
@@ -53,19 +62,28 @@ void click_call_unpass(struct click_call *call)
 	call->pass = 0;
 }
 
+/*
+ * Two things can be degraded: the server, and a table, by its name. A table that is not there says nothing about the others.
+ */
 static void judge(struct click_call *call, enum click_blame blame, const char *detail)
 {
-	bool ill = blame == CLICK_B_ILL;
+	bool schema = blame == CLICK_B_UNFIT && call->q.error.kind == CLICK_SCHEMA;
 	struct click *k = call->k;
+	struct click_table *t;
 
 	if (blame == CLICK_B_NONE) {
 		click_call_unpass(call);
 		return;
 	}
 	pthread_mutex_lock(&k->lock);
-	ch_breaker_report(&k->breaker, &breaker_conf, call->pass, ill ? CH_BREAKER_FAILED : CH_BREAKER_OK, ch_now(), (uint32_t)ch_random());
+	ch_breaker_report(&k->breaker, &breaker_conf, call->pass, blame == CLICK_B_ILL ? CH_BREAKER_FAILED : CH_BREAKER_OK, ch_now(),
+		(uint32_t)ch_random());
+	t = table_of(k, call->table->name);
 	pthread_mutex_unlock(&k->lock);
-	ch_degraded(k->self, "server", ill, "%s", ill ? detail : "ClickHouse takes rows");
+	if (!schema)
+		ch_degraded(k->self, "server", blame != CLICK_B_WELL, "%s", blame == CLICK_B_WELL ? "ClickHouse answers" : detail);
+	if (t && (schema || blame == CLICK_B_WELL)) /* tables never move and never go */
+		ch_degraded(k->self, t->name, schema, "%s", schema ? detail : "its layout fits");
 }
 
 void click_call_over(struct click_call *call, int outcome, const char *detail, enum click_blame blame)
@@ -107,10 +125,21 @@ void click_call_failed(struct click_call *call)
 	const struct click_query *q = &call->q;
 
 	ch_db_failed(&call->k->errors, db_error(q->error.kind));
-	if (q->error.kind == CLICK_RUNNING)
+	switch (q->error.kind) {
+	case CLICK_CANCELLED:
+		click_call_over(call, CH_SINK_RETRY, q->detail, CLICK_B_NONE);
+		break;
+	case CLICK_AWAY: case CLICK_UNKNOWN: case CLICK_BUSY:
+		click_call_over(call, CH_SINK_RETRY, q->detail, CLICK_B_ILL);
+		break;
+	case CLICK_RUNNING:
 		call->out->retry_ms = 500;
-	click_call_over(call, CH_SINK_RETRY, q->detail,
-		q->error.kind == CLICK_CANCELLED || call->cancelled ? CLICK_B_NONE : q->error.kind == CLICK_RUNNING ? CLICK_B_WELL : CLICK_B_ILL);
+		click_call_over(call, CH_SINK_RETRY, q->detail, CLICK_B_WELL);
+		break;
+	default:
+		call->out->retry_ms = 1000; /* people have to do something */
+		click_call_over(call, CH_SINK_RETRY, q->detail, CLICK_B_UNFIT);
+	}
 }
 
 void click_call_cancel(struct click_call *call)
@@ -129,14 +158,6 @@ void click_call_cancel(struct click_call *call)
 }
 
 /* ---- what the table looks like ---- */
-
-static struct click_table *table_of(struct click *k, const char *name)
-{
-	for (size_t i = 0; i < k->ntables; i++)
-		if (!strcmp(k->tables[i].name, name))
-			return &k->tables[i];
-	return NULL;
-}
 
 /* A place for a table, with its series. NULL: there are more than CLICK_TABLES_MAX, then each call asks anew and nothing is counted. */
 static struct click_table *table_make(struct click *k, const char *name)

@@ -15,7 +15,8 @@
 enum click_blame {                        /* what an outcome says about the server */
 	CLICK_B_NONE,                     /* nothing: it was given up, or we have no memory */
 	CLICK_B_WELL,
-	CLICK_B_ILL
+	CLICK_B_UNFIT,                    /* it answers, and cannot do this: a right, a table, room is missing. It is asked on */
+	CLICK_B_ILL                       /* it is away, slow or has too much to do: after some of these it is left alone */
 };
 
 struct click_call {

@@ -3,6 +3,7 @@
 #include "storage_clickhouse.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 #include "health.h"
 #include "migrations.h"
@@ -76,14 +77,29 @@ static char *make_base(const struct click_conf *conf)
 	return base;
 }
 
+/* As it is written: a name is not looked up for this. */
+static bool on_this_machine(const char *url)
+{
+	static const char *const hosts[] = { "localhost", "[::1]" };
+	const char *host = strstr(url, "://") + 3;
+	size_t n = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
+
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+		if (n == strlen(hosts[i]) && !strncasecmp(host, hosts[i], n))
+			return true;
+	return !strncmp(host, "127.", 4) && strspn(host, "0123456789.") >= n;
+}
+
 static int start(struct ch_self *self, const struct ch_self *prev)
 {
+	const struct click_conf *conf = self->conf;
 	struct click *k = self->state;
 	pthread_condattr_t monotonic;
 
 	(void)prev;
 	k->self = self;
-	k->base = make_base(self->conf);
+	k->gzip = conf->compress == CLICK_ON || (conf->compress == CLICK_AUTO && !on_this_machine(conf->url));
+	k->base = make_base(conf);
 	if (!k->base) {
 		ch_log(self, NULL, CH_ERR, "No memory is left for the address of ClickHouse.");
 		return CH_ERROR;
@@ -118,6 +134,8 @@ static void stop(struct ch_self *self)
 /* ---- tables ---- */
 
 #define OPT(name, T, ...) CH_OPT(struct click_conf, name, T, __VA_ARGS__)
+static const char *const compress_names[] = { "auto", "on", "off", NULL }; /* enum click_compress */
+
 static const struct ch_option options[] = {
 	OPT(url, STR, .flags = CH_O_REQUIRED, .def = "http://127.0.0.1:8123", .help = "ClickHouse's HTTP port, http or https"),
 	OPT(database, STR, .flags = CH_O_REQUIRED, .def = "chimera", .help = "The database; it must be there"),
@@ -127,7 +145,8 @@ static const struct ch_option options[] = {
 	OPT(batch_age, DURATION, .def = "1s", .min = "1ms", .max = "1h", .help = "… or when the first of them has waited so long"),
 	OPT(timeout, DURATION, .def = "10s", .min = "10ms", .max = "1h", .help = "A batch, or a question, is given up after so long"),
 	OPT(connect_timeout, DURATION, .def = "2s", .min = "1ms", .max = "1h", .help = "How long a connection to the server may take"),
-	OPT(compress, BOOL, .def = "on", .help = "Send batches compressed by gzip, at its quickest level"),
+	OPT(compress, ENUM, .def = "auto", .values = compress_names,
+		.help = "Send batches compressed by gzip: auto does so unless the server is on this machine, where it only costs time"),
 	OPT(http, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "http/1", .help = "Who makes the requests"),
 	CH_MIGRATE_OPTIONS(struct click_conf, "check"),
 };

@@ -25,12 +25,13 @@
 
 #define CLICK_TABLES_MAX 16               /* whose layout is remembered */
 
+enum click_compress { CLICK_AUTO, CLICK_ON, CLICK_OFF };
+
 struct click_conf {
 	const struct ch_svc *http;
 	const char *url, *database, *user, *password, *migrations;
 	int64_t batch_rows, batch_age, timeout, connect_timeout;
-	bool compress;
-	int migrate;
+	int compress, migrate;            /* enum click_compress, enum ch_migrate_mode */
 };
 
 /* What is known of a table. */
@@ -44,6 +45,7 @@ struct click_table {
 struct click {
 	struct ch_self *self;
 	char *base;                       /* "http://127.0.0.1:8123/?database=chimera": further parameters follow */
+	bool gzip;                        /* bodies are compressed */
 	struct ch_db_errors errors;
 	pthread_mutex_t lock;
 	struct ch_db_gauges gauges;       /* under lock, as is the rest */

@@ -201,8 +201,8 @@ static void loop_stop(struct ch_self *self, struct ch_loop *l)
 		return;
 	if (is_house(l))
 		end_pool(self);
-	else
-		ch_post(ch_loop_at(nloops() - 1), end_pool, self);
+	else if (!ch_post(ch_loop_at(nloops() - 1), end_pool, self))
+		s->ended = true; /* no memory: it stays as it is, and is never used again */
 }
 
 static void stop(struct ch_self *self)

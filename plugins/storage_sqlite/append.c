@@ -77,8 +77,8 @@ struct appending {
 	struct sq_conn *c;
 	struct sq_call *call;
 	struct sq_statement *st;
-	const struct ch_relation *table;  /* static storage, as the contract has it */
 	size_t columns;
+	struct { int type; unsigned flags; char name[64]; } column[COLUMNS_MAX];
 	char uuids[COLUMNS_MAX + 1][SQ_UUID_TEXT];
 };
 
@@ -106,19 +106,18 @@ static struct ch_value *take_row(struct appending *a, size_t i)
 static bool bind_row(struct appending *a, size_t row, const struct ch_value *v)
 {
 	for (size_t k = 0; k < a->columns; k++) {
-		const struct ch_column *col = ch_column_at(a->table, k);
-		const char *why = ch_value_fault(&v[k], col->type);
+		const char *name = a->column[k].name, *why = ch_value_fault(&v[k], a->column[k].type);
 		int rc;
 
-		if (!why && v[k].null && !(col->flags & CH_COLUMN_NULL))
+		if (!why && v[k].null && !(a->column[k].flags & CH_COLUMN_NULL))
 			why = "is null";
 		if (why) {
-			refuse(a->call, row, "The value of %s %s.", col->name, why);
+			refuse(a->call, row, "The value of %s %s.", name, why);
 			return false;
 		}
 		rc = sq_bind(a->st->st, (int)k + 1, &v[k], a->uuids[k]);
 		if (rc == SQLITE_TOOBIG) {
-			refuse(a->call, row, "The value of %s is larger than the database takes.", col->name);
+			refuse(a->call, row, "The value of %s is larger than the database takes.", name);
 			return false;
 		}
 		if (rc != SQLITE_OK)
@@ -146,31 +145,43 @@ static void append_row(struct appending *a, size_t i)
 		a->call->error = e;
 }
 
+/* What the call says of the table, copied, and the statement for it. */
+static bool take_table(struct appending *a, struct text *t, size_t *nrows)
+{
+	const struct ch_sink_batch *b = &a->call->append.batch;
+
+	if (!sq_enter(a->call))
+		return sq_fail(&a->call->error, CH_SQL_CANCELLED, "The call was given up.");
+	*nrows = b->nrows;
+	a->columns = b->table->columns.n;
+	for (size_t k = 0; k < a->columns; k++) {
+		const struct ch_column *col = ch_column_at(b->table, k);
+
+		a->column[k].type = col->type;
+		a->column[k].flags = col->flags;
+		snprintf(a->column[k].name, sizeof(a->column[k].name), "%s", col->name);
+	}
+	insert_text(t, b->table);
+	sq_uuid_text(b->batch_id, a->uuids[a->columns]);
+	sq_leave(a->call);
+	return true;
+}
+
 void sq_run_append(struct sq_conn *c, struct sq_call *call)
 {
 	struct appending a = { .c = c, .call = call };
-	unsigned char batch_id[16];
 	sqlite3_int64 before = sqlite3_total_changes64(c->db);
 	int64_t began = ch_now();
 	struct text t;
-	size_t n;
+	size_t n = 0;
 
 	memset(&call->error, 0, sizeof(call->error));
 	call->nrefused = 0;
-	if (!sq_enter(call)) {
-		sq_fail(&call->error, CH_SQL_CANCELLED, "The call was given up.");
+	if (!take_table(&a, &t, &n))
 		return;
-	}
-	a.table = call->append.batch.table;
-	n = call->append.batch.nrows;
-	memcpy(batch_id, call->append.batch.batch_id, sizeof(batch_id));
-	sq_leave(call);
-	a.columns = a.table->columns.n;
-	insert_text(&t, a.table);
 	a.st = sq_prepare(c, t.p, t.n, &call->error);
 	if (!a.st)
 		return;
-	sq_uuid_text(batch_id, a.uuids[a.columns]);
 	if (sqlite3_bind_text(a.st->st, (int)a.columns + 1, a.uuids[a.columns], SQ_UUID_TEXT, SQLITE_STATIC) != SQLITE_OK)
 		sq_fail_db(&call->error, c->db, SQLITE_NOMEM);
 	for (size_t i = 0; i < n && !call->error.code && call->nrefused < SQ_REFUSALS_MAX; i++)
@@ -208,7 +219,6 @@ void sq_run_find(struct sq_conn *c, struct sq_call *call)
 {
 	const struct ch_relation *r;
 	struct ch_value *v;
-	size_t column, limit;
 	struct text t = { .n = 0 };
 
 	memset(&call->error, 0, sizeof(call->error));
@@ -219,8 +229,10 @@ void sq_run_find(struct sq_conn *c, struct sq_call *call)
 		return;
 	}
 	r = call->find.find.table;
-	column = call->find.find.column;
-	limit = call->find.find.limit;
+	put(&t, "SELECT ");
+	put_columns(&t, r);
+	put(&t, " FROM \"%s\" WHERE \"%s\" = $1 ORDER BY \"%s\" DESC, \"%s\" DESC LIMIT %zu", r->name,
+		ch_column_at(r, call->find.find.column)->name, ch_column_at(r, 1)->name, ch_column_at(r, 0)->name, call->find.find.limit);
 	v = (struct ch_value *)(void *)sq_scratch(c, sizeof(*v) + sq_values_size(&call->find.find.value, 1));
 	if (v)
 		sq_values_copy(&call->find.find.value, 1, v);
@@ -229,10 +241,6 @@ void sq_run_find(struct sq_conn *c, struct sq_call *call)
 		sq_fail_db(&call->error, NULL, SQLITE_NOMEM);
 		return;
 	}
-	put(&t, "SELECT ");
-	put_columns(&t, r);
-	put(&t, " FROM \"%s\" WHERE \"%s\" = $1 ORDER BY \"%s\" DESC, \"%s\" DESC LIMIT %zu", r->name, ch_column_at(r, column)->name,
-		ch_column_at(r, 1)->name, ch_column_at(r, 0)->name, limit);
 	run_one(c, call, &t, v);
 }
 
@@ -250,8 +258,8 @@ void sq_run_expire(struct sq_conn *c, struct sq_call *call)
 	}
 	r = call->expire.table;
 	before = ch_v_time(call->expire.before);
-	sq_leave(call);
 	put(&t, "DELETE FROM \"%s\" WHERE \"%s\" IN (SELECT \"%s\" FROM \"%s\" WHERE \"%s\" < $1 ORDER BY \"%s\" LIMIT %d)", r->name,
 		ch_column_at(r, 0)->name, ch_column_at(r, 0)->name, r->name, ch_column_at(r, 1)->name, ch_column_at(r, 1)->name, SQ_APPEND_ROWS);
+	sq_leave(call);
 	run_one(c, call, &t, &before);
 }

@@ -10,6 +10,7 @@
 
 #include "sqlite.h"
 
+#define STEPS 2000                        /* of SQLite's machine between two looks whether the answer is still wanted */
 #define SCRATCH_KEPT ((size_t)256 << 10)
 
 /* ---- waiting for a lock ---- */
@@ -20,6 +21,14 @@ static int64_t clock_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* A call that is answered already, by its deadline or a cancel, need not be run to its end. */
+static int unwanted(void *data)
+{
+	const struct sq_conn *c = data;
+
+	return c->call && atomic_load(&c->call->answered);
 }
 
 /* Another process has the file: 1 to 50 ms later it is tried again, until busy_timeout, the end of the server, or of who asked. */
@@ -36,7 +45,7 @@ static int on_busy(void *data, int times)
 			pthread_mutex_unlock(&c->store->lock);
 		}
 	}
-	if (atomic_load(&c->store->ending) || now - c->busy_since >= c->store->conf->busy_timeout * 1000 || (c->call && atomic_load(&c->call->answered)))
+	if (atomic_load(&c->store->ending) || now - c->busy_since >= c->store->conf->busy_timeout * 1000 || unwanted(c))
 		return 0;
 	usleep(times < 5 ? 1000u << times : 50000);
 	return 1;
@@ -184,6 +193,7 @@ static int set_up(struct sq_conn *c, int how, struct sq_error *e)
 		return rc;
 	if (how == SQ_OPEN_WRITER)
 		sqlite3_wal_hook(c->db, on_commit, c); /* in place of SQLite's own, which would move the log while answers wait */
+	sqlite3_progress_handler(c->db, STEPS, unwanted, c);
 	rc = sqlite3_set_authorizer(c->db, allowed, c);
 	return rc == SQLITE_OK ? prepare_own(c) : rc;
 }

@@ -2,15 +2,6 @@
 /* reader.c - a thread that reads, on a read-only connection of its own, beside the writer: what is committed, at one moment for each call. */
 #include "sqlite.h"
 
-#define STEPS 2000                        /* of SQLite's machine between two looks whether the answer is still wanted */
-
-static int unwanted(void *data)
-{
-	const struct sq_conn *c = data;
-
-	return c->call && atomic_load(&c->call->answered);
-}
-
 /* The file is opened when the first call comes, and anew when the writer has done so. */
 static bool be_open(struct sq_store *s, struct sq_conn *c, struct sq_error *e)
 {
@@ -24,7 +15,6 @@ static bool be_open(struct sq_store *s, struct sq_conn *c, struct sq_error *e)
 	sq_close(c, true);
 	if (!sq_open(s, c, SQ_OPEN_READER, e))
 		return false;
-	sqlite3_progress_handler(c->db, STEPS, unwanted, c);
 	c->epoch = epoch;
 	return true;
 }

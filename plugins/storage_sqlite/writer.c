@@ -106,6 +106,7 @@ static void run_call(struct writer *w, struct sq_call *call, bool alone)
 	struct sq_conn *c = &w->c;
 	int rc = alone ? SQLITE_OK : sq_own(c, SQ_SAVE);
 
+	c->call = call;
 	if (rc != SQLITE_OK)
 		sq_fail_db(&call->error, c->db, rc);
 	else if (call->kind == SQ_APPEND)
@@ -114,6 +115,7 @@ static void run_call(struct writer *w, struct sq_call *call, bool alone)
 		sq_run_expire(c, call);
 	else
 		sq_run_sql(c, call);
+	c->call = NULL;
 	if (call->error.code == CH_SQL_UNKNOWN)
 		call->error.code = CH_SQL_UNAVAILABLE; /* nothing is committed yet, and will not be */
 	if (sqlite3_get_autocommit(c->db)) { /* SQLite has undone all of it */
@@ -147,7 +149,10 @@ static void roll_back(struct writer *w)
 		sq_own(&w->c, SQ_ROLLBACK);
 }
 
-/* Commits what went well. False: a constraint that is looked at now speaks against one of several calls, and all are undone. */
+/*
+ * Commits what went well. False: all are undone for the sake of one: its deadline or cancel interrupted it in the middle of a statement, or a
+ * constraint that is looked at only now speaks against it.
+ */
 static bool commit(struct writer *w)
 {
 	struct sq_store *s = w->s;
@@ -159,9 +164,11 @@ static bool commit(struct writer *w)
 	for (size_t i = 0; i < w->n; i++)
 		good += !is_bad(w->group[i]);
 	if (!good || w->dead.code) {
+		roll_back(w);
+		if (w->dead.rc == SQLITE_INTERRUPT && w->n > 1)
+			return false;
 		if (w->dead.code)
 			fail_group(w, &w->dead);
-		roll_back(w);
 		return true;
 	}
 	rc = sq_own(&w->c, SQ_COMMIT);
@@ -186,9 +193,9 @@ static void run_group(struct writer *w)
 	w->dead.code = CH_SQL_OK;
 	w->dead.rc = SQLITE_OK;
 	for (size_t i = 0; i < w->n; i++) {
-		if (w->dead.code)
+		if (w->dead.code && w->dead.rc != SQLITE_INTERRUPT)
 			w->group[i]->error = w->dead;
-		else
+		else if (!w->dead.code)
 			run_call(w, w->group[i], w->n == 1);
 	}
 }

@@ -271,7 +271,7 @@ const struct sql_case sql_cases[] = {
 	{ SAY(Q(LOOK, INT(1))), .total = true } } },
 { "race/once", { { .race = RACE_ONCE, .racers = 4, .rounds = 30 }, THINGS(30) } },
 { "race/two-rows-in-either-order", { { SAY(Q(PUT, INT(1), TEXT("a"), INT(1000)), Q(PUT, INT(2), TEXT("b"), INT(1000))) },
-	{ .race = RACE_MOVE, .racers = 4, .rounds = 20 }, { SAY(Q("SELECT SUM(n) FROM conform_things")), FOUND(R(INT(2000))) } } },
+	{ .race = RACE_MOVE, .racers = 2, .rounds = 12 }, { SAY(Q("SELECT SUM(n) FROM conform_things")), FOUND(R(INT(2000))) } } },
 { "race/read-your-own-writes", { { .race = RACE_OWN, .racers = 4, .rounds = 20 } } },
 { "race/many-at-once-on-one-loop", { { .race = RACE_BURST, .racers = 64, .rounds = 1 }, { SAY(Q(HOW_MANY)), .total = true } } },
 

@@ -58,7 +58,7 @@ static int64_t id_of(const struct racer *r)
 
 static void insert(struct racer *r, int64_t id, const char *more)
 {
-	snprintf(r->name, sizeof(r->name), "racer %lld", (long long)id);
+	snprintf(r->name, sizeof(r->name), "racer %u at %lld", r->number, (long long)id);
 	say(r, more, CH_SQL_ANY);
 	with(r, ch_v_int(id));
 	with(r, ch_v_text(r->name));

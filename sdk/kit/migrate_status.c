@@ -150,7 +150,7 @@ int ch_migrate_health(const struct ch_migrate_status *s, char *text, size_t n)
 		return CH_HEALTHY;
 	}
 	if (ch_migrate_good(s))
-		snprintf(all, sizeof(all), "schema revision %u", s->current);
+		snprintf(all, sizeof(all), "schema revision %u of %u", s->current, s->expected);
 	else if (s->pending)
 		snprintf(all, sizeof(all), "schema revision %u of %u: run chimeractl migrate up", s->current, s->expected);
 	else

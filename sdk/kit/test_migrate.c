@@ -314,7 +314,7 @@ static void health_says_what_to_do(void **state)
 	assert_true(up(CH_MIGRATE_ALL));
 	s = look();
 	assert_int_equal(ch_migrate_health(&s, text, sizeof(text)), CH_HEALTHY);
-	assert_string_equal(text, "schema revision 2");
+	assert_string_equal(text, "schema revision 2 of 2");
 }
 
 static void ensure_does_as_its_mode_says(void **state)

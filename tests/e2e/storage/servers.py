@@ -264,7 +264,7 @@ class Postgres(Server):
         give_to_postgres(self.folder)
         subprocess.run(["cp", "-a", template, self.data], check=True)
         self.settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": self.folder, "shared_buffers": "16MB",
-                         "max_connections": 40, "logging_collector": "off", "log_line_prefix": "%p %u@%d: ", **settings}
+                         "max_connections": 40, "deadlock_timeout": "50ms", "log_line_prefix": "%p %u@%d: ", **settings}
         if not durable:
             self.settings = {"fsync": "off", "full_page_writes": "off", **self.settings}
         self.ca_file = None
@@ -318,8 +318,8 @@ class Postgres(Server):
         return Database(self, name)
 
     def sessions(self):
-        """[(pid, database, state)] of the clients' connections: "idle in transaction" is one left open."""
-        return self.psql("SELECT pid, datname, state FROM pg_stat_activity WHERE backend_type = 'client backend' "
+        """[(pid, database, state, query)] of the clients' connections: "idle in transaction" is one left open."""
+        return self.psql("SELECT pid, datname, state, query FROM pg_stat_activity WHERE backend_type = 'client backend' "
                          "AND pid <> pg_backend_pid() ORDER BY pid")
 
 

@@ -192,7 +192,7 @@ def test_what_is_wrongly_set_up_is_said_in_a_sentence_and_asked_again(chimera, t
     a = Sink(c).append(rows(1))
     assert a.outcome == "retry" and all(w in a.detail for w in words), a
     assert "wrong-of-tests" not in c.stderr() and a.detail.endswith("."), a
-    assert c.metric("chimera_degraded", plugin="storage_clickhouse") == 1
+    assert c.metric("chimera_degraded", plugin="storage_clickhouse") >= 1
 
 
 def test_a_right_password_and_a_database_that_come_later_heal_it(chimera, own):

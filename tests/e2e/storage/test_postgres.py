@@ -450,8 +450,13 @@ def test_tls_is_used_and_verified(chimera):
             c.stop()
 
 
+def sessions(db):
+    return {pid for pid, name, _ in db.server.sessions() if name == db.name}
+
+
 def test_a_reload_with_another_pool_keeps_answering(world):
     w = world(pool_size=2)
+    before = sessions(w.db)
     with open(w.c.path, encoding="utf-8") as f:
         text = f.read()
     with open(w.c.path, "w", encoding="utf-8") as f:
@@ -460,7 +465,7 @@ def test_a_reload_with_another_pool_keeps_answering(world):
     while not w.c.said("reloaded"):
         a = w.ask("SELECT 1")
         assert a["error"] == "ok", a
-    kit.wait_for(lambda: len(w.db.server.sessions()) <= 1, "the old pool to be gone")
+    kit.wait_for(lambda: not before & sessions(w.db), lambda: f"the old pool to be gone: {before}, {sessions(w.db)}")
     assert w.ask("SELECT 1")["error"] == "ok"
 
 

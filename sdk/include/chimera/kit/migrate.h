@@ -156,7 +156,7 @@ enum { CH_MIGRATE_REVISION_, CH_MIGRATE_DRIFT_, CH_MIGRATE_METRICS_N };
 /* [any] Sets them; `row`: of CH_MIGRATE_METRICS' first in your table. A status that is not known changes nothing. */
 void ch_migrate_tell(struct ch_self *self, unsigned row, const struct ch_migrate_status *s);
 /*
- * [any] For a health check: HEALTHY "schema revision 2", or DEGRADED, or UNHEALTHY when something is pending, and what to do. Not known:
+ * [any] For a health check: HEALTHY "schema revision 2 of 2", or DEGRADED, or UNHEALTHY when something is pending, and what to do. Not known:
  * HEALTHY and an empty text: that the database cannot be reached is the check's own to say.
  */
 int ch_migrate_health(const struct ch_migrate_status *s, char *text, size_t n);
