@@ -102,17 +102,21 @@ static int on_waited(struct ch_ctx *c, void *data, int why, void *result)
 
 	(void)c;
 	(void)result;
-	ch_unsuspend(r->ticket);
+	if (why != CH_READY)
+		ch_unsuspend(r->ticket);
 	r->ticket = 0;
-	if (why == CH_GONE)
-		return CH_DONE;
-	return go(r);
+	return why == CH_GONE ? CH_DONE : go(r);
 }
 
+/* Under a millisecond is only a turn of the loop. */
 static int wait(struct replay *r, int64_t us)
 {
-	r->ticket = ch_suspend(r->c, us / 1000 + 1, on_waited, r);
-	return r->ticket ? CH_AGAIN : no_memory(r);
+	r->ticket = ch_suspend(r->c, us / 1000, on_waited, r);
+	if (!r->ticket)
+		return no_memory(r);
+	if (us < 1000)
+		ch_resume(r->ticket, NULL, NULL);
+	return CH_AGAIN;
 }
 
 /* ---- after a batch ---- */

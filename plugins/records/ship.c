@@ -14,7 +14,7 @@
 
 #include "records.h"
 
-#define SLICE 1000                        /* rows read in one go: some hundred microseconds */
+#define SLICE 500                         /* rows read in one go: some hundred microseconds */
 #define WAIT_FIRST 100000                 /* between attempts, µs … */
 #define WAIT_MOST 10000000                /* … and at most; jitter spreads servers that share a sink */
 

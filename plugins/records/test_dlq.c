@@ -44,11 +44,11 @@ static void letters_are_listed_and_shown(void **state)
 
 	(void)state;
 	assert_int_equal(run(t, &text, "list", NULL), 0);
-	assert_non_null(strstr(text, "00000000-0000-0007"));
+	assert_non_null(strstr(text, "01000000-0000-0000-0000-000000000007"));
 	assert_non_null(strstr(text, "ends in 7"));
 	assert_non_null(strstr(text, "2 dead letters, 0 replayed\n"));
-	assert_int_equal(run(t, &text, "show", "01000000-0000-0000-0000-000000000007"), 1);
-	assert_int_equal(run(t, &text, "show", "01000000-0000-0007-0000-000000000000"), 0);
+	assert_int_equal(run(t, &text, "show", "01000000-0000-0000-0000-000000000008"), 1);
+	assert_int_equal(run(t, &text, "show", "01000000-0000-0000-0000-000000000007"), 0);
 	assert_non_null(strstr(text, "\"n\":7,\"what\":\"row \\\"7\\\"\""));
 	assert_int_equal(run(t, &text, "show", "nonsense"), 1);
 	assert_int_equal(run(t, &text, "eat", NULL), 1);
@@ -84,7 +84,7 @@ static void one_letter_is_replayed_by_its_row(void **state)
 
 	(void)state;
 	healed = true;
-	assert_int_equal(run(t, &text, "replay", "01000000-0000-0011-0000-000000000000"), 0);
+	assert_int_equal(run(t, &text, "replay", "01000000-0000-0000-0000-000000000011"), 0);
 	assert_string_equal(text, "1 of 1 row was replayed\n");
 	assert_int_equal(a->copies[17], 1);
 	assert_int_equal(a->copies[7], 0);
@@ -149,11 +149,11 @@ static void purge_takes_replayed_letters_and_all_only_when_told(void **state)
 
 	(void)state;
 	healed = true;
-	assert_int_equal(run(t, &text, "replay", "01000000-0000-0007-0000-000000000000"), 0);
+	assert_int_equal(run(t, &text, "replay", "01000000-0000-0000-0000-000000000007"), 0);
 	assert_int_equal(run(t, &text, "purge", NULL), 0);
 	assert_int_equal(run(t, &text, "list", NULL), 0);
 	assert_non_null(strstr(text, "2 dead letters, 0 replayed\n"));
-	assert_int_equal(run(t, &text, "purge", "01000000-0000-0011-0000-000000000000"), 0);
+	assert_int_equal(run(t, &text, "purge", "01000000-0000-0000-0000-000000000011"), 0);
 	assert_int_equal(run(t, &text, "list", NULL), 0);
 	assert_non_null(strstr(text, "1 dead letter, 0 replayed\n"));
 	assert_int_equal(run(t, &text, "purge", "all"), 0);

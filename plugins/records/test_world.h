@@ -89,7 +89,9 @@ static void remember(struct sink *s, const struct ch_sink_batch *b)
 	size_t width = b->table->columns.n, n = 0;
 
 	free(s->last);
-	s->last = malloc(16 + b->nrows * width * 64 + 1);
+	for (size_t i = 0; i < b->nrows * width; i++)
+		n += 64 + (b->values[i].type == CH_V_TEXT ? b->values[i].u.s.n : 0);
+	s->last = malloc(n + 17);
 	memcpy(s->last, b->batch_id, 16);
 	n = 16;
 	for (size_t i = 0; i < b->nrows * width; i++) {

@@ -186,6 +186,8 @@ static void insert(struct append *a)
 		click_text_print(&more, "&insert_deduplication_token=%s", id);
 	if (call->shape.partitions)
 		click_text_print(&more, "&max_partitions_per_insert_block=0");
+	if (call->shape.async) /* its answer would come before the rows are there */
+		click_text_print(&more, "&async_insert=0");
 	click_sql_insert(&sql, call->table);
 	sql.failed |= more.failed;
 	call->q.done = on_inserted;

@@ -4,6 +4,7 @@
  * which asks over http/1 as everything here does, and the thread sleeps until the task has told. ClickHouse's lock is a table, so nothing
  * depends on one connection.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -67,12 +68,34 @@ static void dropped(void *data)
 	tell_why(data, "The server stops, or its config was replaced.");
 }
 
+/*
+ * Why a statement of a migration failed: ClickHouse's own words, since they speak of the statement and of nobody's rows: what stands behind
+ * "DB::Exception: " and before ", e.what()", which 18.16 adds.
+ */
+static void tell_failure(struct job *j, const struct click_query *q)
+{
+	static const char head[] = "DB::Exception: ", tail[] = ", e.what()";
+	const char *p = q->error.code && q->n ? memmem(q->text, q->n, head, sizeof(head) - 1) : NULL, *end;
+	char *why = NULL;
+
+	if (p) {
+		p += sizeof(head) - 1;
+		end = memmem(p, (size_t)(q->text + q->n - p), tail, sizeof(tail) - 1);
+		for (end = end ? end : q->text + q->n; end > p && (unsigned char)end[-1] <= ' '; end--)
+			;
+		if (asprintf(&why, "%.*s (code %u)", (int)(end - p), p, q->error.code) < 0)
+			why = NULL;
+	}
+	tell_why(j, why ? why : q->detail);
+	free(why);
+}
+
 static int on_answer(struct click_query *q)
 {
 	struct job *j = q->arg;
 
 	if (q->error.kind) {
-		tell_why(j, q->detail);
+		tell_failure(j, q);
 		click_query_free(q);
 	} else {
 		tell(j, true, q->text, q->n);

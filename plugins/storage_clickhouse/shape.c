@@ -97,5 +97,6 @@ bool click_shape_read(const struct ch_relation *r, const char *text, size_t n, s
 	}
 	out->token = type_of(text, n, "@insert_deduplication_token").n;
 	out->partitions = type_of(text, n, "@max_partitions_per_insert_block").n;
+	out->async = type_of(text, n, "@async_insert").n;
 	return true;
 }

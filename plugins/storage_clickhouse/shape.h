@@ -12,8 +12,10 @@
 
 struct click_shape {
 	bool nullable[CLICK_COLUMNS_MAX]; /* in the table, by the relation's column */
-	bool token;                       /* the server knows insert_deduplication_token … */
-	bool partitions;                  /* … and max_partitions_per_insert_block */
+	/* settings that the server knows; 18.16 knows none of them */
+	bool token;                       /* insert_deduplication_token */
+	bool partitions;                  /* max_partitions_per_insert_block */
+	bool async;                       /* async_insert */
 };
 
 /*

@@ -119,7 +119,7 @@ void click_sql_shape(struct click_text *t, const char *table)
 {
 	click_text_print(t, "SELECT name,type FROM system.columns WHERE database=currentDatabase() AND table='%s' UNION ALL "
 		"SELECT concat('@',name),'setting' FROM system.settings WHERE name IN "
-		"('insert_deduplication_token','max_partitions_per_insert_block') FORMAT TabSeparated", table);
+		"('insert_deduplication_token','max_partitions_per_insert_block','async_insert') FORMAT TabSeparated", table);
 }
 
 void click_sql_insert(struct click_text *t, const struct ch_relation *r)

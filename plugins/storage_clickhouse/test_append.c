@@ -341,7 +341,7 @@ static void a_token_goes_with_whole_batches_only_and_a_repeated_one_is_looked_fo
 		memcpy(all + 16 * i, present, 16);
 		all[16 * i + 8] = (char)i;
 	}
-	then(f, 200, SHAPE "@insert_deduplication_token\tsetting\n@max_partitions_per_insert_block\tsetting\n");
+	then(f, 200, SHAPE "@insert_deduplication_token\tsetting\n@max_partitions_per_insert_block\tsetting\n@async_insert\tsetting\n");
 	then(f, 200, "0\n");
 	then(f, 200, ""); /* nothing is there */
 	then(f, 200, ""); /* the insert, which the server may have dropped as a duplicate of one that was cut */
@@ -352,6 +352,7 @@ static void a_token_goes_with_whole_batches_only_and_a_repeated_one_is_looked_fo
 	assert_int_equal(f->outcome, CH_SINK_DONE);
 	assert_non_null(strstr(f->urls[3], "insert_deduplication_token=" BATCH));
 	assert_non_null(strstr(f->urls[3], "max_partitions_per_insert_block=0"));
+	assert_non_null(strstr(f->urls[3], "async_insert=0"));
 	assert_null(strstr(f->urls[5], "insert_deduplication_token"));
 	assert_int_equal(f->sizes[5], 2 * ROW_BYTES);
 }

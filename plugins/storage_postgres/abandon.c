@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * abandon.c - a statement that nobody waits for is cancelled by another connection of the pool: libpq's own PQcancel blocks, and a server that
- * takes connections and answers none would hold its thread for ever. Only a few at once; what is not told ends by the server's
- * statement_timeout.
+ * abandon.c - the server's process that runs a statement which nobody waits for is ended by another connection of the pool: libpq's own PQcancel
+ * blocks, and a server that takes connections and answers none would hold its thread for ever; and a cancel that comes before the statement has
+ * begun is lost. Only a few at once; what is not told ends by the server's statement_timeout.
  */
 #include "storage_postgres.h"
 #include "values.h"
 
-#define AT_ONCE 4
+#define AT_ONCE 16
 #define PATIENCE 5000000 /* microseconds: behind it the place counts as free */
 
 struct abandon {
@@ -37,7 +37,7 @@ void pg_abandon(struct pg_pool *p, int pid)
 	a->value = a->pid;
 	a->length = 4;
 	a->type = PG_INT4;
-	pg_statement_init(&a->statement, "SELECT pg_cancel_backend($1)", 1, &a->type, &a->value, &a->length);
+	pg_statement_init(&a->statement, "SELECT pg_terminate_backend($1)", 1, &a->type, &a->value, &a->length);
 	a->sql.statements = &a->statement;
 	a->sql.n = 1;
 	a->sql.max_bytes = 1024;

@@ -63,7 +63,7 @@ static bool piece(struct pg_append *a, struct pg_conn *conn)
 
 	for (; a->row < a->nrows; a->row++) {
 		if (!a->column) {
-			if (end - at < 64)
+			if (end - at < 128) /* the first column must follow, or the count would be written twice */
 				break;
 			at = pg_put16(at, (uint16_t)(a->ncolumns + 1));
 		}

@@ -159,6 +159,15 @@ void pg_scrub(char *text, const char *secret)
 	}
 }
 
+/* Behind `connection to server at "127.0.0.1", port 5432 failed: `, which our own sentences say better. */
+static const char *own_words(const char *said)
+{
+	static const char before[] = " failed: ";
+	const char *p = strncmp(said, "connection to server", 20) ? NULL : strstr(said, before);
+
+	return p ? p + sizeof(before) - 1 : said;
+}
+
 /* "FATAL:  28P01: …" has the state behind two blanks, in any language. */
 static const char *find_state(const char *said, char state[6])
 {
@@ -173,7 +182,7 @@ static const char *find_state(const char *said, char state[6])
 			return s + strspn(s, " ");
 		}
 	}
-	return said;
+	return own_words(said);
 }
 
 static bool says(const char *said, const char *a, const char *b)
@@ -189,13 +198,13 @@ void pg_error_connect(const char *said, const char *where, const char *user, con
 	if (is(state, "28P01"))
 		snprintf(text, n, "PostgreSQL at %s refuses the password of user %s; correct password (or its file), or the role's.", where, user);
 	else if (is(state, "28"))
-		snprintf(text, n, "PostgreSQL at %s refuses user %s (%.*s); correct dsn, or the server's pg_hba.conf and roles.", where, user, len, line);
+		snprintf(text, n, "PostgreSQL at %s refuses user %s; correct dsn, or the server's pg_hba.conf and roles (%.*s).", where, user, len, line);
 	else if (is(state, "3D000"))
 		snprintf(text, n, "PostgreSQL at %s has no database %s; create it (createdb -O %s %s), or correct dbname in dsn.", where, dbname,
 		         user, dbname);
 	else if (is(state, "53300"))
-		snprintf(text, n, "PostgreSQL at %s has no connection left for us (%.*s); lower pool_size and max_overflow, or raise its "
-		         "max_connections.", where, len, line);
+		snprintf(text, n, "PostgreSQL at %s has no connection left for us; lower pool_size and max_overflow, or raise its max_connections "
+		         "(%.*s).", where, len, line);
 	else if (is(state, "57P"))
 		snprintf(text, n, "PostgreSQL at %s is not ready (%.*s).", where, len, line);
 	else if (*state)
@@ -203,8 +212,7 @@ void pg_error_connect(const char *said, const char *where, const char *user, con
 	else if (strstr(said, "no password supplied"))
 		snprintf(text, n, "PostgreSQL at %s wants a password for user %s; set password.", where, user);
 	else if (says(said, "SSL", "certificate")) {
-		snprintf(text, n, "TLS with PostgreSQL at %s failed (%.*s); correct tls_mode and tls_ca, or sslmode and sslrootcert in dsn.",
-		         where, len, line);
+		snprintf(text, n, "TLS with PostgreSQL at %s failed; correct tls_mode and tls_ca, or the dsn's own (%.*s).", where, len, line);
 		memcpy(state, "SSL", 4); /* no SQLSTATE, for pg_error_slow */
 	} else if (says(said, "refused", "No such file"))
 		snprintf(text, n, "Nobody listens at %s; start PostgreSQL, or correct host and port in dsn.", where);

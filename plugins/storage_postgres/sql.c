@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sql.c - sql/1: the statements of a call go out in one piece. What lies between two Syncs is one transaction to PostgreSQL, so a batch needs no
- * BEGIN. Where a row count is demanded of something that writes, the counts are looked at before COMMIT is sent (BEGIN … with a Flush in place
- * of the Sync, then COMMIT or ROLLBACK): one round trip more, and the only way that holds for any statement.
+ * BEGIN. Where something that writes demands a row count, or gives rows (which may be more than max_bytes), the answers are looked at before
+ * COMMIT is sent (BEGIN … with a Flush in place of the Sync, then COMMIT or ROLLBACK): one round trip more, and the only way that holds for any
+ * statement.
  *
  * A call may have happened from the moment that its Sync, or its COMMIT, is sent.
  */
-#include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -19,12 +19,47 @@
 
 /* ---- what is sent ---- */
 
-/* SELECT and VALUES change nothing; WITH may. */
+/* Where the first word stands: behind blanks, comments and brackets. */
+static const char *first_word(const char *p)
+{
+	for (;;) {
+		const char *end;
+
+		p += strspn(p, " \t\r\n\f\v(");
+		if (!strncmp(p, "--", 2))
+			p += strcspn(p, "\n");
+		else if (!strncmp(p, "/*", 2) && (end = strstr(p + 2, "*/")))
+			p = end + 2;
+		else
+			return p;
+	}
+}
+
+static bool begins(const char *text, const char *const *words)
+{
+	const char *p = first_word(text);
+	size_t n = strspn(p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_");
+
+	for (; *words; words++)
+		if (strlen(*words) == n && !strncasecmp(p, *words, n))
+			return true;
+	return false;
+}
+
+/* These change nothing; WITH may. */
 static bool reads(const char *text)
 {
-	while (isspace((unsigned char)*text) || *text == '(')
-		text++;
-	return !strncasecmp(text, "select", 6) || !strncasecmp(text, "values", 6);
+	static const char *const words[] = { "select", "values", NULL };
+
+	return begins(text, words);
+}
+
+/* Of the dialect: BEGIN, COMMIT and the like would tear a batch apart. */
+static bool allowed(const char *text)
+{
+	static const char *const words[] = { "select", "insert", "update", "delete", "with", "values", NULL };
+
+	return begins(text, words);
 }
 
 void pg_statement_init(struct pg_statement *s, const char *text, int nvalues, const Oid *types, const char *const *values, const int *lengths)
@@ -282,6 +317,10 @@ static bool fine(struct ch_ctx *c, const struct ch_sql_args *args, struct ch_sql
 			                                       CH_SQL_VALUES_MAX));
 			return false;
 		}
+		if (!allowed(s->text)) {
+			no(out, CH_SQL_BAD_REQUEST, i, ch_print(c, "Statement %zu is none of SELECT, INSERT, UPDATE, DELETE and WITH.", i));
+			return false;
+		}
 		for (size_t k = 0; k < s->nvalues; k++) {
 			const char *why = pg_value_fault(&s->values[k], s->values[k].type);
 
@@ -310,7 +349,7 @@ static struct pg_sql *make(const struct ch_sql_args *args, size_t values)
 	struct slot *slots;
 	int *lengths;
 	Oid *types;
-	bool wants = false, all_read = true;
+	bool wants = false, all_read = true, gives = false;
 
 	if (!q)
 		return NULL;
@@ -335,13 +374,14 @@ static struct pg_sql *make(const struct ch_sql_args *args, size_t values)
 		q->statements[i].want = s->want;
 		wants |= s->want >= 0;
 		all_read &= q->statements[i].reads;
+		gives |= q->statements[i].reads || strcasestr(s->text, "returning");
 		pointers += s->nvalues;
 		slots += s->nvalues;
 		lengths += s->nvalues;
 		types += s->nvalues;
 	}
 	q->call.reads = all_read;
-	q->guarded = wants && !all_read;
+	q->guarded = !all_read && (wants || (gives && args->row));
 	return q;
 }
 

@@ -203,12 +203,16 @@ static void answer_from_here(struct sq_call *call)
 
 void sq_finish(struct sq_call *call)
 {
-	struct ch_loop *loop = call->loop->loop;
+	struct ch_loop *loop = NULL;
 
 	pthread_mutex_lock(&call->lock);
 	call->finished = true;
+	if (!call->answered) /* else the instance may have left the loop already */
+		loop = call->loop->loop;
 	pthread_mutex_unlock(&call->lock);
-	if (!ch_post(loop, on_finished, call))
+	if (!loop)
+		let_go(call, 1);
+	else if (!ch_post(loop, on_finished, call))
 		answer_from_here(call);
 }
 

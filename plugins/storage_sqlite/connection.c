@@ -108,8 +108,15 @@ static bool make_folders(const char *path, struct sq_error *e)
  */
 static bool make_file(const char *path, struct sq_error *e)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+	char log[4096 + 5];
+	struct stat file, of_log;
+	int fd;
 
+	snprintf(log, sizeof(log), "%s-wal", path);
+	if ((stat(path, &file) || !file.st_size) && !stat(log, &of_log) && of_log.st_size) /* SQLite would delete it */
+		return sq_fail(e, CH_SQL_UNAVAILABLE, "The database file is gone, but its log %.150s is there: put the file back, or move the log away.",
+			log);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
 	if (fd >= 0) {
 		close(fd);
 		return true;

@@ -245,6 +245,7 @@ struct sq_store {
 	bool closing;                     /* the readers have ended; the writer is next */
 	bool broken;                      /* a reader found the file broken: breakage says how */
 	struct sq_error breakage;
+	int why_code;                     /* enum ch_sql_error: why it is DOWN */
 	char why[320], full_why[320];     /* sentences: of the state, and of full */
 	uint64_t epoch;                   /* how often the writer has opened the file: readers open theirs anew when it changes */
 	unsigned running;                 /* calls on threads */
@@ -273,8 +274,8 @@ struct sq_call *sq_take(struct sq_store *s, struct sq_queue *q);
 void sq_done(struct sq_store *s, struct sq_call *call);
 /* [thread] All calls that came to the queue until that moment (ch_now) fail like this. */
 void sq_fail_waiting(struct sq_store *s, struct sq_queue *q, const struct sq_error *e, int64_t before);
-/* [thread] The store's state and the sentence that says why, for calls, log and health. */
-void sq_set_state(struct sq_store *s, int state, const char *why);
+/* [thread] The store's state, and with what error and sentence calls are refused while it is DOWN. */
+void sq_set_state(struct sq_store *s, int state, int code, const char *why);
 /* [thread] Writes fail for want of room or right, or do no more. */
 void sq_set_full(struct sq_store *s, bool full, const char *why);
 

@@ -25,7 +25,7 @@ bool sq_enqueue(struct sq_store *s, struct sq_call *call, struct sq_error *e)
 
 	pthread_mutex_lock(&s->lock);
 	if (s->state == SQ_DOWN) {
-		good = sq_fail(e, CH_SQL_UNAVAILABLE, "%s", s->why);
+		good = sq_fail(e, s->why_code, "%s", s->why);
 	} else if (s->writes.n + s->reads.n >= (size_t)s->conf->max_waiting) {
 		good = sq_fail(e, CH_SQL_BUSY, "%lld calls wait for the database already (max_waiting): try again later.", (long long)s->conf->max_waiting);
 	} else {
@@ -132,10 +132,11 @@ void sq_fail_waiting(struct sq_store *s, struct sq_queue *q, const struct sq_err
 
 /* ---- state ---- */
 
-void sq_set_state(struct sq_store *s, int state, const char *why)
+void sq_set_state(struct sq_store *s, int state, int code, const char *why)
 {
 	pthread_mutex_lock(&s->lock);
 	s->state = state;
+	s->why_code = code == CH_SQL_CONFLICT || code == CH_SQL_FULL ? code : CH_SQL_UNAVAILABLE;
 	snprintf(s->why, sizeof(s->why), "%s", why);
 	pthread_cond_broadcast(&s->reads.wake);
 	pthread_mutex_unlock(&s->lock);

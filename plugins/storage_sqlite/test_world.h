@@ -80,7 +80,7 @@ static double seconds(void)
 		} \
 	} while (0)
 
-static void make_folder(void)
+__attribute__((unused)) static void make_folder(void)
 {
 	strcpy(folder, "/tmp/sqlite-test-XXXXXX");
 	assert_non_null(mkdtemp(folder));
@@ -95,7 +95,8 @@ static void begin_again(const char *more)
 	t = ch_test_new();
 	ch_test_sweep_off(t); /* its threads do not live in copies of the process */
 	ch_test_plugin(t, CH_TEST_ENTRY(storage_sqlite));
-	snprintf(ini, sizeof(ini), "[storage_sqlite]\npath = %s\nmigrate = off\n%s", file, more ? more : "");
+	snprintf(ini, sizeof(ini), "[storage_sqlite]\npath = %s\n%s%s", file, more && strstr(more, "migrate =") ? "" : "migrate = off\n",
+		more ? more : "");
 	ch_test_config(t, ini);
 	if (!ch_test_start(t))
 		fail_msg("%s", ch_test_errors(t));

@@ -55,7 +55,7 @@ static bool open_all(struct writer *w)
 	if (!sq_schema_ensure(s, &e) || !sq_open(s, &w->c, SQ_OPEN_WRITER, &e) || !move_log(w, &e)) {
 		sq_close(&w->c, true);
 		ch_log(s->self, NULL, CH_DEBUG, "%s: %s", s->conf->path, e.text);
-		sq_set_state(s, SQ_DOWN, e.text);
+		sq_set_state(s, SQ_DOWN, e.code, e.text);
 		sq_fail_waiting(s, &s->writes, &e, INT64_MAX);
 		sq_fail_waiting(s, &s->reads, &e, INT64_MAX);
 		return false;
@@ -65,7 +65,7 @@ static bool open_all(struct writer *w)
 	s->broken = false;
 	pthread_mutex_unlock(&s->lock);
 	w->opened = ch_now();
-	sq_set_state(s, SQ_UP, "The database is open.");
+	sq_set_state(s, SQ_UP, CH_SQL_OK, "The database is open.");
 	return true;
 }
 
@@ -76,7 +76,9 @@ static void shut(struct writer *w, const struct sq_error *e)
 		w->doubtful = true;
 	if (ch_now() - w->opened >= GOOD_US)
 		w->wait = 0;
-	sq_set_state(w->s, SQ_DOWN, e->text);
+	if (e->rc == SQLITE_READONLY_DBMOVED) /* what is committed goes with the file; its log would be in the new one's way */
+		sqlite3_wal_checkpoint_v2(w->c.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	sq_set_state(w->s, SQ_DOWN, e->code, e->text);
 	sq_close(&w->c, true);
 }
 
@@ -404,7 +406,7 @@ void sq_writer(void *data)
 	struct sq_store *s = data;
 
 	if (!w) {
-		sq_set_state(s, SQ_DOWN, "The server has no memory to open the database.");
+		sq_set_state(s, SQ_DOWN, CH_SQL_UNAVAILABLE, "The server has no memory to open the database.");
 		return;
 	}
 	w->s = s;

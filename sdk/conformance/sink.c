@@ -44,12 +44,17 @@ static void begin_case(struct store_run *r, size_t i)
 	next_step(r);
 }
 
+static void on_looked(struct store_run *r)
+{
+	store_prepared(r, own_of(r)->missing[0] ? own_of(r)->missing : NULL);
+}
+
 /* Is the table there? */
 static void look(struct store_run *r)
 {
 	static const struct sink_step nothing = { .op = FIND, .rows = ROWS(0) };
 
-	sink_step(r, &nothing, store_prepared);
+	sink_step(r, &nothing, on_looked);
 }
 
 static struct store_suite suite = { .name = name_of_case, .begin = begin_case, .prepare = look };

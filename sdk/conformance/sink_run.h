@@ -12,6 +12,7 @@
 /* store_run.own. */
 struct sink_own {
 	const struct sink_step *steps;    /* of the case that runs */
+	char missing[400];                /* what the provider said of the table before the first case; empty: it is there */
 };
 
 static inline struct sink_own *own_of(const struct store_run *r)

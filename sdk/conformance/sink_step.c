@@ -222,6 +222,9 @@ static void judge(struct store_call *call, int rc)
 	const struct ch_sink_result *out = call->out;
 	int want = s->outcome ? s->outcome : CH_SINK_DONE;
 
+	if (!call->run->step)
+		snprintf(own_of(call->run)->missing, sizeof(own_of(call->run)->missing), "%s%.300s", out->outcome == CH_SINK_DONE ? ""
+			: "The provider says RETRY: ", out->outcome != CH_SINK_DONE && out->detail ? out->detail : "");
 	judge_all(k, out);
 	if (rc == CH_OK && k->rows)
 		complain(call->run, "rows were given, and the call returned CH_OK");

@@ -150,13 +150,18 @@ static void begin_case(struct store_run *r, size_t i)
 	sql_step(r, &clean, next_step);
 }
 
+static void on_filled(struct store_run *r)
+{
+	store_prepared(r, own_of(r)->error ? own_of(r)->detail : NULL);
+}
+
 static void fill(struct store_run *r)
 {
 	static const struct sql_step many = { .say = { { .text = "DELETE FROM conform_many" }, { .text =
 		"INSERT INTO conform_many (i) WITH RECURSIVE n(i) AS (SELECT $1 UNION ALL SELECT i + 1 FROM n WHERE i < $2) SELECT i FROM n",
 		.v = { INT(1), INT(SQL_MANY) }, .count = ROWS(SQL_MANY) } } };
 
-	sql_step(r, &many, store_prepared);
+	sql_step(r, &many, on_filled);
 }
 
 static struct store_suite suite = { .name = name_of_case, .begin = begin_case, .prepare = fill };

@@ -15,6 +15,7 @@ struct sql_own {
 	char texts[SQL_STEPS][100];       /* … and their statements */
 	char bytes[(1 << 20) + 1];        /* its value, where the case repeats it */
 	int error;                        /* of the step before; UNKNOWN too if it was given up and had ended by itself */
+	char detail[400];                 /* of it, too */
 	uint64_t total;                   /* rounds of the last race */
 };
 

@@ -96,20 +96,18 @@ static void on_again(void *data)
 {
 	struct store_run *r = data;
 
-	r->failed = false;
-	r->noted = 0;
 	r->suite->prepare(r);
 }
 
-void store_prepared(struct store_run *r)
+/* What else was wrong with the call is wrong with those of the cases, too. */
+void store_prepared(struct store_run *r, const char *why)
 {
-	if (!r->failed) {
+	if (!why) {
 		next_case(r);
 	} else if (ch_now() < r->ready_by && !atomic_load(&r->gone) && !atomic_load(&r->broken)) {
 		ch_timer_set(r->timer, 50);
 	} else {
-		r->notes[strcspn(r->notes, "\n")] = 0; /* "# expected OK, found SCHEMA: …" */
-		r->bail = r->notes;
+		r->bail = why;
 		end_run(r);
 	}
 }

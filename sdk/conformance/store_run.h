@@ -57,7 +57,8 @@ struct store_run {
 
 /* A route's handler: runs the cases that the query names ("case=a,b") and answers the report. `own`: malloc'ed, the run's from now on. */
 int store_conform(struct ch_self *, struct ch_ctx *, const struct store_suite *, void *own);
-void store_prepared(struct store_run *);
+/* `why`: what is missing yet, or NULL. */
+void store_prepared(struct store_run *, const char *why);
 void store_case_over(struct store_run *);
 
 /* [any] The case has failed: a line of notes that says why, with the number of the step. */

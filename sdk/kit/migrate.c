@@ -57,7 +57,8 @@ static bool agrees(struct plan *p, const struct migrate_owner *o)
 	for (unsigned i = 0; i < o->napplied && i < o->nfiles; i++)
 		if (strcmp(o->files[i].checksum, o->applied[i].checksum) != 0)
 			return ch_migrate_fail(p->error,
-				"%s was applied to this database with SHA-256 %s, and the file has %s now: put the file back as it was, and write what is to change as the next migration",
+				"%s was applied to this database with SHA-256 %s, and the file has %s now: put the file back as it was, "
+				"and write what is to change as the next migration",
 				o->files[i].up.path, o->applied[i].checksum, o->files[i].checksum);
 	return true;
 }
@@ -67,9 +68,11 @@ static bool plan_up(struct plan *p, const struct migrate_owner *o)
 	unsigned last = p->to == CH_MIGRATE_ALL ? o->nfiles : (unsigned)p->to;
 
 	if (last > o->nfiles)
-		return ch_migrate_fail(p->error, "there is no migration %04u of %s: the newest in %s is %u", last, o->name, p->set.dir, o->nfiles);
+		return ch_migrate_fail(
+			p->error, "there is no migration %04u of %s: the newest in %s is %u", last, o->name, p->set.dir, o->nfiles);
 	if (p->to != CH_MIGRATE_ALL && last < o->napplied)
-		return ch_migrate_fail(p->error, "%s is at %s, which is past %u: use `migrate down %u` to go back", o->name, revision(o), last, last);
+		return ch_migrate_fail(
+			p->error, "%s is at %s, which is past %u: use `migrate down %u` to go back", o->name, revision(o), last, last);
 	for (unsigned i = o->napplied; i < last; i++)
 		if (!add(p, o, &o->files[i]))
 			return false;
@@ -81,10 +84,12 @@ static bool plan_down(struct plan *p, const struct migrate_owner *o)
 	unsigned left = p->to != CH_MIGRATE_ALL ? (unsigned)p->to : o->napplied ? o->napplied - 1 : 0;
 
 	if (left > o->napplied)
-		return ch_migrate_fail(p->error, "%s is at %s already, below %u: use `migrate up %u` to go there", o->name, revision(o), left, left);
+		return ch_migrate_fail(
+			p->error, "%s is at %s already, below %u: use `migrate up %u` to go there", o->name, revision(o), left, left);
 	if (o->napplied > left && o->napplied > o->nfiles)
-		return ch_migrate_fail(p->error, "%s of %s was applied, and %s has no files for it: take it back with the version that has them",
-			revision(o), o->name, p->set.dir);
+		return ch_migrate_fail(p->error,
+			"%s of %s was applied, and %s has no files for it: take it back with the version that has them", revision(o),
+			o->name, p->set.dir);
 	for (unsigned i = o->napplied; i > left; i--)
 		if (!add(p, o, &o->files[i - 1]))
 			return false;
@@ -130,15 +135,16 @@ static bool failed(struct plan *p, const struct step *s, const struct migrate_st
 		why.text[--n] = '\0'; /* a full stop follows */
 
 	if (migrate_transacts(p->e))
-		snprintf(kept, sizeof(kept), "Nothing of it was kept: the schema is at revision %u of %s, as before", p->down ? s->file->number : s->file->number - 1,
-			s->owner->name);
+		snprintf(kept, sizeof(kept), "Nothing of it was kept: the schema is at revision %u of %s, as before",
+			p->down ? s->file->number : s->file->number - 1, s->owner->name);
 	else if (at == 1)
 		snprintf(kept, sizeof(kept), "Nothing of it was applied");
 	else
-		snprintf(kept, sizeof(kept), "Statement%s 1%s%.0u of its %u stay%s: when the cause is gone, run `migrate %s` again", at > 2 ? "s" : "",
-			at > 2 ? " to " : "", at > 2 ? at - 1 : 0, f->statements, at > 2 ? "" : "s", p->down ? "down" : "up");
-	return ch_migrate_fail(p->error, "%s: statement %u (line %u: %.*s) failed: %s. %s", f->path, at, st->line, migrate_statement_head(st), st->p,
-		why.text, kept);
+		snprintf(kept, sizeof(kept), "Statement%s 1%s%.0u of its %u stay%s: when the cause is gone, run `migrate %s` again",
+			at > 2 ? "s" : "", at > 2 ? " to " : "", at > 2 ? at - 1 : 0, f->statements, at > 2 ? "" : "s",
+			p->down ? "down" : "up");
+	return ch_migrate_fail(p->error, "%s: statement %u (line %u: %.*s) failed: %s. %s", f->path, at, st->line,
+		migrate_statement_head(st), st->p, why.text, kept);
 }
 
 static bool run_statements(struct plan *p, const struct step *s)
@@ -173,8 +179,8 @@ static bool record(struct plan *p, const struct step *s)
 
 	if (p->down ? migrate_table_remove(p->e, s->owner->name, s->file, &why) : migrate_table_add(p->e, s->owner->name, s->file, &why))
 		return true;
-	return ch_migrate_fail(p->error, "%s was run, and could not be recorded in chimera_migrations: %s. %s", script_of(p, s->file)->path, why.text,
-		migrate_transacts(p->e) ? "Nothing of it was kept" : "When the cause is gone, run it again");
+	return ch_migrate_fail(p->error, "%s was run, and could not be recorded in chimera_migrations: %s. %s", script_of(p, s->file)->path,
+		why.text, migrate_transacts(p->e) ? "Nothing of it was kept" : "When the cause is gone, run it again");
 }
 
 /* One migration: all of it or nothing where the engine can. *ran false: another server has done it meanwhile. */
@@ -218,11 +224,12 @@ static bool run_all(struct plan *p)
 		bool ran;
 
 		if (!migrate_say(p->report, "%s %s of %s", p->down ? "taking back" : "applying", s->file->name, s->owner->name))
-			return ch_migrate_fail(p->error, "stopped before %s of %s; what was done before it stays", s->file->name, s->owner->name);
+			return ch_migrate_fail(
+				p->error, "stopped before %s of %s; what was done before it stays", s->file->name, s->owner->name);
 		if (!run_step(p, s, &ran))
 			return false;
-		migrate_say(p->report, ran ? "  done: %u statement%s in %lld ms" : "  another server has done it meanwhile", count, count == 1 ? "" : "s",
-			(long long)(now_ms() - began));
+		migrate_say(p->report, ran ? "  done: %u statement%s in %lld ms" : "  another server has done it meanwhile", count,
+			count == 1 ? "" : "s", (long long)(now_ms() - began));
 	}
 	if (p->n && p->report && p->report->progress)
 		p->report->progress(p->report->arg, p->statements, p->statements, "done");

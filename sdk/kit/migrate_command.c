@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * migrate_command.c - `chimeractl migrate` and `chimeractl schema`: the verb waits on the house loop while the engine blocks a thread of the
- * pool. What that thread has to say is gathered in the job and put out on the loop, as it comes. chimera/kit/migrate.h says how it is used.
+ * migrate_command.c - `chimeractl migrate` and `chimeractl schema`: the verb waits on the house loop while the engine blocks a thread of
+ * the pool. What that thread has to say is gathered in the job and put out on the loop, as it comes. chimera/kit/migrate.h says how it
+ * is used.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -179,7 +180,8 @@ static int finish(struct ch_ctx *c, const struct job *j)
 	if (!j->ok)
 		return ch_refuse(c, CH_E_CONFLICT, 0, "[%s] %s", j->self->id, j->error.text);
 	if (j->verb == SCHEMA_STATUS && !ch_migrate_good(s))
-		return ch_refuse(c, CH_E_CONFLICT, 0, "[%s] the schema is not as this version expects it: %u pending, %u unknown, %u changed, %u drifted",
+		return ch_refuse(c, CH_E_CONFLICT, 0,
+			"[%s] the schema is not as this version expects it: %u pending, %u unknown, %u changed, %u drifted",
 			j->self->id, s->pending, s->unknown, s->changed, s->drift);
 	return CH_DONE;
 }
@@ -201,7 +203,8 @@ static int on_end(struct ch_ctx *c, void *data, int why, void *result)
 	atomic_store(&j->stop, true);
 	j->ctx = NULL;
 	if (why == CH_TIMEOUT)
-		rc = ch_refuse(c, CH_E_REQUEST_TIMEOUT, 0, "[%s] it takes too long; it stops behind the migration that runs: see `migrate status`", j->self->id);
+		rc = ch_refuse(c, CH_E_REQUEST_TIMEOUT, 0,
+			"[%s] it takes too long; it stops behind the migration that runs: see `migrate status`", j->self->id);
 	return rc;
 }
 
@@ -301,7 +304,8 @@ int ch_migrate_command(struct ch_self *self, struct ch_ctx *ctx, size_t argc, co
 	if (j->verb == DOWN && !yes && !(j->flags & CH_MIGRATE_DRY_RUN) && is_prod()) {
 		free(j);
 		return ch_refuse(ctx, CH_E_CONFLICT, 0,
-			"[%s] `migrate down` takes tables away with all that is in them, and nothing was done yet: say --yes behind it if that is meant, or --dry-run to see the statements",
+			"[%s] `migrate down` takes tables away with all that is in them, and nothing was done yet: say --yes behind it, "
+			"or --dry-run to see the statements",
 			self->id);
 	}
 	return start(self, ctx, j);

@@ -93,7 +93,8 @@ static bool judge(const struct ch_migrate_engine *e, struct migrate_script *f, s
 	while ((rc = migrate_split_next(&split, &st, &what)) > 0) {
 		f->statements++;
 		if (migrate_transacts(e) && migrate_statement_transacts(&st))
-			return ch_migrate_fail(error, "%s: statement %u (line %u: %.*s) begins or ends a transaction, and each migration is one already: take it out",
+			return ch_migrate_fail(error,
+				"%s: statement %u (line %u: %.*s) begins or ends a transaction, and each migration is one already",
 				f->path, f->statements, st.line, migrate_statement_head(&st), st.p);
 	}
 	if (rc < 0)
@@ -113,7 +114,8 @@ static bool script(const struct ch_migrate_engine *e, const char *dir, const cha
 	return read_file(out->path, &out->text, &out->n, error) && judge(e, out, error);
 }
 
-static bool load(const struct ch_migrate_engine *e, const char *dir, const char *name, struct migrate_file *f, struct ch_migrate_error *error)
+static bool load(
+	const struct ch_migrate_engine *e, const char *dir, const char *name, struct migrate_file *f, struct ch_migrate_error *error)
 {
 	unsigned char sum[32];
 
@@ -139,11 +141,13 @@ static bool load_all(const struct ch_migrate_engine *e, const char *dir, const s
 		unsigned number = number_of(names->v[i], strlen(names->v[i]));
 
 		if (i && number == o->files[i - 1].number)
-			return ch_migrate_fail(error, "%s has two migrations of one number, %s and %s: give the newer one the next number that is free",
-				dir, o->files[i - 1].name, names->v[i]);
+			return ch_migrate_fail(error,
+				"%s has two migrations of one number, %s and %s: give the newer one the next number that is free", dir,
+				o->files[i - 1].name, names->v[i]);
 		if (number != i + 1)
-			return ch_migrate_fail(error, "%s has a migration %s and none with the number %04zu: they count from 0001 without holes",
-				dir, names->v[i], i + 1);
+			return ch_migrate_fail(error,
+				"%s has a migration %s and none with the number %04zu: they count from 0001 without holes", dir,
+				names->v[i], i + 1);
 		o->nfiles++;
 		if (!load(e, dir, names->v[i], &o->files[i], error))
 			return false;
@@ -195,7 +199,8 @@ static bool list(const char *dir, struct migrate_lines *names, struct migrate_li
 	struct dirent *e;
 
 	if (!d)
-		return ch_migrate_fail(error, "the folder of migrations %s cannot be read: %s; set `migrations` (or CHIMERA_MIGRATIONS) to the folder that has it",
+		return ch_migrate_fail(error,
+			"the folder of migrations %s cannot be read: %s; set `migrations` (or CHIMERA_MIGRATIONS) to where it is",
 			dir, strerror(errno));
 	while (ok && (e = readdir(d))) {
 		struct stat st;
@@ -205,7 +210,8 @@ static bool list(const char *dir, struct migrate_lines *names, struct migrate_li
 		if (stem(e->d_name))
 			ok = migrate_lines_add(names, e->d_name, stem(e->d_name)) || migrate_no_memory(error);
 		else if (is_sql(e->d_name))
-			ok = ch_migrate_fail(error, "%s/%s has no name of a migration: NNNN_what.up.sql and NNNN_what.down.sql with a-z, 0-9 and _ are allowed",
+			ok = ch_migrate_fail(error,
+				"%s/%s has no name of a migration: NNNN_what.up.sql and NNNN_what.down.sql with a-z, 0-9 and _ are allowed",
 				dir, e->d_name);
 		else if (folders && fstatat(dirfd(d), e->d_name, &st, 0) == 0 && S_ISDIR(st.st_mode))
 			ok = migrate_lines_add(folders, e->d_name, strlen(e->d_name)) || migrate_no_memory(error);
@@ -276,7 +282,8 @@ bool migrate_read(const struct ch_migrate_engine *e, const char *dir, struct mig
 		char *sub;
 
 		if (!strcmp(folders.v[i], MIGRATE_OWN) || !migrate_is_name(folders.v[i], strlen(folders.v[i]), true)) {
-			ok = ch_migrate_fail(error, "%s/%s is no plugin's folder: its name is the plugin's, with a-z, 0-9 and _, and chimera's own files lie beside it",
+			ok = ch_migrate_fail(error,
+				"%s/%s is no plugin's folder: a plugin's name has a-z, 0-9 and _, and is not chimera",
 				out->dir, folders.v[i]);
 		} else if (asprintf(&sub, "%s/%s", out->dir, folders.v[i]) < 0) {
 			ok = migrate_no_memory(error);

@@ -24,7 +24,8 @@ static bool write_file(const char *path, const char *text, const struct ch_migra
 	return true;
 }
 
-static bool write_pair(const char *dir, unsigned number, const char *what, const struct ch_migrate_report *r, struct ch_migrate_error *error)
+static bool write_pair(
+	const char *dir, unsigned number, const char *what, const struct ch_migrate_report *r, struct ch_migrate_error *error)
 {
 	char *up = NULL, *down = NULL;
 	bool ok;

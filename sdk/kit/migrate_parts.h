@@ -92,7 +92,8 @@ bool migrate_table_make(const struct ch_migrate_engine *e, struct ch_migrate_err
 /* *there: does the table name this migration? For a look inside of its transaction. */
 bool migrate_table_has(const struct ch_migrate_engine *e, const char *owner, unsigned number, bool *there, struct ch_migrate_error *error);
 bool migrate_table_add(const struct ch_migrate_engine *e, const char *owner, const struct migrate_file *f, struct ch_migrate_error *error);
-bool migrate_table_remove(const struct ch_migrate_engine *e, const char *owner, const struct migrate_file *f, struct ch_migrate_error *error);
+bool migrate_table_remove(
+	const struct ch_migrate_engine *e, const char *owner, const struct migrate_file *f, struct ch_migrate_error *error);
 bool migrate_lock(const struct ch_migrate_engine *e, const struct ch_migrate_report *r, struct ch_migrate_error *error);
 void migrate_unlock(const struct ch_migrate_engine *e);
 bool migrate_begin(const struct ch_migrate_engine *e, struct ch_migrate_error *error);

@@ -123,8 +123,8 @@ static bool word_is(const char *p, size_t n, const char *word)
 }
 
 /*
- * CREATE … TRIGGER | FUNCTION | PROCEDURE may have a body, BEGIN … END, with CASE … END inside. `words`: of the statement so far; `line`: of
- * what was opened first.
+ * CREATE … TRIGGER | FUNCTION | PROCEDURE may have a body, BEGIN … END, with CASE … END inside. `words`: of the statement so far;
+ * `line`: of what was opened first.
  */
 struct body { bool create, routine; unsigned words, depth, line; };
 

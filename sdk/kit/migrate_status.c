@@ -25,7 +25,8 @@ CH_PRINTF_(2, 3) static void finding(struct looking *l, const char *fmt, ...)
 	if (n < 0)
 		return;
 	if (!*l->out->first)
-		snprintf(l->out->first, sizeof(l->out->first), "%.*s", (int)migrate_whole(text, (size_t)n, sizeof(l->out->first) - 1), text);
+		snprintf(
+			l->out->first, sizeof(l->out->first), "%.*s", (int)migrate_whole(text, (size_t)n, sizeof(l->out->first) - 1), text);
 	migrate_say(l->report, "  %s", text);
 	free(text);
 }
@@ -52,7 +53,8 @@ static bool look_at(struct looking *l, const struct migrate_owner *o)
 	}
 	for (unsigned i = o->nfiles; i < o->napplied; i++) {
 		l->out->unknown++;
-		finding(l, "unknown %s of %s: it was applied by a newer version, or its plugin is not installed any more", o->applied[i].name, o->name);
+		finding(l, "unknown %s of %s: it was applied by a newer version, or its plugin is not installed any more",
+			o->applied[i].name, o->name);
 	}
 	for (unsigned i = o->napplied; i < o->nfiles; i++) {
 		l->out->pending++;
@@ -69,7 +71,8 @@ static bool add_all(struct migrate_lines *to, const struct migrate_lines *from)
 	return true;
 }
 
-static bool look_for_drift(const struct ch_migrate_engine *e, struct looking *l, const struct migrate_lines *expected, struct ch_migrate_error *error)
+static bool look_for_drift(
+	const struct ch_migrate_engine *e, struct looking *l, const struct migrate_lines *expected, struct ch_migrate_error *error)
 {
 	struct migrate_lines found, drift;
 

@@ -12,6 +12,8 @@
 #include "migrate_parts.h"
 
 #define LOCK_MS 60000
+#define LOCK_PAUSE_MS 50   /* between two tries; … */
+#define LOCK_TOLD_MS 10000 /* … and between two lines that say so */
 #define LOCK_STALE_S "600" /* clickhouse: who holds the lock for longer is dead */
 
 /*
@@ -34,7 +36,8 @@ static const struct dialect dialects[] = {
 			"checksum TEXT NOT NULL, applied_at INTEGER NOT NULL, PRIMARY KEY (owner, number)) STRICT",
 		.read = "SELECT owner, number, name, checksum FROM chimera_migrations ORDER BY owner, number",
 		.has = "SELECT 1 FROM chimera_migrations WHERE owner = '%s' AND number = %u",
-		.add = "INSERT INTO chimera_migrations (owner, number, name, checksum, applied_at) VALUES ('%s', %u, '%s', '%s', %" PRId64 ")",
+		.add = "INSERT INTO chimera_migrations (owner, number, name, checksum, applied_at) "
+			"VALUES ('%s', %u, '%s', '%s', %" PRId64 ")",
 		.remove = "DELETE FROM chimera_migrations WHERE owner = '%s' AND number = %u" },
 	{ .name = "postgresql",
 		.begin = "BEGIN",
@@ -43,8 +46,8 @@ static const struct dialect dialects[] = {
 			"checksum text NOT NULL, applied_at timestamptz NOT NULL, PRIMARY KEY (owner, number))",
 		.read = "SELECT owner, number, name, checksum FROM chimera_migrations ORDER BY owner, number",
 		.has = "SELECT 1 FROM chimera_migrations WHERE owner = '%s' AND number = %u",
-		.add = "INSERT INTO chimera_migrations (owner, number, name, checksum, applied_at) VALUES ('%s', %u, '%s', '%s', "
-			"to_timestamp(%" PRId64 " / 1e6))",
+		.add = "INSERT INTO chimera_migrations (owner, number, name, checksum, applied_at) "
+			"VALUES ('%s', %u, '%s', '%s', to_timestamp(%" PRId64 " / 1e6))",
 		.remove = "DELETE FROM chimera_migrations WHERE owner = '%s' AND number = %u",
 		/* The number is "chimera" in ASCII. */
 		.try_lock = "SELECT 1 WHERE pg_try_advisory_lock(27980824710574689)",
@@ -53,9 +56,10 @@ static const struct dialect dialects[] = {
 		.exists = "SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = 'chimera_migrations'",
 		.make = "CREATE TABLE IF NOT EXISTS chimera_migrations (owner String, number UInt32, name String, checksum String, "
 			"applied_at Int64, applied UInt8, change UInt64) ENGINE = ReplacingMergeTree(change) ORDER BY (owner, number)",
-		.read = "SELECT owner, number, argMax(name, change), argMax(checksum, change) FROM chimera_migrations GROUP BY owner, number "
-			"HAVING argMax(applied, change) = 1 ORDER BY owner, number",
-		.has = "SELECT 1 FROM chimera_migrations WHERE owner = '%s' AND number = %u GROUP BY owner HAVING argMax(applied, change) = 1",
+		.read = "SELECT owner, number, argMax(name, change), argMax(checksum, change) FROM chimera_migrations "
+			"GROUP BY owner, number HAVING argMax(applied, change) = 1 ORDER BY owner, number",
+		.has = "SELECT 1 FROM chimera_migrations WHERE owner = '%s' AND number = %u "
+			"GROUP BY owner HAVING argMax(applied, change) = 1",
 		.add = "INSERT INTO chimera_migrations (owner, number, name, checksum, applied_at, applied, change) "
 			"SELECT '%s', %u, '%s', '%s', %" PRId64 ", 1, max(change) + 1 FROM chimera_migrations",
 		.remove = "INSERT INTO chimera_migrations (owner, number, name, checksum, applied_at, applied, change) "
@@ -75,7 +79,8 @@ bool migrate_known(const char *engine, struct ch_migrate_error *error)
 {
 	const struct ch_migrate_engine e = { .name = engine };
 
-	return dialect(&e) || ch_migrate_fail(error, "there is no engine \"%s\": sqlite, postgresql and clickhouse can be migrated", engine);
+	return dialect(&e) ||
+	       ch_migrate_fail(error, "there is no engine \"%s\": sqlite, postgresql and clickhouse can be migrated", engine);
 }
 
 bool migrate_transacts(const struct ch_migrate_engine *e)
@@ -142,7 +147,9 @@ bool migrate_table_read(const struct ch_migrate_engine *e, struct migrate_set *s
 		return false;
 	if (there && !e->rows(e->arg, dialect(e)->read, on_applied, &r, error))
 		return false;
-	return !r.wrong || ch_migrate_fail(error, "the table chimera_migrations has %s; restore it from a backup, or put right what was changed by hand", r.wrong);
+	return !r.wrong ||
+	       ch_migrate_fail(error,
+		       "the table chimera_migrations has %s; restore it from a backup, or put right what was changed by hand", r.wrong);
 }
 
 bool migrate_table_make(const struct ch_migrate_engine *e, struct ch_migrate_error *error)
@@ -177,7 +184,8 @@ bool migrate_table_add(const struct ch_migrate_engine *e, const char *owner, con
 	return change(e, dialect(e)->add, owner, f, error);
 }
 
-bool migrate_table_remove(const struct ch_migrate_engine *e, const char *owner, const struct migrate_file *f, struct ch_migrate_error *error)
+bool migrate_table_remove(
+	const struct ch_migrate_engine *e, const char *owner, const struct migrate_file *f, struct ch_migrate_error *error)
 {
 	return change(e, dialect(e)->remove, owner, f, error);
 }
@@ -205,30 +213,33 @@ static bool lock_by_table(const struct ch_migrate_engine *e, bool *got, unsigned
 	return !stale || e->exec(e->arg, dialect(e)->unlock, error);
 }
 
+static bool lock_timed_out(const struct ch_migrate_engine *e, int64_t ms, struct ch_migrate_error *error)
+{
+	return ch_migrate_fail(error, "another server has been migrating this database for longer than %" PRId64 " s: wait for it, or end it%s",
+		ms / 1000, dialect(e)->try_lock ? "" : "; a dead one's lock, the table chimera_migrating, is taken over after " LOCK_STALE_S " s");
+}
+
 bool migrate_lock(const struct ch_migrate_engine *e, const struct ch_migrate_report *r, struct ch_migrate_error *error)
 {
 	const struct dialect *d = dialect(e);
-	const struct timespec pause = { .tv_nsec = 50000000 };
-	int64_t left = e->lock_ms ? e->lock_ms : LOCK_MS;
-	bool got = false, told = false;
+	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_MS * 1000000 };
+	int64_t most = e->lock_ms ? e->lock_ms : LOCK_MS;
 	unsigned strange = 0;
+	bool got = false;
 
 	if (!d->unlock)
 		return true;
-	for (;;) {
+	for (int64_t waited = 0; waited <= most; waited += LOCK_PAUSE_MS) {
 		if (d->try_lock ? !any(e, d->try_lock, &got, error) : !lock_by_table(e, &got, &strange, error))
 			return false;
 		if (got)
 			return true;
-		if (!told && !migrate_say(r, "waiting for another server that is migrating this database"))
+		/* Said again and again, since whoever listens can only stop it by not listening any more. */
+		if (waited % LOCK_TOLD_MS == 0 && !migrate_say(r, "waiting for another server that is migrating this database"))
 			return ch_migrate_fail(error, "stopped while waiting for another server that is migrating this database");
-		told = true;
-		if ((left -= 50) < 0)
-			return ch_migrate_fail(error, "another server has been migrating this database for longer than %" PRId64 " s: wait for it, or end it%s",
-				(e->lock_ms ? e->lock_ms : LOCK_MS) / 1000,
-				d->try_lock ? "" : "; if it is dead, its lock (the table chimera_migrating) is taken over after " LOCK_STALE_S " s");
 		nanosleep(&pause, NULL);
 	}
+	return lock_timed_out(e, most, error);
 }
 
 static bool on_row(void *arg, size_t n, const char *const *columns)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The migration engine over SQLite: names of files, the way up and down, what fails, where it stands. The real engines are tried end to end. */
+/* The migration engine over SQLite: names of files, the way up and down, what fails, where it stands. The others are tried end to end. */
 #include "test_migrate.h"
 
 static struct ch_migrate_error error;
@@ -168,8 +168,10 @@ static void a_migration_that_fails_half_way_leaves_nothing_behind(void **state)
 {
 	(void)state;
 	put_three();
-	put("sqlite/0002_second.up.sql", "CREATE TABLE b (y TEXT);\n\n-- why\nINSERT INTO a\n  VALUES (1);\nINSERT INTO nowhere VALUES (1);\n");
-	is_wrong(up(CH_MIGRATE_ALL), "/sqlite/0002_second.up.sql: statement 3 (line 6: INSERT INTO nowhere VALUES (1)) failed: no such table: nowhere. "
+	put("sqlite/0002_second.up.sql",
+		"CREATE TABLE b (y TEXT);\n\n-- why\nINSERT INTO a\n  VALUES (1);\nINSERT INTO nowhere VALUES (1);\n");
+	is_wrong(up(CH_MIGRATE_ALL),
+		"/sqlite/0002_second.up.sql: statement 3 (line 6: INSERT INTO nowhere VALUES (1)) failed: no such table: nowhere. "
 		"Nothing of it was kept: the schema is at revision 1 of chimera, as before");
 	assert_string_equal(ask(db, TABLES), "a,chimera_migrations");
 	assert_string_equal(ask(db, "SELECT count(*) FROM a"), "0");
@@ -177,7 +179,8 @@ static void a_migration_that_fails_half_way_leaves_nothing_behind(void **state)
 	put("sqlite/0002_second.up.sql", "CREATE TABLE b (y TEXT);\n");
 	assert_true(up(CH_MIGRATE_ALL));
 	put("sqlite/0002_second.down.sql", "DROP TABLE b;\nDROP TABLE b;\n");
-	is_wrong(down(CH_MIGRATE_ALL), "0002_second.down.sql: statement 2 (line 2: DROP TABLE b) failed: no such table: b. Nothing of it was kept: the schema is at revision 2");
+	is_wrong(down(CH_MIGRATE_ALL), "0002_second.down.sql: statement 2 (line 2: DROP TABLE b) failed: no such table: b. "
+		"Nothing of it was kept: the schema is at revision 2");
 	assert_string_equal(ask(db, TABLES), "a,b,chimera_migrations,own_things");
 }
 
@@ -329,7 +332,8 @@ static void ensure_does_as_its_mode_says(void **state)
 	assert_true(s.known && s.pending == 3 && !ch_migrate_usable(&s));
 	assert_string_equal(ask(db, TABLES), "");
 	put("sqlite/own/0001_begin.up.sql", "CREATE TABLE a (x);\n");
-	is_wrong(ch_migrate_ensure(&engine, folder, CH_MIGRATE_AUTO, NULL, &s, &error), "own/0001_begin.up.sql: statement 1 (line 1: CREATE TABLE a (x)) failed");
+	is_wrong(ch_migrate_ensure(&engine, folder, CH_MIGRATE_AUTO, NULL, &s, &error),
+		"own/0001_begin.up.sql: statement 1 (line 1: CREATE TABLE a (x)) failed");
 	assert_true(s.known && s.current == 2 && s.pending == 1);
 	put("sqlite/own/0001_begin.up.sql", "CREATE TABLE own_things (x);\n");
 	assert_true(ch_migrate_ensure(&engine, folder, CH_MIGRATE_AUTO, NULL, &s, &error));

@@ -128,7 +128,8 @@ static inline void put_three(void)
 	put("sqlite/0002_second.down.sql", "DROP TABLE b;\n");
 	put("sqlite/own/0001_begin.up.sql", "CREATE TABLE own_things (z TEXT);\n");
 	put("sqlite/own/0001_begin.down.sql", "DROP TABLE own_things;\n");
-	put("sqlite/schema.txt", "# What 0002 leaves behind.\ntable a\ncolumn a.x integer not null\nindex a_x on a (x)\ntable b\ncolumn b.y text\n");
+	put("sqlite/schema.txt",
+		"# What 0002 leaves behind.\ntable a\ncolumn a.x integer not null\nindex a_x on a (x)\ntable b\ncolumn b.y text\n");
 }
 
 /* ---- what is reported ---- */

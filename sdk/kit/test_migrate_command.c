@@ -47,7 +47,9 @@ static void on_changed(struct ch_self *self, const struct ch_migrate_status *sta
 	ch_migrate_tell(self, 1, status);
 }
 
-static const struct ch_migrate_adapter adapter = { .engine = "sqlite", .open = open_lite, .close = close_lite, .dir = dir_of, .changed = on_changed };
+static const struct ch_migrate_adapter adapter = {
+	.engine = "sqlite", .open = open_lite, .close = close_lite, .dir = dir_of, .changed = on_changed
+};
 
 static int on_migrate(struct ch_self *self, struct ch_ctx *c, size_t argc, const char *const *argv)
 {
@@ -62,9 +64,17 @@ static int on_schema(struct ch_self *self, struct ch_ctx *c, size_t argc, const 
 static const struct ch_option options[] = { CH_MIGRATE_OPTIONS(struct conf, "auto") };
 static const struct ch_metric metrics[] = { { .name = "store_total", .kind = CH_COUNTER, .help = "Something else" }, CH_MIGRATE_METRICS };
 static const struct ch_command commands[] = { CH_MIGRATE_COMMANDS(on_migrate, on_schema) };
-static const struct ch_plugin store = { .size = sizeof(store), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "store", .version = "0",
-	.summary = "Stores", .conf_size = sizeof(struct conf), .state_size = sizeof(struct state), .options = CH_TABLE(options),
-	.metrics = CH_TABLE(metrics), .commands = CH_TABLE(commands) };
+static const struct ch_plugin store = { .size = sizeof(store),
+	.abi_major = CH_ABI_MAJOR,
+	.abi_minor = CH_ABI_MINOR,
+	.name = "store",
+	.version = "0",
+	.summary = "Stores",
+	.conf_size = sizeof(struct conf),
+	.state_size = sizeof(struct state),
+	.options = CH_TABLE(options),
+	.metrics = CH_TABLE(metrics),
+	.commands = CH_TABLE(commands) };
 
 static const struct ch_plugin *entry(const struct ch_host *host)
 {

@@ -61,13 +61,15 @@ static void each_object_is_missing_extra_or_changed(void **state)
 	assert_string_equal(drift("table t\nengine t A ORDER BY (a)", "table t\nengine t B ORDER BY (a)"),
 		"changed engine t: expected \"A ORDER BY (a)\", found \"B ORDER BY (a)\"");
 	assert_string_equal(drift("table t\nkey t (a)", "table t\nkey t (a, b)"), "changed key t: expected \"(a)\", found \"(a, b)\"");
-	assert_string_equal(drift("table t", "table t\ntrigger x on t\nconstraint y on t CHECK (1)"), "extra constraint y on t CHECK (1)|extra trigger x on t");
+	assert_string_equal(drift("table t", "table t\ntrigger x on t\nconstraint y on t CHECK (1)"),
+		"extra constraint y on t CHECK (1)|extra trigger x on t");
 }
 
 static void a_column_that_was_renamed_is_missing_and_extra(void **state)
 {
 	(void)state;
-	assert_string_equal(drift(T, "table t\ncolumn t.a int not null\ncolumn t.c text\nindex t_b on t (b)"), "missing column t.b text|extra column t.c text");
+	assert_string_equal(drift(T, "table t\ncolumn t.a int not null\ncolumn t.c text\nindex t_b on t (b)"),
+		"missing column t.b text|extra column t.c text");
 }
 
 static void a_table_that_is_gone_is_told_once(void **state)
@@ -79,7 +81,8 @@ static void a_table_that_is_gone_is_told_once(void **state)
 static void what_has_no_name_of_its_own_is_known_by_all_of_its_line(void **state)
 {
 	(void)state;
-	assert_string_equal(drift("table t\nunique t (a)\nunique t (b)", "table t\nunique t (b)\nunique t (c)"), "missing unique t (a)|extra unique t (c)");
+	assert_string_equal(drift("table t\nunique t (a)\nunique t (b)", "table t\nunique t (b)\nunique t (c)"),
+		"missing unique t (a)|extra unique t (c)");
 	assert_string_equal(drift("table t\nreference t (a) to u (b)", "table t"), "missing reference t (a) to u (b)");
 }
 

@@ -96,9 +96,12 @@ static void dollar_quotes_are_text_in_postgresql(void **state)
 static void the_body_of_a_trigger_belongs_to_it(void **state)
 {
 	(void)state;
-	assert_string_equal(split("sqlite", "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n UPDATE b SET c = CASE WHEN 1 THEN 2 END;\n DELETE FROM d;\nEND;\ne"),
+	assert_string_equal(
+		split("sqlite",
+			"CREATE TRIGGER t AFTER INSERT ON a BEGIN\n UPDATE b SET c = CASE WHEN 1 THEN 2 END;\n DELETE FROM d;\nEND;\ne"),
 		"1:CREATE TRIGGER t AFTER INSERT ON a BEGIN\n UPDATE b SET c = CASE WHEN 1 THEN 2 END;\n DELETE FROM d;\nEND|5:e");
-	assert_string_equal(split("sqlite", "create temp trigger t begin \"end\"; 'end;'; end; e"), "1:create temp trigger t begin \"end\"; 'end;'; end|1:e");
+	assert_string_equal(split("sqlite", "create temp trigger t begin \"end\"; 'end;'; end; e"),
+		"1:create temp trigger t begin \"end\"; 'end;'; end|1:e");
 	assert_string_equal(split("postgresql", "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; e"),
 		"1:CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END|1:e");
 	assert_string_equal(split("postgresql", "CREATE TRIGGER t BEFORE INSERT ON a EXECUTE FUNCTION f(); e"),
@@ -134,7 +137,8 @@ static void a_message_shows_the_first_line_and_cuts_no_character(void **state)
 
 static void words_of_transactions_are_known(void **state)
 {
-	static const char *const words[] = { "BEGIN", "begin immediate", "COMMIT;", "rollback to x", "End", "START TRANSACTION", "savepoint a", "RELEASE a" };
+	static const char *const words[] = { "BEGIN", "begin immediate", "COMMIT;", "rollback to x", "End", "START TRANSACTION",
+		"savepoint a", "RELEASE a" };
 	static const char *const others[] = { "SELECT 1", "beginning", "commit_log", "ENDS", "-- begin" };
 
 	(void)state;

@@ -388,6 +388,7 @@ static void close_everything(struct ch_test *t)
 	for (unsigned i = 0; i < chi_around.nloops; i++) {
 		chi_world_enter(chi_around.loops[i]);
 		chi_http_close_all(chi_around.loops[i]->http);
+		chi_tasks_gone(chi_around.loops[i]);
 		chi_world_enter(NULL);
 	}
 	t->pool = CH_TEST_AUTO;

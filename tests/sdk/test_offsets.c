@@ -600,7 +600,7 @@ static const struct row layout[] = {
 	AT(ch_exchange, ended, 419),
 	AT(ch_exchange, over, 420),
 	AT(ch_exchange, fault, 421),
-	SIZE(ch_openai_upstream, 88),
+	SIZE(ch_openai_upstream, 96),
 	AT(ch_openai_upstream, size, 0),
 	AT(ch_openai_upstream, http, 8),
 	AT(ch_openai_upstream, conf, 16),
@@ -612,6 +612,7 @@ static const struct row layout[] = {
 	AT(ch_openai_upstream, probe, 64),
 	AT(ch_openai_upstream, inject_usage, 72),
 	AT(ch_openai_upstream, max_tokens, 80),
+	AT(ch_openai_upstream, callers_key, 88),
 
 	/* ---- chimera/models.h ---- */
 	SIZE(ch_manifest, 72),

@@ -286,7 +286,11 @@ struct ch_plugin {
 	void (*reload)(struct ch_self *, const struct ch_self *fresh);
 	void (*retire)(struct ch_self *); /* no new work comes any more; before or after loop_stop. Since 0.2 */
 	void (*stop)(struct ch_self *);   /* no ctx, timer or watch of this instance is left; join its threads here */
-	int (*loop_start)(struct ch_self *, struct ch_loop *); /* once a loop, on its thread, after start */
+	/*
+	 * Once a loop, on its thread, after start. Loops take a new config one by one: a worker that has may call a service of yours before the
+	 * house loop's loop_start, and loop_stop comes loop by loop, too.
+	 */
+	int (*loop_start)(struct ch_self *, struct ch_loop *);
 	/*
 	 * Behind loop_start, on the loop's thread: take prev's per-loop state (warm connections); prev runs nowhere else on this
 	 * loop. Since 0.2

@@ -44,7 +44,8 @@ struct ch_test;
  */
 struct ch_test *ch_test_new(void);
 /*
- * Lets clients leave, lets time pass until suspended work has heard it (a day at most), stops the plugins, and frees everything. It fails
+ * Lets clients leave and tells tasks GONE, lets time pass until suspended work has heard it (a day at most), stops the plugins, and frees
+ * everything. It fails
  * (see ch_test_on_failure), each time with a sentence, if
  *  - a ctx is left, because a ticket was neither resumed nor taken back,
  *  - a timer or a watch of a plugin is left after stop,

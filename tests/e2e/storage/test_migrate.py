@@ -5,11 +5,12 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 
 import chimera as kit
-from servers import USER, sqlite
+from servers import USER, postgres_program, sqlite
 
 ENGINES = {"sqlite": "storage_sqlite", "postgresql": "storage_postgres", "clickhouse": "storage_clickhouse"}
 FILES = os.path.join(kit.SRC, "migrations")
@@ -113,10 +114,6 @@ def store(request, tmp_path, plugins):
     s = Store(request.param, request, tmp_path, plugins)
     yield s
     s.close()
-
-
-def only(engine):
-    return pytest.mark.parametrize("store", [engine], indirect=True)
 
 
 # ---- there and back ----------------------------------------------------------------------------------------------------------
@@ -327,11 +324,45 @@ def test_two_servers_that_start_together_apply_once(store):
     two = [store.server(migrate="auto").start(wait=False) for _ in range(2)]
     for c in two:
         c.wait_ready()
-        kit.wait_for(lambda c=c: health(c, store)["status"] == "healthy", lambda c=c: c.stderr())
-    said = [line["msg"] for c in two for line in c.log() if "applying 0001_initial" in line.get("msg", "")]
+        wait_up(c, store)
+    said = [line["msg"] for c in two for line in c.log if "applying 0001_initial" in line.get("msg", "")]
     assert list(store.applied()) == store.names
     assert len(said) == 1, said
     store.ctl("schema", "status")
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+def test_whoever_waits_for_the_lock_and_is_interrupted_applies_nothing(store):
+    c = store.server().start()
+    holder = subprocess.Popen([postgres_program("psql"), "-X", "-q", "-At", store.db.dsn], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder.stdin.write("SELECT 1 WHERE pg_try_advisory_lock(27980824710574689);\n")
+    holder.stdin.flush()
+    assert holder.stdout.readline() == "1\n"
+    asker = subprocess.Popen([kit.CHIMERACTL, "-c", c.path, "migrate", "up"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                             env=kit.clean_environment(store.env))
+    assert asker.stdout.readline() == "waiting for another server that is migrating this database\n"
+    asker.kill()
+    asker.wait()
+    c.wait_said("command migrate: ")
+    holder.communicate("")
+    c.stop()  # it waits for the work's end
+    assert store.tables() == set()
+    store.ctl("migrate", "up")
+    assert list(store.applied()) == store.names
+
+
+@pytest.mark.parametrize("store", ["clickhouse"], indirect=True)
+def test_a_dead_servers_lock_is_taken_over_after_ten_minutes(store):
+    store.run("CREATE TABLE chimera_migrating (x UInt8) ENGINE = Memory")
+    file, = glob.glob(os.path.join(store.db.server.folder, "data", "metadata", store.db.name, "chimera_migrating.sql"))
+    os.utime(file, (time.time() - 590,) * 2)
+    asker = subprocess.Popen([kit.CHIMERACTL, "-c", store.idle.path, "migrate", "up"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                             env=kit.clean_environment(store.env))
+    assert asker.stdout.readline() == "waiting for another server that is migrating this database\n"
+    assert TABLES.isdisjoint(store.tables())
+    os.utime(file, (time.time() - 700,) * 2)
+    assert asker.wait(kit.DEADLINE) == 0, asker.stdout.read()
+    assert list(store.applied()) == store.names and "chimera_migrating" not in store.tables()
 
 
 # ---- drift -------------------------------------------------------------------------------------------------------------------------
@@ -403,6 +434,12 @@ def health(c, store):
     return next((x for x in components if x["name"] == store.plugin), {"status": "", "message": ""})
 
 
+def wait_up(c, store):
+    n = len(store.names)
+    kit.wait_for(lambda: health(c, store)["message"].endswith(f"schema revision {n} of {n}"), lambda: f"{health(c, store)}\n{c.stderr()}")
+    assert health(c, store)["status"] == "healthy"
+
+
 def output(c, store):
     """What /health says of it."""
     checks = c.request("GET", "/health", headers=[("Accept", "application/health+json")], kind="status").json()["checks"]
@@ -417,7 +454,7 @@ def test_a_server_shows_revision_and_drift_and_heals_by_migrate_up(store):
     assert c.metric("chimera_schema_revision", instance=store.plugin, kind="current") == 0
     assert c.metric("chimera_schema_revision", instance=store.plugin, kind="expected") == n
     store.ctl("migrate", "up", of=c)
-    kit.wait_for(lambda: health(c, store)["status"] == "healthy", lambda: f"{health(c, store)}\n{c.stderr()}")
+    wait_up(c, store)
     assert c.metric("chimera_schema_revision", instance=store.plugin, kind="current") == n
     assert c.metric("chimera_schema_drift", instance=store.plugin) == 0
     for statement in next(iter(DRIFT[store.engine].values())):
@@ -430,6 +467,6 @@ def test_a_server_shows_revision_and_drift_and_heals_by_migrate_up(store):
 
 def test_a_server_with_auto_brings_a_fresh_database_up(store):
     c = store.server(migrate="auto").start()
-    kit.wait_for(lambda: health(c, store)["status"] == "healthy", lambda: f"{health(c, store)}\n{c.stderr()}")
+    wait_up(c, store)
     assert list(store.applied()) == store.names and TABLES <= store.tables()
     store.ctl("schema", "status", of=c)

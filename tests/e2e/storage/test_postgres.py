@@ -451,7 +451,7 @@ def test_tls_is_used_and_verified(chimera):
 
 
 def sessions(db):
-    return {pid for pid, name, _ in db.server.sessions() if name == db.name}
+    return {session[0] for session in db.server.sessions() if session[1] == db.name}
 
 
 def test_a_reload_with_another_pool_keeps_answering(world):

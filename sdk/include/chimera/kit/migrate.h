@@ -51,8 +51,8 @@ struct ch_migrate_engine {
 	const char *name;                 /* "sqlite", "postgresql" or "clickhouse": the folder, and how its SQL is read and written */
 	void *arg;
 	/*
-	 * Runs one statement, NUL-terminated, without its semicolon; rows it may give are dropped. It takes as long as it takes, but for sqlite's
-	 * BEGIN IMMEDIATE, which waits for another server as long as the connection's busy_timeout is.
+	 * Runs one statement, NUL-terminated, without its semicolon; rows it may give are dropped. It takes as long as it takes, but for
+	 * sqlite's BEGIN IMMEDIATE, which waits for another server as long as the connection's busy_timeout is.
 	 */
 	bool (*exec)(void *arg, const char *sql, struct ch_migrate_error *error);
 	/* The same, and hands over the rows. */
@@ -151,13 +151,13 @@ enum { CH_MIGRATE_REVISION_, CH_MIGRATE_DRIFT_, CH_MIGRATE_METRICS_N };
 		.labels = { { "instance", CH_L_CONFIG, NULL }, { "kind", CH_L_FIXED, ch_migrate_kinds_ } }, \
 		.help = "The revision that a database's schema has, and the one that this version expects" }, \
 	{ .name = "chimera_schema_drift", .kind = CH_GAUGE, .labels = { { "instance", CH_L_CONFIG, NULL } }, \
-		.help = "Things in a database's schema that are not as its revision says: objects that differ, migrations changed or unknown" }
+		.help = "What in a database's schema is not as its revision says: objects that differ, migrations changed or unknown" }
 
 /* [any] Sets them; `row`: of CH_MIGRATE_METRICS' first in your table. A status that is not known changes nothing. */
 void ch_migrate_tell(struct ch_self *self, unsigned row, const struct ch_migrate_status *s);
 /*
- * [any] For a health check: HEALTHY "schema revision 2 of 2", or DEGRADED, or UNHEALTHY when something is pending, and what to do. Not known:
- * HEALTHY and an empty text: that the database cannot be reached is the check's own to say.
+ * [any] For a health check: HEALTHY "schema revision 2 of 2", or DEGRADED, or UNHEALTHY when something is pending, and what to do. Not
+ * known: HEALTHY and an empty text: that the database cannot be reached is the check's own to say.
  */
 int ch_migrate_health(const struct ch_migrate_status *s, char *text, size_t n);
 

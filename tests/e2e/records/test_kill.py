@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kill test: under load, kill -9 of chimerad and restarts of PostgreSQL and ClickHouse (SIGKILL and SIGTERM) at random moments. Every
+answered request has exactly one row in every sink, with the same contents; none is lost, none is there twice."""
+import random
+import threading
+import time
+
+import chimera as kit
+import ledger
+import servers
+
+ROUNDS = 20 if kit.HEAVY else 3
+
+
+class Trouble:
+    """Restarts databases, one after the other, until calm(). One thread for the whole test: a database ends with the thread that started it."""
+
+    def __init__(self, rng, databases):
+        self.random, self.databases, self.done, self.failure = random.Random(rng.random()), databases, [], None
+        self.calming, self.is_calm, self.over = threading.Event(), threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while not self.calming.wait(self.random.uniform(0.05, 0.8)):
+                server = self.random.choice(self.databases)
+                how = self.random.choice(("kill", "stop"))
+                getattr(server, how)()
+                self.done.append(f"{how} {type(server).__name__}")
+                self.calming.wait(self.random.uniform(0, 0.5))
+                server.start()
+        except BaseException as e:  # told by calm(), in the test's own thread
+            self.failure = e
+        self.is_calm.set()
+        self.over.wait()
+
+    def calm(self):
+        self.calming.set()
+        self.is_calm.wait()
+        if self.failure:
+            raise self.failure
+
+    def end(self):
+        self.calming.set()
+        self.over.set()
+        self.thread.join()
+
+
+def test_no_row_is_lost_and_none_is_doubled(tmp_path, plugins):
+    rng = kit.seeded()
+    with servers.Postgres() as pg, servers.ClickHouse() as ch:
+        c = kit.Chimera(tmp_path, plugins)
+        sinks = [ledger.SQLite(c.state), ledger.Postgres(pg), ledger.ClickHouse(ch)]
+        # A fixed port: the clients come back to it.
+        port = kit.free_port()
+        c.write(ledger.sections(plugins, *(s.config() for s in sinks), server={"listen": f"127.0.0.1:{port}"}))
+        load = ledger.Load(("127.0.0.1", port))
+        trouble = Trouble(rng, [pg, ch])
+        try:
+            for number in range(ROUNDS):
+                c.start(wait=number == 0)
+                time.sleep(rng.uniform(0.3, 2.5))  # the length of a round is chance, not a wait for something
+                if rng.random() < 0.75:
+                    c.kill()
+                    how = "kill -9"
+                else:
+                    c.wait_ready()
+                    c.stop()
+                    how = "SIGTERM"
+                print(f"round {number}: {how} after {len(load.answered)} answers; {', '.join(trouble.done)}")
+                trouble.done.clear()
+            trouble.calm()
+            answered = load.stop()
+            c.start()
+            ledger.wait_shipped(c)
+            assert c.metric("chimera_ledger_lost_total") == 0
+            assert c.metric("chimera_ledger_dead_letters_total") == 0
+            c.stop()
+            rows = ledger.compare(answered, sinks)
+        finally:
+            load.stop()
+            trouble.end()
+            c.kill()
+    print(f"{len(answered)} answered, {rows} rows in each of {len(sinks)} sinks")
+    assert len(answered) > 100 * ROUNDS
