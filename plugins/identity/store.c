@@ -170,9 +170,8 @@ static void judge(struct id_call *k)
 	} else if (out->error) {
 		out->detail = r->detail ? r->detail : "The database did not do what it was asked for.";
 	}
-	if (r->error == CH_SQL_BAD_REQUEST || r->error == CH_SQL_SCHEMA)
-		ch_log(k->self, k->c, CH_ERR, "the store refuses statement %zu: %s%s", r->at + 1, out->detail,
-			r->error == CH_SQL_SCHEMA ? " (is a migration missing? chimeractl migrate status tells)" : "");
+	if (r->error == CH_SQL_BAD_REQUEST) /* a bug of ours, or of the store's */
+		ch_log(k->self, k->c, CH_ERR, "the store refuses statement %zu: %s", r->at + 1, out->detail);
 	if (out->error >= ID_AWAY)
 		id_store_failed(k->self, out->error);
 	if (!out->error && k->raise_at < k->n)

@@ -49,6 +49,7 @@ struct sql_call {
 	ch_ticket ticket;
 	struct ch_value *rows[1024];
 	size_t columns[1024], of[1024], n;
+	bool no_memory;
 };
 
 static void sql_end(struct sql_call *k, int error, const char *detail)
@@ -85,7 +86,8 @@ static void take_row(struct sql_call *k, sqlite3_stmt *st, size_t of)
 	int n = sqlite3_column_count(st);
 	struct ch_value *v = ch_alloc(k->c, (size_t)n * sizeof(*v));
 
-	if (!v || k->n == 1024)
+	k->no_memory = k->no_memory || !v || k->n == 1024;
+	if (k->no_memory)
 		return;
 	for (int i = 0; i < n; i++) {
 		int type = sqlite3_column_type(st, i);
@@ -98,6 +100,8 @@ static void take_row(struct sql_call *k, sqlite3_stmt *st, size_t of)
 			v[i] = ch_v_bytes(type == SQLITE_TEXT ? CH_V_TEXT : CH_V_BLOB, ch_dup(k->c, sqlite3_column_blob(st, i),
 				(size_t)sqlite3_column_bytes(st, i)), (size_t)sqlite3_column_bytes(st, i));
 	}
+	for (int i = 0; i < n; i++)
+		k->no_memory = k->no_memory || (v[i].null && sqlite3_column_type(st, i) != SQLITE_NULL && sqlite3_column_bytes(st, i));
 	k->rows[k->n] = v;
 	k->columns[k->n] = (size_t)n;
 	k->of[k->n++] = of;
@@ -151,6 +155,8 @@ static int run_all(struct sql_call *k)
 		error = run_one(k, (const struct ch_sql_statement *)all->rows + i, i, &counts[i]);
 		k->out->at = i;
 	}
+	if (!error && k->no_memory)
+		error = CH_SQL_NO_MEMORY;
 	direct(error ? "ROLLBACK" : "COMMIT");
 	k->out->counts = error ? NULL : counts;
 	return error;

@@ -25,6 +25,8 @@
 
 static struct {
 	atomic_int fail_msync;             /* so many fail with EIO; below 0: all */
+	atomic_uint fail_these;            /* the i-th one from now on fails where bit i is set */
+	atomic_int msyncs;
 	atomic_int fail_room;              /* posix_fallocate: ENOSPC; the same */
 	atomic_int hang;                   /* 1: whoever asks for the disk waits, … */
 	atomic_int hanging;                /* … these now */
@@ -51,9 +53,15 @@ static void maybe_hang(void)
 int msync(void *p, size_t n, int flags)
 {
 	maybe_hang();
-	if (n > 4096 && use_one(&disk.fail_msync)) { /* a header's sync is one page: a segment can be made */
-		errno = EIO;
-		return -1;
+	if (n > 4096) { /* a header's sync is one page: a segment can be made */
+		unsigned these = atomic_load(&disk.fail_these);
+
+		atomic_store(&disk.fail_these, these >> 1);
+		atomic_fetch_add(&disk.msyncs, 1);
+		if ((these & 1) || use_one(&disk.fail_msync)) {
+			errno = EIO;
+			return -1;
+		}
 	}
 	return (int)syscall(SYS_msync, p, n, flags);
 }
@@ -77,6 +85,8 @@ int fsync(int fd)
 static struct {
 	pthread_mutex_t lock;
 	struct journal_pos synced;
+	struct journal_pos wanted;         /* when it is told first that all before this is durable … */
+	int wanted_at;                     /* … so many syncs had been */
 	unsigned not_ok;
 } told = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -84,6 +94,8 @@ static void on_synced(void *arg, const struct journal_pos *upto, bool ok)
 {
 	(void)arg;
 	pthread_mutex_lock(&told.lock);
+	if (ok && !told.wanted_at && journal_pos_cmp(upto, &told.wanted) >= 0)
+		told.wanted_at = atomic_load(&disk.msyncs);
 	if (ok)
 		told.synced = *upto;
 	else
@@ -96,6 +108,8 @@ static int setup(void **state)
 	memset(&disk, 0, sizeof(disk));
 	told.synced = (struct journal_pos){ 0 };
 	told.not_ok = 0;
+	told.wanted = (struct journal_pos){ UINT64_MAX, 0, 0 };
+	told.wanted_at = 0;
 	return new_folder(state);
 }
 
@@ -171,6 +185,38 @@ static void rows_of_a_failed_sync_are_repeated_in_another_file(void **state)
 	r = reader_at_start(j);
 	expect_rows(r, 0, 100);
 	expect_nothing(r);
+	journal_reader_free(r);
+	journal_close(j);
+}
+
+/* Three files: the first fails, the second is fine, what repeats the first one is in the third and that fails once more. */
+static void a_later_file_does_not_vouch_for_an_earlier_one(void **state)
+{
+	struct journal_conf conf = disk_conf();
+	struct journal *j = open_with(&conf);
+	struct journal_reader *r = reader_at_start(j);
+	struct journal_pos end;
+	uint64_t n = 0, first;
+
+	(void)state;
+	journal_step_ahead(j);
+	assert_int_equal(add_row(j, n++, 1000, &end), JOURNAL_OK);
+	first = end.segment;
+	while (end.segment == first) {
+		told.wanted = end; /* the last one of the first file */
+		assert_int_equal(add_row(j, n++, 1000, &end), JOURNAL_OK);
+	}
+	journal_step_ahead(j);
+	for (int i = 0; i < 30; i++)
+		assert_int_equal(add_row(j, n++, 1000, &end), JOURNAL_OK);
+	assert_int_equal(end.segment, first + 1);
+	disk.msyncs = 0;
+	disk.fail_these = 1 | 4;
+	while (!journal_step_sync(j))
+		journal_step_ahead(j);
+	assert_int_equal(status_of(j).sync_failures, 2);
+	assert_true(told.wanted_at >= 4);
+	expect_all(r, n);
 	journal_reader_free(r);
 	journal_close(j);
 }
@@ -429,6 +475,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(rows_of_a_failed_sync_are_repeated_in_another_file, setup, no_folder),
+		cmocka_unit_test_setup_teardown(a_later_file_does_not_vouch_for_an_earlier_one, setup, no_folder),
 		cmocka_unit_test_setup_teardown(nothing_is_acknowledged_until_the_repetition_is_on_disk, setup, no_folder),
 		cmocka_unit_test_setup_teardown(files_that_fail_at_random_lose_no_acknowledged_row, setup, no_folder),
 		cmocka_unit_test_setup_teardown(a_full_disk_is_told_and_over_when_there_is_room, setup, no_folder),

@@ -8,11 +8,12 @@
  *            └────────────────────────────────> encode ──> INSERT        │            encode ──> INSERT ──> done
  *                                                            └──> done   └───────────────────────┘ went with a token
  *
- * The query's id is the batch's, so the server refuses a batch that is still on its way (code 216). A batch that was sent before may run, be
- * there, be there in part (its days are partitions, each written by itself) or be lost: only the server knows, so it is asked. Asked while
- * nothing of that id runs, its answer stays true, but for one case: our first request still lies unread before the server. Then rows come
- * twice, with the same key (time, row_id), and the engine ReplacingMergeTree makes one of them; a newer server's deduplication token drops
- * the second at once. A token speaks of whole inserts, so it goes only with whole batches, and behind a repeated one we ask again.
+ * The query's id is the batch's, so the server refuses a batch that is still on its way (code 216). A batch that was sent before may run,
+ * be there, be there in part (its days are partitions, each written by itself) or be lost: only the server knows, so it is asked. Asked
+ * while nothing of that id runs, its answer stays true, but for one case: our first request still lies unread before the server. Then
+ * rows come twice, with the same key (time, row_id), and the engine ReplacingMergeTree makes one of them; a newer server's deduplication
+ * token drops the second at once. A token speaks of whole inserts, so it goes only with whole batches, and behind a repeated one we ask
+ * again.
  */
 #include <stdlib.h>
 
@@ -34,7 +35,6 @@ struct append {
 };
 
 static void ask_present(struct append *a);
-static void encode(struct append *a);
 
 /* ---- the end ---- */
 
@@ -112,8 +112,8 @@ static int on_doubt_present(struct click_query *q)
 	if (q->error.kind) {
 		click_call_failed(call);
 	} else if (q->n / 16 >= a->batch->nrows) {
-		ch_log(call->k->self, call->c, CH_WARN, "All rows of a batch are in %s, but ClickHouse reported an error (code %u) behind it: see "
-			"whether a materialized view of that table fails.", call->table->name, a->doubt.code);
+		ch_log(call->k->self, call->c, CH_WARN, "All rows of a batch are in %s, but ClickHouse reported an error (code %u) behind "
+			"it: see whether a materialized view of that table fails.", call->table->name, a->doubt.code);
 		a->added = a->body->rows;
 		done(a);
 	} else {
@@ -290,8 +290,8 @@ static int on_present(struct click_query *q)
 	} else if (n >= a->batch->nrows) {
 		done(a);
 	} else if (a->rounds == ROUNDS_MAX) {
-		click_call_over(call, CH_SINK_RETRY, "ClickHouse took a batch and does not show it: the server may be out of step with its replicas.",
-			CLICK_B_ILL);
+		click_call_over(call, CH_SINK_RETRY,
+			"ClickHouse took a batch and does not show it: the server may be out of step with its replicas.", CLICK_B_ILL);
 	} else if (!new_body(a)) {
 		click_call_no_memory(call);
 	} else {

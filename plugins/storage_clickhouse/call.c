@@ -259,14 +259,16 @@ static void enter(struct click_call *call)
 
 	if (call->fault.fail) {
 		click_call_over(call, CH_SINK_RETRY,
-			ch_print(call->c, "A fault was ordered at the seam storage: %s.", call->fault.kind ? call->fault.kind : "fail"), CLICK_B_NONE);
+			ch_print(call->c, "A fault was ordered at the seam storage: %s.", call->fault.kind ? call->fault.kind : "fail"),
+			CLICK_B_NONE);
 		return;
 	}
 	pthread_mutex_lock(&k->lock);
 	call->pass = ch_breaker_allow(&k->breaker, &breaker_conf, ch_now());
 	pthread_mutex_unlock(&k->lock);
 	if (!call->pass) {
-		click_call_over(call, CH_SINK_RETRY, "ClickHouse has failed several times in a row and is left alone for a moment.", CLICK_B_NONE);
+		click_call_over(call, CH_SINK_RETRY, "ClickHouse has failed several times in a row and is left alone for a moment.",
+			CLICK_B_NONE);
 		return;
 	}
 	click_call_shape(call, false, call->steps);

@@ -12,7 +12,7 @@ struct known {
 
 #define ADVICE_ROW "look at the row among the dead letters, and at the DEFAULT, MATERIALIZED and CONSTRAINT expressions of the table"
 #define ADVICE_LOGIN "look at the options user and password, and at the user's networks in ClickHouse; it is tried again by itself"
-#define ADVICE_RIGHTS "give the user INSERT, SELECT and ALTER on the database, and SELECT on system.processes, system.parts and system.columns"
+#define ADVICE_RIGHTS "give the user INSERT, SELECT and ALTER on the database, and SELECT on its tables in the database system"
 #define ADVICE_MIGRATE "run `chimeractl migrate up`, or set migrate = auto; it is tried again by itself"
 #define ADVICE_LIMIT "lower batch_rows, or raise this limit in the profile of the user"
 
@@ -32,7 +32,8 @@ static const struct known known[] = {
 	{ 69, CLICK_ROW, "ARGUMENT_OUT_OF_BOUND", ADVICE_ROW },
 	{ 70, CLICK_ROW, "CANNOT_CONVERT_TYPE", ADVICE_ROW },
 	{ 72, CLICK_ROW, "CANNOT_PARSE_NUMBER", ADVICE_ROW },
-	{ 81, CLICK_SCHEMA, "UNKNOWN_DATABASE", "make the database (CREATE DATABASE), or correct the option database; it is tried again by itself" },
+	{ 81, CLICK_SCHEMA, "UNKNOWN_DATABASE",
+		"make the database (CREATE DATABASE), or correct the option database; it is tried again by itself" },
 	{ 117, CLICK_ROW, "INCORRECT_DATA", ADVICE_ROW },
 	{ 128, CLICK_ROW, "TOO_LARGE_ARRAY_SIZE", ADVICE_ROW },
 	{ 131, CLICK_ROW, "TOO_LARGE_STRING_SIZE", ADVICE_ROW },
@@ -61,8 +62,10 @@ static const struct known known[] = {
 	{ 319, CLICK_UNKNOWN, "UNKNOWN_STATUS_OF_INSERT", "wait: what is missing is sent again" },
 	{ 321, CLICK_ROW, "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE", ADVICE_ROW },
 	{ 349, CLICK_ROW, "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN", ADVICE_ROW },
-	{ 354, CLICK_UNKNOWN, "ZLIB_INFLATE_FAILED", "see what between us and the server changes or cuts requests; compress = off may help" },
-	{ 359, CLICK_FULL, "TABLE_SIZE_EXCEEDS_MAX_DROP_SIZE_LIMIT", "raise max_partition_size_to_drop of the server, or drop that day by hand" },
+	{ 354, CLICK_UNKNOWN, "ZLIB_INFLATE_FAILED",
+		"see what between us and the server changes or cuts requests; compress = off may help" },
+	{ 359, CLICK_FULL, "TABLE_SIZE_EXCEEDS_MAX_DROP_SIZE_LIMIT",
+		"raise max_partition_size_to_drop of the server, or drop that day by hand" },
 	{ 376, CLICK_ROW, "CANNOT_PARSE_UUID", ADVICE_ROW },
 	{ 394, CLICK_UNKNOWN, "QUERY_WAS_CANCELLED", "see who kills queries on the server" },
 	{ 395, CLICK_ROW, "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO", ADVICE_ROW },

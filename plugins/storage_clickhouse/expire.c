@@ -55,10 +55,12 @@ static bool read_days(struct expire *e, const char *p, const char *end)
 
 		if (!eol || !tab || tab > eol)
 			return false;
-		if (*p == '@')
+		if (*p == '@') {
 			by_days = tab[1] == '1';
-		else if (e->n < DAYS_MAX)
-			e->days[e->n].day = strtol(p, NULL, 10), e->days[e->n++].rows = strtoull(tab + 1, NULL, 10);
+		} else if (e->n < DAYS_MAX) {
+			e->days[e->n].day = strtol(p, NULL, 10);
+			e->days[e->n++].rows = strtoull(tab + 1, NULL, 10);
+		}
 		p = eol + 1;
 	}
 	return by_days;
@@ -73,8 +75,9 @@ static int on_days(struct click_query *q)
 	else if (read_days(e, q->text, q->text + q->n))
 		drop_next(e);
 	else
-		click_call_over(&e->call, CH_SINK_RETRY, ch_print(e->call.c, "The table %s is not partitioned by toYYYYMMDD(…), so its old rows "
-			"must be taken away by hand.", e->call.table->name), CLICK_B_WELL);
+		click_call_over(&e->call, CH_SINK_RETRY,
+			ch_print(e->call.c, "The table %s is not partitioned by toYYYYMMDD(…), so its old rows must be taken away by hand.",
+				e->call.table->name), CLICK_B_WELL);
 	return CH_AGAIN;
 }
 

@@ -58,13 +58,13 @@ static bool column(const struct ch_relation *r, const char *name, int type, unsi
 		return false;
 	}
 	if (!fits(has, type, nullable)) {
-		snprintf(why, size, "The column %s of the table %s is %.*s, it should be %s: see `chimeractl schema status`.", name, r->name,
-			(int)(has.n < 80 ? has.n : 80), has.p, types[type]);
+		snprintf(why, size, "The column %s of the table %s is %.*s, it should be %s: see `chimeractl schema status`.", name,
+			r->name, (int)(has.n < 80 ? has.n : 80), has.p, types[type]);
 		return false;
 	}
 	if ((flags & CH_COLUMN_NULL) && !*nullable) {
-		snprintf(why, size, "The column %s of the table %s is %.*s and takes no nulls, it should be Nullable(%s): see `chimeractl "
-			"schema status`.", name, r->name, (int)(has.n < 80 ? has.n : 80), has.p, types[type]);
+		snprintf(why, size, "The column %s of the table %s is %.*s and takes no nulls, it should be Nullable(%s): see "
+			"`chimeractl schema status`.", name, r->name, (int)(has.n < 80 ? has.n : 80), has.p, types[type]);
 		return false;
 	}
 	return true;
@@ -86,7 +86,8 @@ bool click_shape_read(const struct ch_relation *r, const char *text, size_t n, s
 	if (!column(r, "batch_id", CH_V_UUID, 0, type_of(text, n, "batch_id"), &batch, why, size))
 		return false;
 	if (batch) {
-		snprintf(why, size, "The column batch_id of the table %s may be null, it must not: see `chimeractl schema status`.", r->name);
+		snprintf(why, size, "The column batch_id of the table %s may be null, it must not: see `chimeractl schema status`.",
+			r->name);
 		return false;
 	}
 	for (size_t i = 0; i < r->columns.n; i++) {

@@ -112,7 +112,7 @@ static void hex_of(struct click_text *t, struct ch_str s)
 static void columns(struct click_text *t, const struct ch_relation *r)
 {
 	for (size_t i = 0; i < r->columns.n; i++)
-		click_text_print(t, "%s%s", i ? "," : "", ch_column_at(r, i)->name);
+		click_text_print(t, "%s`%s`", i ? "," : "", ch_column_at(r, i)->name);
 }
 
 void click_sql_shape(struct click_text *t, const char *table)
@@ -124,7 +124,7 @@ void click_sql_shape(struct click_text *t, const char *table)
 
 void click_sql_insert(struct click_text *t, const struct ch_relation *r)
 {
-	click_text_print(t, "INSERT INTO %s (", r->name);
+	click_text_print(t, "INSERT INTO `%s` (", r->name);
 	columns(t, r);
 	click_text_print(t, ",batch_id) FORMAT RowBinary");
 }
@@ -140,7 +140,7 @@ void click_sql_present(struct click_text *t, const struct ch_relation *r, const 
 	char id[37];
 
 	click_uuid_text(batch_id, id);
-	click_text_print(t, "SELECT DISTINCT row_id FROM %s WHERE %s>=toInt64('%" PRId64 "') AND %s<=toInt64('%" PRId64 "') "
+	click_text_print(t, "SELECT DISTINCT row_id FROM `%s` WHERE `%s`>=toInt64('%" PRId64 "') AND `%s`<=toInt64('%" PRId64 "') "
 		"AND batch_id=toUUID('%s') FORMAT RowBinary", r->name, when, first, when, last, id);
 }
 
@@ -151,14 +151,14 @@ void click_sql_find(struct click_text *t, const struct ch_relation *r, size_t co
 
 	click_text_print(t, "SELECT ");
 	columns(t, r);
-	click_text_print(t, " FROM %s WHERE %s=", r->name, ch_column_at(r, column)->name);
+	click_text_print(t, " FROM `%s` WHERE `%s`=", r->name, ch_column_at(r, column)->name);
 	if (v->type == CH_V_UUID) {
 		click_uuid_text(v->u.uuid, id);
 		click_text_print(t, "toUUID('%s')", id);
 	} else {
 		hex_of(t, v->u.s);
 	}
-	click_text_print(t, " ORDER BY %s DESC, row_id DESC LIMIT 1 BY row_id LIMIT %zu FORMAT RowBinary", when, limit);
+	click_text_print(t, " ORDER BY `%s` DESC, row_id DESC LIMIT 1 BY row_id LIMIT %zu FORMAT RowBinary", when, limit);
 }
 
 void click_sql_days(struct click_text *t, const char *table, long before_day)
@@ -171,5 +171,5 @@ void click_sql_days(struct click_text *t, const char *table, long before_day)
 
 void click_sql_drop(struct click_text *t, const char *table, long day)
 {
-	click_text_print(t, "ALTER TABLE %s DROP PARTITION %ld", table, day);
+	click_text_print(t, "ALTER TABLE `%s` DROP PARTITION %ld", table, day);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sql.h - texts of statements. No value of a row ever stands in one as itself: ids are hex digits, texts the hex digits of their bytes
- * within unhex('…'), numbers are numbers; names come from relations and are [a-z][a-z0-9_]*. So there is nothing to quote.
+ * within unhex('…'), numbers are numbers. Names come from relations, are [a-z][a-z0-9_]*, and stand in
+ * backquotes since some are words of SQL.
  */
 #ifndef CLICK_SQL_H
 #define CLICK_SQL_H

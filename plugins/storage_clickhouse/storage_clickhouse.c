@@ -43,11 +43,11 @@ static int check(struct ch_self *self)
 	const char *why = url_fault(conf->url);
 
 	if (why)
-		ch_config_error(self, NULL, "url", "url %s", why);
+		ch_config_error(self, NULL, "url", "%s", why);
 	if (!header_fits(conf->user))
-		ch_config_error(self, NULL, "user", "user holds a control character");
+		ch_config_error(self, NULL, "user", "holds a control character");
 	if (!header_fits(conf->password))
-		ch_config_error(self, NULL, "password", "password holds a control character, such as an end of line; take it out of the file");
+		ch_config_error(self, NULL, "password", "holds a control character, such as an end of line; take it out of the file");
 	return why || !header_fits(conf->user) || !header_fits(conf->password) ? CH_ERROR : CH_OK;
 }
 
@@ -140,7 +140,8 @@ static const struct ch_option options[] = {
 	OPT(url, STR, .flags = CH_O_REQUIRED, .def = "http://127.0.0.1:8123", .help = "ClickHouse's HTTP port, http or https"),
 	OPT(database, STR, .flags = CH_O_REQUIRED, .def = "chimera", .help = "The database; it must be there"),
 	OPT(user, STR, .flags = CH_O_REQUIRED, .def = "default", .help = "The user; it is sent as a header, never in a URL"),
-	OPT(password, STR, .flags = CH_O_SECRET, .help = "The user's password; it is sent as a header, so use https where others can listen"),
+	OPT(password, STR, .flags = CH_O_SECRET,
+		.help = "The user's password; it is sent as a header, so use https where others can listen"),
 	OPT(batch_rows, INT, .def = "10000", .min = "1", .max = "100000", .help = "Rows are sent in batches of so many"),
 	OPT(batch_age, DURATION, .def = "1s", .min = "1ms", .max = "1h", .help = "… or when the first of them has waited so long"),
 	OPT(timeout, DURATION, .def = "10s", .min = "10ms", .max = "1h", .help = "A batch, or a question, is given up after so long"),

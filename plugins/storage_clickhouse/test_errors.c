@@ -21,7 +21,8 @@ static struct click_error read_it(const char *text)
 
 static void the_text_of_18_16_is_read(void **state)
 {
-	struct click_error e = read_it("Code: 193, e.displayText() = DB::Exception: Wrong password for user chimera, e.what() = DB::Exception\n");
+	struct click_error e = read_it("Code: 193, e.displayText() = DB::Exception: Wrong password for user chimera, "
+		"e.what() = DB::Exception\n");
 
 	(void)state;
 	assert_int_equal(e.code, 193);
@@ -34,8 +35,8 @@ static void the_text_of_18_16_is_read(void **state)
 
 static void the_text_of_newer_servers_is_read(void **state)
 {
-	struct click_error e = read_it("Code: 252. DB::Exception: Too many parts (300). Merges are processing significantly slower than inserts. "
-		"(TOO_MANY_PARTS) (version 23.8.1.2992 (official build))");
+	struct click_error e = read_it("Code: 252. DB::Exception: Too many parts (300). Merges are processing significantly slower "
+		"than inserts. (TOO_MANY_PARTS) (version 23.8.1.2992 (official build))");
 
 	(void)state;
 	assert_int_equal(e.code, 252);
@@ -45,8 +46,8 @@ static void the_text_of_newer_servers_is_read(void **state)
 
 static void the_row_is_taken_from_the_text_for_bad_rows_alone(void **state)
 {
-	struct click_error e = read_it("Code: 33, e.displayText() = DB::Exception: Cannot read all data. Bytes read: 4. Bytes expected: 16.: (at row 4)\n"
-		", e.what() = DB::Exception\n");
+	struct click_error e = read_it("Code: 33, e.displayText() = DB::Exception: Cannot read all data. Bytes read: 4. "
+		"Bytes expected: 16.: (at row 4)\n, e.what() = DB::Exception\n");
 
 	(void)state;
 	assert_int_equal(e.kind, CLICK_ROW);
@@ -74,8 +75,9 @@ static void an_exception_behind_other_bytes_is_found_and_other_text_is_none(void
 
 static void every_code_of_the_contract_has_its_kind(void **state)
 {
-	static const struct { int code, kind; } rows[] = { { 252, CLICK_BUSY }, { 241, CLICK_BUSY }, { 159, CLICK_BUSY }, { 164, CLICK_FULL },
-		{ 60, CLICK_SCHEMA }, { 81, CLICK_SCHEMA }, { 516, CLICK_AUTH }, { 192, CLICK_AUTH }, { 194, CLICK_AUTH }, { 243, CLICK_FULL },
+	static const struct { int code, kind; } rows[] = { { 252, CLICK_BUSY }, { 241, CLICK_BUSY }, { 159, CLICK_BUSY },
+		{ 164, CLICK_FULL }, { 60, CLICK_SCHEMA }, { 81, CLICK_SCHEMA }, { 516, CLICK_AUTH },
+		{ 192, CLICK_AUTH }, { 194, CLICK_AUTH }, { 243, CLICK_FULL },
 		{ 27, CLICK_ROW }, { 6, CLICK_ROW }, { 72, CLICK_ROW }, { 33, CLICK_ROW }, { 216, CLICK_RUNNING } };
 	char text[64] = "Code: 000, DB::Exception";
 

@@ -72,8 +72,9 @@ static void an_id_is_two_numbers(void **state)
 
 static void what_is_written_is_read_back_and_no_shorter_bytes_are(void **state)
 {
-	const struct ch_value values[] = { ch_v_int(INT64_MIN), ch_v_int(0), ch_v_real(-1e308), ch_v_bool(true), ch_v_text("gr\xc3\xbc\xc3\x9f"),
-		ch_v_blob("\0", 1), ch_v_text(""), ch_v_time(253402300799999999), ch_v_uuid(id), ch_v_null(CH_V_TEXT), ch_v_null(CH_V_UUID) };
+	const struct ch_value values[] = { ch_v_int(INT64_MIN), ch_v_int(0), ch_v_real(-1e308), ch_v_bool(true),
+		ch_v_text("gr\xc3\xbc\xc3\x9f"), ch_v_blob("\0", 1), ch_v_text(""), ch_v_time(253402300799999999), ch_v_uuid(id),
+		ch_v_null(CH_V_TEXT), ch_v_null(CH_V_UUID) };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)

@@ -436,6 +436,69 @@ static void a_call_that_is_wrong_is_answered_at_once(void **state)
 	end();
 }
 
+/* ---- injected faults ---- */
+
+static struct ch_fault injected;
+
+static bool inject(struct ch_self *self, struct ch_ctx *c, struct ch_fault *out)
+{
+	(void)self;
+	(void)c;
+	out->delay_ms = injected.delay_ms;
+	out->fail = injected.fail;
+	return true;
+}
+static const struct ch_seam seams[] = { { CH_S_STORAGE, inject } };
+static const struct ch_plugin trouble = { .size = sizeof(trouble), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "trouble",
+	.version = "0", .summary = "Injects", .seams = CH_TABLE(seams) };
+static const struct ch_plugin *trouble_entry(const struct ch_host *host)
+{
+	(void)host;
+	return &trouble;
+}
+
+static void an_injected_fault_is_a_database_that_is_slow_or_down(void **state)
+{
+	const struct ch_sql_statement one = { "SELECT 1", NULL, 0, CH_SQL_ANY };
+	struct asked a = { .statements = &one, .n = 1 };
+	char ini[300];
+	(void)state;
+	begin(USERS, NULL);
+	ch_test_plugin(t, trouble_entry);
+	snprintf(ini, sizeof(ini), "[trouble]\n[storage_sqlite]\npath = %s\nmigrate = off\n", file);
+	ch_test_config(t, ini);
+	assert_true(ch_test_start(t));
+	injected.fail = true;
+	assert_int_equal(sql0("SELECT 1")->error, CH_SQL_UNAVAILABLE);
+	injected = (struct ch_fault){ .delay_ms = 700, .fail = true };
+	ask(&a);
+	ch_test_advance(t, 699);
+	assert_false(a.done);
+	ch_test_advance(t, 1);
+	assert_true(a.done);
+	assert_int_equal(a.error, CH_SQL_UNAVAILABLE);
+	injected.fail = false;
+	a = (struct asked){ .statements = &one, .n = 1 };
+	ask(&a);
+	ch_test_advance(t, 699);
+	assert_false(a.done);
+	ch_test_advance(t, 1);
+	WAIT_FOR(a.done);
+	assert_int_equal(a.error, CH_SQL_OK);
+	a = (struct asked){ .statements = &one, .n = 1, .timeout_ms = 500 };
+	ask(&a);
+	ch_test_advance(t, 500);
+	assert_true(a.done);
+	assert_int_equal(a.error, CH_SQL_BUSY);
+	a = (struct asked){ .statements = &one, .n = 1 };
+	ask(&a);
+	give_up(&a);
+	turn();
+	assert_true(a.done);
+	assert_int_equal(a.error, CH_SQL_CANCELLED);
+	end();
+}
+
 static void more_statements_than_are_kept_work_all_the_same(void **state)
 {
 	char text[40], want[40];
@@ -475,6 +538,7 @@ int main(void)
 		cmocka_unit_test(a_write_waits_for_a_locked_file_and_is_undone_by_its_cancel),
 		cmocka_unit_test(only_so_many_may_wait),
 		cmocka_unit_test(a_call_that_is_wrong_is_answered_at_once),
+		cmocka_unit_test(an_injected_fault_is_a_database_that_is_slow_or_down),
 		cmocka_unit_test(more_statements_than_are_kept_work_all_the_same),
 	};
 

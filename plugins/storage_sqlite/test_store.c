@@ -109,7 +109,7 @@ static void a_page_damaged_while_it_is_open_is_unavailable_not_gone(void **state
 	struct asked *a = sql0("SELECT * FROM x");
 	assert_int_equal(a->error, CH_SQL_UNAVAILABLE);
 	assert_non_null(strstr(a->detail, "damaged"));
-	assert_true(ch_test_logged(t, "database is degraded now"));
+	WAIT_FOR(ch_test_logged(t, "database is degraded now"));
 	WAIT_FOR(is_state(SQ_UP)); /* what is whole can be had */
 	assert_string_equal(sql0("SELECT * FROM y")->rows, "2;");
 	end();

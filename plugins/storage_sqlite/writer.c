@@ -15,7 +15,7 @@
 #define GROUP_ROWS 20000
 #define WAIT_MIN 100                      /* milliseconds between two tries to open the file, doubled each time */
 #define WAIT_MAX 5000
-#define PROBE 1000                        /* milliseconds between two tries to write while the disk is full */
+#define PROBE 1000                        /* milliseconds between two tries to write while that fails */
 #define GOOD_US 10000000                  /* open so long: the next trouble is a new one */
 
 struct writer {
@@ -52,7 +52,7 @@ static bool open_all(struct writer *w)
 	struct sq_store *s = w->s;
 	struct sq_error e = { CH_SQL_OK };
 
-	if (!sq_schema_ensure(s, &e) || !sq_open(s, &w->c, SQ_OPEN_WRITER, &e) || !move_log(w, &e)) {
+	if (!sq_open(s, &w->c, SQ_OPEN_WRITER, &e) || !move_log(w, &e) || !sq_schema_ensure(s, &e)) {
 		sq_close(&w->c, true);
 		ch_log(s->self, NULL, CH_DEBUG, "%s: %s", s->conf->path, e.text);
 		sq_set_state(s, SQ_DOWN, e.code, e.text);
@@ -307,6 +307,13 @@ static bool has_moved(struct writer *w)
 	return sqlite3_file_control(w->c.db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
 }
 
+static void lock_is_had(struct writer *w)
+{
+	if (w->busy)
+		ch_degraded(w->s->self, "lock", false, "The lock of the database file can be had again.");
+	w->busy = false;
+}
+
 static void serve(struct writer *w)
 {
 	struct sq_store *s = w->s;
@@ -329,10 +336,7 @@ static void serve(struct writer *w)
 			sq_fail_waiting(s, &s->writes, &e, busy ? ch_now() - s->conf->busy_timeout * 1000 : INT64_MAX);
 		return;
 	}
-	if (w->busy) {
-		w->busy = false;
-		ch_degraded(s->self, "lock", false, "The lock of the database file can be had again.");
-	}
+	lock_is_had(w);
 	take_group(w);
 	run_group(w);
 	if (!commit(w))
@@ -340,7 +344,7 @@ static void serve(struct writer *w)
 	conclude(w);
 }
 
-/* While the disk is full: can it be written again? */
+/* While the disk is full, or the lock cannot be had, and nothing waits: can it be written again? */
 static void probe(struct writer *w)
 {
 	int rc = sq_write_nothing(&w->c);
@@ -348,6 +352,7 @@ static void probe(struct writer *w)
 
 	if (rc == SQLITE_OK) {
 		sq_set_full(w->s, false, "The database can be written again.");
+		lock_is_had(w);
 	} else if (sq_is_fatal(rc)) {
 		sq_fail_db(&e, w->c.db, rc);
 		shut(w, &e);
@@ -358,15 +363,15 @@ static void probe(struct writer *w)
 static bool wait_for_work(struct writer *w)
 {
 	struct sq_store *s = w->s;
-	bool on, full = false;
+	bool on, tries = false;
 
 	pthread_mutex_lock(&s->lock);
-	while (!s->closing && !s->writes.first && !s->broken && !full) {
-		full = s->full;
-		sq_wait(s, &s->writes, full ? PROBE : -1);
+	while (!s->closing && !s->writes.first && !s->broken && !tries) {
+		tries = s->full || w->busy;
+		sq_wait(s, &s->writes, tries ? PROBE : -1);
 	}
 	on = !s->closing || s->writes.first;
-	full = full && !s->writes.first && !s->broken;
+	tries = tries && !s->writes.first && !s->broken;
 	if (s->broken) {
 		struct sq_error e = s->breakage;
 
@@ -376,7 +381,7 @@ static bool wait_for_work(struct writer *w)
 		return on;
 	}
 	pthread_mutex_unlock(&s->lock);
-	if (on && full)
+	if (on && tries)
 		probe(w);
 	return on;
 }

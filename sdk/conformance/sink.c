@@ -52,7 +52,7 @@ static void on_looked(struct store_run *r)
 /* Is the table there? */
 static void look(struct store_run *r)
 {
-	static const struct sink_step nothing = { .op = FIND, .rows = ROWS(0) };
+	static const struct sink_step nothing = { .op = FIND, .rows = ROWS(0), .timeout = 5000 };
 
 	sink_step(r, &nothing, on_looked);
 }

@@ -159,7 +159,7 @@ static void fill(struct store_run *r)
 {
 	static const struct sql_step many = { .say = { { .text = "DELETE FROM conform_many" }, { .text =
 		"INSERT INTO conform_many (i) WITH RECURSIVE n(i) AS (SELECT $1 UNION ALL SELECT i + 1 FROM n WHERE i < $2) SELECT i FROM n",
-		.v = { INT(1), INT(SQL_MANY) }, .count = ROWS(SQL_MANY) } } };
+		.v = { INT(1), INT(SQL_MANY) }, .count = ROWS(SQL_MANY) } }, .timeout = 5000 };
 
 	sql_step(r, &many, on_filled);
 }

@@ -255,13 +255,13 @@ const struct sql_case sql_cases[] = {
 /* cancel/: it is over soon, CANCELLED or UNKNOWN, with no more rows; before and behind it changes nothing. */
 
 { "cancel/before", { { SAY(ONE), .cancel = CANCEL_BEFORE }, THINGS(1) } },
-{ "cancel/at-once", { { SLOW, .cancel = CANCEL_AT_ONCE, GIVEN_UP }, THINGS(0) } },
+{ "cancel/at-once", { { SLOW, .timeout = 3000, .cancel = CANCEL_AT_ONCE, GIVEN_UP }, THINGS(0) } },
 { "cancel/at-once-quick", { { SAY(Q("SELECT i FROM conform_many")), .cancel = CANCEL_AT_ONCE, GIVEN_UP }, THINGS(0) } },
 { "cancel/at-once-write", { A_THING, { SAY(Q(SET, INT(11), INT(1))), .cancel = CANCEL_AT_ONCE, GIVEN_UP }, UNTOUCHED } },
-{ "cancel/at-once-batch", { A_THING, { SLOW_BATCH, .cancel = CANCEL_AT_ONCE, GIVEN_UP }, UNTOUCHED } },
-{ "cancel/while", { { SLOW, .cancel = CANCEL_LATER, GIVEN_UP }, THINGS(0) } },
-{ "cancel/while-writing", { A_THING, { SLOW_WRITE, .cancel = CANCEL_LATER, GIVEN_UP }, UNTOUCHED } },
-{ "cancel/while-in-a-batch", { A_THING, { SLOW_BATCH, .cancel = CANCEL_LATER, GIVEN_UP }, UNTOUCHED } },
+{ "cancel/at-once-batch", { A_THING, { SLOW_BATCH, .timeout = 3000, .cancel = CANCEL_AT_ONCE, GIVEN_UP }, UNTOUCHED } },
+{ "cancel/while", { { SLOW, .timeout = 3000, .cancel = CANCEL_LATER, GIVEN_UP }, THINGS(0) } },
+{ "cancel/while-writing", { A_THING, { SLOW_WRITE, .timeout = 3000, .cancel = CANCEL_LATER, GIVEN_UP }, UNTOUCHED } },
+{ "cancel/while-in-a-batch", { A_THING, { SLOW_BATCH, .timeout = 3000, .cancel = CANCEL_LATER, GIVEN_UP }, UNTOUCHED } },
 
 /* race/: many callers at a time, on all loops and on one: all is done exactly once or not at all, and who waited is served. */
 

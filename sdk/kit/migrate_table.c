@@ -215,8 +215,10 @@ static bool lock_by_table(const struct ch_migrate_engine *e, bool *got, unsigned
 
 static bool lock_timed_out(const struct ch_migrate_engine *e, int64_t ms, struct ch_migrate_error *error)
 {
-	return ch_migrate_fail(error, "another server has been migrating this database for longer than %" PRId64 " s: wait for it, or end it%s",
-		ms / 1000, dialect(e)->try_lock ? "" : "; a dead one's lock, the table chimera_migrating, is taken over after " LOCK_STALE_S " s");
+	const char *more = dialect(e)->try_lock ? "" : "; the table chimera_migrating of a dead one is taken over after " LOCK_STALE_S " s";
+
+	return ch_migrate_fail(error, "another server has been migrating this database for over %" PRId64 " s: wait for it, or end it%s",
+		ms / 1000, more);
 }
 
 bool migrate_lock(const struct ch_migrate_engine *e, const struct ch_migrate_report *r, struct ch_migrate_error *error)

@@ -241,6 +241,61 @@ static void whoever_listens_can_stop_it_between_two_migrations(void **state)
 	assert_string_equal(ask(db, APPLIED), "chimera1");
 }
 
+/* ---- engines that are not at hand here: what they are asked ---- */
+
+static char asked[4000];
+
+/* Whatever holds "nowhere" fails; nothing has rows. */
+static bool no_exec(void *arg, const char *sql, struct ch_migrate_error *e)
+{
+	size_t n = strlen(asked);
+
+	(void)arg;
+	snprintf(asked + n, sizeof(asked) - n, "%.30s|", sql);
+	return !strstr(sql, "nowhere") || ch_migrate_fail(e, "its words. \n");
+}
+
+static bool no_rows(void *arg, const char *sql, ch_migrate_row row, void *row_arg, struct ch_migrate_error *e)
+{
+	size_t n = strlen(asked);
+
+	(void)arg;
+	(void)row;
+	(void)row_arg;
+	(void)e;
+	snprintf(asked + n, sizeof(asked) - n, "%.30s|", sql);
+	return true;
+}
+
+static void clickhouse_is_told_what_stays_of_a_migration_that_fails(void **state)
+{
+	(void)state;
+	engine = (struct ch_migrate_engine){ .name = "clickhouse", .exec = no_exec, .rows = no_rows, .sha256 = lite_digest };
+	put("clickhouse/0001_a.up.sql", "one;\ntwo;\n  nowhere\n;\nfour;\n");
+	put("clickhouse/0001_a.down.sql", "back;nowhere;\n");
+	*asked = '\0';
+	is_wrong(up(CH_MIGRATE_ALL), "0001_a.up.sql: statement 3 (line 3: nowhere) failed: its words. "
+		"Statements 1 to 2 of its 4 stay: when the cause is gone, run `migrate up` again");
+	assert_non_null(strstr(asked, "|CREATE TABLE chimera_migrating|")); /* the lock … */
+	assert_non_null(strstr(asked, "|one|two|nowhere|DROP TABLE IF EXISTS chimera_m|")); /* … is given back, and nothing is recorded */
+	put("clickhouse/0001_a.up.sql", "one; nowhere;\n");
+	is_wrong(up(CH_MIGRATE_ALL), "Statement 1 of its 2 stays: when");
+	put("clickhouse/0001_a.up.sql", "nowhere;\n");
+	is_wrong(up(CH_MIGRATE_ALL), "failed: its words. Nothing of it was applied");
+}
+
+static void a_lock_that_another_server_keeps_is_not_waited_for_without_end(void **state)
+{
+	(void)state;
+	engine = (struct ch_migrate_engine){ .name = "postgresql", .exec = no_exec, .rows = no_rows, .sha256 = lite_digest, .lock_ms = 1 };
+	put("postgresql/0001_a.up.sql", "one");
+	put("postgresql/0001_a.down.sql", "back");
+	*asked = '\0';
+	is_wrong(up(CH_MIGRATE_ALL), "another server has been migrating this database for over 0 s");
+	is_said("waiting for another server that is migrating this database\n");
+	assert_null(strstr(asked, "one|"));
+}
+
 /* ---- where it stands ---- */
 
 static void a_newer_version_or_a_plugin_that_is_gone_is_unknown(void **state)
@@ -397,6 +452,8 @@ int main(void)
 		TEST(an_applied_file_that_was_changed_is_an_error_with_both_checksums),
 		TEST(what_another_server_has_done_meanwhile_is_not_done_again),
 		TEST(whoever_listens_can_stop_it_between_two_migrations),
+		TEST(clickhouse_is_told_what_stays_of_a_migration_that_fails),
+		TEST(a_lock_that_another_server_keeps_is_not_waited_for_without_end),
 		TEST(a_newer_version_or_a_plugin_that_is_gone_is_unknown),
 		TEST(a_version_table_with_holes_is_not_believed),
 		TEST(drift_is_told_by_object),

@@ -150,8 +150,40 @@ static void find_durable(struct file *f, const struct trace *t, uint32_t file, s
 	}
 }
 
+/*
+ * A file that was cut has new blocks behind the cut, in the order of the file system's own journal: with the cut nothing of what was there
+ * before it comes back, without it nothing is there of what came later. *from: the last cut that is in the state; *to: the first that is not.
+ */
+static void find_cuts(const struct trace *t, uint32_t file, size_t until, size_t size_until, size_t *from, size_t *to)
+{
+	uint64_t size = 0;
+
+	*from = 0;
+	*to = until;
+	for (size_t i = 0; i < until; i++) {
+		const struct trace_event *e = &t->events[i];
+
+		if (e->file != file)
+			continue;
+		if (e->op == TRACE_WRITE && e->at + e->n > size)
+			size = e->at + e->n;
+		if (e->op != TRACE_SIZE)
+			continue;
+		if (e->at < size && i < size_until)
+			*from = i + 1;
+		else if (e->at < size && *to == until)
+			*to = i;
+		size = e->at;
+	}
+}
+
+static size_t clamp(size_t v, size_t from, size_t to)
+{
+	return v < from ? from : v > to ? to : v;
+}
+
 /* How much of what is not certain is there. */
-static void choose(struct file *f, enum state_mode mode, size_t moment, size_t until, uint64_t *seed)
+static void choose(struct file *f, enum state_mode mode, size_t moment, size_t until, size_t from, size_t to, uint64_t *seed)
 {
 	for (size_t p = 0; p < f->pages; p++) {
 		size_t low = f->durable[p], high = low, torn = SECTORS;
@@ -165,7 +197,7 @@ static void choose(struct file *f, enum state_mode mode, size_t moment, size_t u
 		if (mode == STATE_PAGES || mode == STATE_PREFIX)
 			torn = crash_random(seed) % 8 ? SECTORS : between(seed, 0, SECTORS);
 		for (size_t s = 0; s < SECTORS; s++)
-			f->limit[p * SECTORS + s] = s < torn ? high : low;
+			f->limit[p * SECTORS + s] = clamp(s < torn ? high : low, from, to);
 	}
 }
 
@@ -230,7 +262,7 @@ static void make_file(const struct trace *t, uint32_t file, const char *name, si
 	const char *folder)
 {
 	struct file f = { 0 };
-	size_t size_until;
+	size_t size_until, from, to;
 
 	count_pages(&f, t, file, until);
 	f.durable = must(calloc(f.pages + 1, sizeof(size_t)), "memory");
@@ -239,9 +271,10 @@ static void make_file(const struct trace *t, uint32_t file, const char *name, si
 	f.limit = must(calloc((f.pages + 1) * SECTORS, sizeof(size_t)), "memory");
 	f.content = must(calloc(f.pages + 1, PAGE), "memory");
 	find_durable(&f, t, file, until);
-	choose(&f, mode, moment, until, seed);
 	size_until = mode == STATE_LEAST ? f.durable_size : mode == STATE_ALL ? until :
 		mode == STATE_PREFIX ? (moment > f.durable_size ? moment : f.durable_size) : between(seed, f.durable_size, until);
+	find_cuts(t, file, until, size_until, &from, &to);
+	choose(&f, mode, moment, until, from, to, seed);
 	apply(&f, t, file, until, size_until);
 	write_file(folder, name, &f);
 	free(f.durable);

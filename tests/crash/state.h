@@ -6,7 +6,8 @@
  *  - What a sync covered that had succeeded by then is there: the pages of its range as they were when it began, and the file's size.
  *    A name is there when a sync of the folder covered it, and not because its file was synced.
  *  - Of the rest each page (4 KiB) is as some write since then left it, or as it was; a page may be torn between two of these at a sector
- *    of 512 bytes. Names change in order: a prefix of what was not synced.
+ *    of 512 bytes. Names change in order: a prefix of what was not synced. So do cuts of a file: nothing from before one that is there
+ *    comes back.
  *  - Pages whose sync failed are taken for clean by the kernel: a later sync that succeeds does not cover what was written before, unless
  *    the page was written again.
  */

@@ -40,7 +40,7 @@ struct call {
 	struct ch_sink_find asked, find;
 	struct ch_sink_result *out, inner;
 	struct ch_sink_refusal refusal;
-	bool appending, others;
+	bool appending, others, over;
 	ch_ticket ticket, mine;
 };
 
@@ -89,6 +89,15 @@ static void fill(struct call *k)
 		out->detail = NULL;
 }
 
+static void finish(struct call *k)
+{
+	if (k->conf->fault == NEVER)
+		return;
+	k->over = true;
+	fill(k);
+	ch_resume(k->ticket, k->conf->fault == WITH_RESULT ? k : NULL, NULL);
+}
+
 static int append_others(struct call *k);
 
 static int on_inner(struct ch_ctx *c, void *data, int why, void *result)
@@ -96,17 +105,17 @@ static int on_inner(struct ch_ctx *c, void *data, int why, void *result)
 	struct call *k = data;
 
 	(void)result;
-	if (why != CH_READY) { /* the caller is told by its own ticket */
+	if (why != CH_READY) /* the caller is told by its own ticket */
 		target_of(k)->cancel(k->conf->target, c, &k->inner);
+	if (why != CH_READY && !k->over)
 		ch_resume(k->ticket, NULL, NULL);
-		return CH_DONE;
-	}
-	if (k->conf->fault == NEVER)
+	if (why != CH_READY)
+		k->over = true;
+	if (k->over)
 		return CH_AGAIN;
 	if (k->conf->fault == TAKES_OTHERS && k->inner.outcome == CH_SINK_REFUSED && !k->others && append_others(k) == CH_AGAIN)
 		return CH_AGAIN;
-	fill(k);
-	ch_resume(k->ticket, k->conf->fault == WITH_RESULT ? k : NULL, NULL);
+	finish(k);
 	return CH_AGAIN;
 }
 
@@ -285,8 +294,16 @@ static void cancel(const struct ch_svc *svc, struct ch_ctx *c, struct ch_sink_re
 
 	if (!k && conf->fault == CHANGED_LATE)
 		out->rows++;
-	if (k && conf->fault != NO_CANCEL)
-		target_of(k)->cancel(conf->target, c, &k->inner);
+	if (!k || conf->fault == NO_CANCEL)
+		return;
+	target_of(k)->cancel(conf->target, c, &k->inner);
+	if (k->over)
+		return;
+	if (!k->inner.outcome) { /* not told yet, and when the ctx ends nobody is told any more */
+		k->inner.outcome = CH_SINK_RETRY;
+		k->inner.detail = "It was given up.";
+	}
+	finish(k);
 }
 
 static void about(const struct ch_svc *svc, struct ch_sink_about *out)

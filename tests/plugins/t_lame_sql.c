@@ -37,6 +37,7 @@ struct call {
 	uint64_t *counts;
 	uint64_t rows;
 	unsigned cancels;
+	bool over;
 	ch_ticket ticket, mine;
 };
 
@@ -123,7 +124,7 @@ static void spoil_result(struct call *k)
 	struct ch_sql_result *out = k->out;
 	int fault = k->conf->fault;
 
-	if (fault == CONFLICT_DONE && out->counts && out->counts[0] && ch_random() % 3 == 0 && strncmp(k->statements[0].text, "SELECT", 6)) {
+	if (fault == CONFLICT_DONE && out->counts && out->counts[0] && ch_random() % 3 == 0 && strstr(k->statements[0].text, "n = n +")) {
 		out->error = CH_SQL_CONFLICT;
 		out->detail = "Somebody else was quicker.";
 		out->counts = NULL;
@@ -164,6 +165,7 @@ static void finish(struct call *k)
 {
 	if (k->conf->fault == NEVER)
 		return;
+	k->over = true;
 	fill(k);
 	ch_resume(k->ticket, k->conf->fault == WITH_RESULT ? k : NULL, NULL);
 }
@@ -173,11 +175,14 @@ static int on_inner(struct ch_ctx *c, void *data, int why, void *result)
 	struct call *k = data;
 
 	(void)result;
-	if (why != CH_READY) { /* the caller is told by its own ticket */
+	if (why != CH_READY) /* the caller is told by its own ticket */
 		target_of(k)->cancel(k->conf->target, c, &k->inner);
+	if (why != CH_READY && !k->over)
 		ch_resume(k->ticket, NULL, NULL);
-		return CH_DONE;
-	}
+	if (why != CH_READY)
+		k->over = true;
+	if (k->over)
+		return CH_AGAIN;
 	if (k->conf->fault == NOT_ATOMIC && !k->inner.error && k->first + 1 < k->asked.statements.n) {
 		k->counts[k->first++] = k->inner.counts[0];
 		if (start(k) == CH_AGAIN)
@@ -285,6 +290,13 @@ static void cancel(const struct ch_svc *svc, struct ch_ctx *c, struct ch_sql_res
 	if (!k || (++k->cancels <= 2 && conf->fault == NO_CANCEL)) /* twice is once, and what comes behind it is for the end of the test */
 		return;
 	target_of(k)->cancel(conf->target, c, &k->inner);
+	if (k->over)
+		return;
+	if (!k->inner.error) { /* not told yet, and when the ctx ends nobody is told any more */
+		k->inner.error = CH_SQL_UNKNOWN;
+		k->inner.detail = "It was given up.";
+	}
+	finish(k);
 }
 
 static void about(const struct ch_svc *svc, struct ch_sql_about *out)

@@ -46,6 +46,11 @@ static const struct ch_keys_v1 *vt(const struct ch_svc *svc)
 	return svc->vt;
 }
 
+static int no_memory(struct ch_ctx *c)
+{
+	return ch_refuse(c, CH_E_OVERLOADED, 1000, "there is no memory for this");
+}
+
 static int answer(struct ch_ctx *c, const struct find *f)
 {
 	static const char *const errors[] = { "ok", "unknown", "unavailable" };
@@ -75,7 +80,7 @@ static int answer(struct ch_ctx *c, const struct find *f)
 	ch_jw_key(&w, "at_once");
 	ch_jw_bool(&w, f->at_once);
 	ch_jw_object_end(&w);
-	return w.failed ? CH_ERROR : ch_respond(c, 200, "application/json", w.buf, w.len);
+	return w.failed ? no_memory(c) : ch_respond(c, 200, "application/json", w.buf, w.len);
 }
 
 static int on_found(struct ch_ctx *c, void *data, int why, void *result)
@@ -113,14 +118,16 @@ static int on_key(struct ch_self *self, struct ch_ctx *c)
 	ch_ticket t;
 	int rc;
 
-	if (!f || !conf->keys.n || !hash_of(c, sha256))
+	if (!f)
+		return no_memory(c);
+	if (!conf->keys.n || !hash_of(c, sha256))
 		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "it takes [t_owner] keys, and X-Key or X-Sha256");
 	f->svc = conf->keys.v[0];
 	f->out.size = sizeof(f->out);
 	f->out.key.size = sizeof(f->out.key);
 	t = ch_suspend(c, 0, on_found, f);
 	if (!t)
-		return CH_ERROR;
+		return no_memory(c);
 	rc = vt(f->svc)->find(f->svc, c, sha256, &f->out, t);
 	if (rc == CH_AGAIN)
 		return CH_AGAIN;
@@ -137,7 +144,7 @@ static int on_revision(struct ch_self *self, struct ch_ctx *c)
 	if (!conf->keys.n)
 		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "it takes [t_owner] keys");
 	text = ch_print(c, "{\"revision\":%llu}", (unsigned long long)vt(conf->keys.v[0])->revision(conf->keys.v[0]));
-	return text ? ch_respond(c, 200, "application/json", text, strlen(text)) : CH_ERROR;
+	return text ? ch_respond(c, 200, "application/json", text, strlen(text)) : no_memory(c);
 }
 
 static const struct ch_option options[] = {

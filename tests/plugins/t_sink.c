@@ -5,8 +5,8 @@
  * POST /t/sink with one JSON object, members in this order where they need each other:
  *
  *   op                 "append", "find", "expire", "about"
- *   table, columns     "ingestion_records", [["row_id", "uuid"], ["time", "time"], ["note", "text?"], …]; types int real bool text blob time
- *                      uuid, with a question mark: may be null
+ *   table, columns     "ingestion_records", [["row_id", "uuid"], ["time", "time"], ["note", "text?"], …]; types int real bool text blob
+ *                      time uuid, with a question mark: may be null
  *   batch, again       append: "00112233-…", and whether it may have been sent before
  *   rows               append: [[value, …], …]: null, numbers, true and false, texts, {"hex": "00ff"} for bytes of any kind
  *   make               in place of rows: so many, made up; `seed` (before it) makes others, `from` (before it) is the first one's time
@@ -249,7 +249,8 @@ static bool member(struct call *k, const struct ch_json_tok *key)
 	struct ch_str s;
 	const struct { const char *name; int64_t *to; } numbers[] = {
 		{ "timeout_ms", &k->batch.timeout_ms }, { "deadline_ms", &k->deadline_ms }, { "cancel_after_ms", &k->cancel_after_ms },
-		{ "before", &k->before }, { "column", &column }, { "limit", &limit }, { "make", &n }, { "seed", &k->seed }, { "from", &k->from },
+		{ "before", &k->before }, { "column", &column }, { "limit", &limit }, { "make", &n },
+		{ "seed", &k->seed }, { "from", &k->from },
 	};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -521,7 +522,14 @@ static const struct ch_option options[] = {
 };
 
 static const struct ch_route routes[] = {
-	{ .method = "POST", .pattern = "/t/sink", .body = CH_BODY_BUFFER, .max_body = 64 << 20, .fn = on_sink, .summary = "A call to a sink" },
+	{
+		.method = "POST",
+		.pattern = "/t/sink",
+		.body = CH_BODY_BUFFER,
+		.max_body = 64 << 20,
+		.fn = on_sink,
+		.summary = "A call to a sink",
+	},
 };
 
 static const struct ch_plugin t_sink = {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * faildisk.c - preloaded into a daemon under test: a disk that fails. The file named by FAILDISK is mapped; its 32-bit words are: the errno of
- * fsync and fdatasync, the errno of pwrite (0: they work), 1 for a pwrite that writes the half of what it is given; then what is counted: how
- * often fsync failed, how often pwrite failed, how often it was short, and fsyncs that went well. Only files below the folder FAILDISK_FOLDER
- * are meant.
+ * fsync and fdatasync, the errno of pwrite (0: they work), 1 for a pwrite that writes the half of what it is given, how many milliseconds
+ * fsync takes longer; then what is counted: how often fsync failed, how often pwrite failed, how often it was short, and fsyncs that went
+ * well. Only files below the folder FAILDISK_FOLDER are meant.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { SYNC, WRITE, SHORT, SYNCS_FAILED, WRITES_FAILED, SHORT_WRITES, SYNCS, WORDS };
+enum { SYNC, WRITE, SHORT, SLOW, SYNCS_FAILED, WRITES_FAILED, SHORT_WRITES, SYNCS, WORDS };
 
 static _Atomic uint32_t *control;
 static const char *folder;
@@ -53,6 +53,8 @@ static int fails(int fd, int which, int counter)
 
 	if (!control || !is_meant(fd))
 		return 0;
+	if (which == SYNC)
+		usleep(atomic_load(&control[SLOW]) * 1000);
 	if (!error) {
 		if (which == SYNC)
 			atomic_fetch_add(&control[SYNCS], 1);

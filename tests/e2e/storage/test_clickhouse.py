@@ -83,7 +83,8 @@ def test_a_batch_across_midnight_is_whole_in_both_days(sink, table):
 
 
 INT64 = [0, 1, -1, 2**63 - 1, -2**63, 2**53 + 1]
-TEXTS = ["", "a", "quo'te \" back\\slash \t tab \n line \r", "x" * 127, "x" * 128, "\U0001f984 four bytes", "%s %n {} ; -- DROP TABLE", "y" * 1_000_000]
+TEXTS = ["", "a", "quo'te \" back\\slash \t tab \n line \r", "x" * 127, "x" * 128, "\U0001f984 four bytes",
+         "%s %n {} ; -- DROP TABLE", "y" * 1_000_000]
 
 
 def test_values_round_trip(sink, table):
@@ -111,7 +112,8 @@ def test_values_round_trip(sink, table):
     assert table.query(f"SELECT label, note FROM {NAME} WHERE n = 105") == [[TEXTS[5], TEXTS[5]]], "the server reads the same text"
 
 
-BAD = [("x", "nan", "is infinite or not a number"), ("x", "inf", "is infinite"), ("note", "a\0b", "UTF-8"), ("label", {"hex": "c3"}, "UTF-8"),
+BAD = [("x", "nan", "is infinite or not a number"), ("x", "inf", "is infinite"),
+       ("note", "a\0b", "UTF-8"), ("label", {"hex": "c3"}, "UTF-8"),
        ("flag", 2, "neither true"), ("time", 253402300800000000, "years 1 to 9999"), ("label", None, "null")]
 
 
@@ -125,12 +127,12 @@ def test_a_value_that_no_column_takes_is_refused_by_its_row_and_name_and_nothing
     assert count(table) == 0
 
 
-INJECTIONS = ["'", "\\", "\\'", "' OR '1'='1", "'; DROP TABLE t_rows; --", "') FORMAT Null --", "a\tb\nc", "unhex('41')", "{x:String}", "%27", "`", "\u00e9"]
+INJECTIONS = ["'", "\\", "\\'", "' OR '1'='1", "'; DROP TABLE t_rows; --", "') FORMAT Null --", "a\tb\nc", "unhex('41')",
+              "{x:String}", "%27", "`", "\u00e9"]
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
-def test_a_text_is_only_ever_compared_with(sink, table, text):
-    """S11."""
+def test_s11_a_text_is_only_ever_compared_with(sink, table, text):
     sink.append([row(label=text, n=1), row(label="other", n=2), row(label=text + "x", n=3)])
     a = sink.find("label", text)
     assert a.outcome == "done" and [r[4] for r in a.found] == [1], a
@@ -154,13 +156,15 @@ def test_whole_days_expire(sink, table):
         sink.append(rows(2, label=str(day)) if not day else [row(time=NOON + day * DAY, label=str(day))])
     a = sink.expire(NOON + 2 * DAY)
     assert (a.outcome, a.rows) == ("done", 3), a
-    assert table.query(f"SELECT DISTINCT label FROM {NAME} ORDER BY label") == [["2"], ["3"], ["4"]], "the day in which the moment lies stays"
+    labels = table.query(f"SELECT DISTINCT label FROM {NAME} ORDER BY label")
+    assert labels == [["2"], ["3"], ["4"]], "the day in which the moment lies stays"
     assert sink.expire(NOON + 2 * DAY).rows == 0
     assert sink.expire(-1).rows == 0
 
 
 def test_a_table_that_is_partitioned_otherwise_does_not_expire(chimera, clickhouse):
-    clickhouse.query(re.sub(r"PARTITION BY .*\)\)? ORDER BY", "PARTITION BY intDiv(time, 864000000000) ORDER BY", CLICKHOUSE.replace("\n", " ")))
+    otherwise = "PARTITION BY intDiv(time, 864000000000) ORDER BY"
+    clickhouse.query(re.sub(r"PARTITION BY .*\)\)? ORDER BY", otherwise, CLICKHOUSE.replace("\n", " ")))
     s = Sink(chimera(sections(clickhouse)))
     assert s.append(rows(2)).outcome == "done"
     a = s.expire(NOON + 100 * DAY)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """storage_clickhouse with a ClickHouse that is down, slow, lost, wrongly set up, or handed rows that it cannot take (S10)."""
 import json
+import os
 import threading
+import time
 
 import chimera as kit
 import pytest
@@ -65,7 +67,7 @@ def degraded(c):
     return [entry for entry in c.request("GET", "/ready?verbose", kind="status").json().get("degraded", [])]
 
 
-def test_down_at_the_start_is_degraded_and_healed_without_a_restart(chimera):
+def test_s10_down_at_the_start_is_degraded_and_healed_without_a_restart(chimera):
     with ClickHouse() as server:
         db = server.database()
         db.query(CLICKHOUSE)
@@ -81,7 +83,7 @@ def test_down_at_the_start_is_degraded_and_healed_without_a_restart(chimera):
         kit.wait_for(lambda: c.metric("chimera_degraded", plugin="storage_clickhouse") == 0, "recovery")
 
 
-def test_a_server_that_is_down_is_left_alone_and_costs_nobody_a_timeout(chimera, own):
+def test_s10_a_server_that_is_down_is_left_alone_and_costs_nobody_a_timeout(chimera, own):
     c = chimera(sections(own, timeout="400ms"))
     s = Sink(c)
     own.server.pause()
@@ -91,7 +93,7 @@ def test_a_server_that_is_down_is_left_alone_and_costs_nobody_a_timeout(chimera,
     until_done(s, rows(1), new_id())
 
 
-def test_stopped_in_mid_insert_nothing_is_lost_or_doubled(chimera, own):
+def test_s10_stopped_in_mid_insert_nothing_is_lost_or_doubled(chimera, own):
     """SIGSTOP: the request lies with the server, the outcome is not known, and the server may still do it when it goes on."""
     c = chimera(sections(own, timeout="300ms"))
     s, values, batch = Sink(c), rows(50), new_id()
@@ -105,7 +107,7 @@ def test_stopped_in_mid_insert_nothing_is_lost_or_doubled(chimera, own):
     assert [n for (n,) in own.query(f"SELECT n FROM {NAME} FINAL WHERE label = 'a' ORDER BY n")] == list(range(50))
 
 
-def test_killed_and_restarted_in_mid_insert(chimera, own):
+def test_s10_killed_and_restarted_in_mid_insert(chimera, own):
     s = Sink(chimera(sections(own, timeout="2s")))
     batches = [(new_id(), rows(200, label=str(i))) for i in range(8)]
     sent = []
@@ -183,7 +185,8 @@ def test_an_answer_that_is_cut_or_garbled_is_no_success(chimera, table, proxy):
 
 
 CASES = [({"password": "wrong-of-tests"}, ["code 193", "user", "password"]), ({"user": "nobody"}, ["code 192"]),
-         ({"database": "not_there"}, ["UNKNOWN_DATABASE", "CREATE DATABASE"]), ({"url": "http://no-such-host.invalid:8123"}, ["no-such-host.invalid"])]
+         ({"database": "not_there"}, ["UNKNOWN_DATABASE", "CREATE DATABASE"]),
+         ({"url": "http://no-such-host.invalid:8123"}, ["no-such-host.invalid"])]
 
 
 @pytest.mark.parametrize("options,words", CASES, ids=["password", "user", "database", "host"])
@@ -202,7 +205,8 @@ def test_a_right_password_and_a_database_that_come_later_heal_it(chimera, own):
     s, values, batch = Sink(c), rows(2), new_id()
     assert "UNKNOWN_DATABASE" in s.append(values, batch).detail
     db.query(f"CREATE DATABASE {name}")
-    a = kit.wait_for(lambda: next((x for x in [s.append(values, batch, again=True)] if "no table" in (x.detail or "")), None), "the next sentence")
+    a = kit.wait_for(lambda: next((x for x in [s.append(values, batch, again=True)] if "no table" in (x.detail or "")), None),
+                     "the next sentence")
     assert "migrate" in a.detail
     db.query(CLICKHOUSE, name)
     until_done(s, values, batch)
@@ -252,7 +256,7 @@ def test_a_column_that_may_be_null_from_now_on_does_not_mix_bytes_up(chimera, ta
     assert table.query(f"SELECT hex(bytes), count() FROM {NAME} WHERE label = 'b' GROUP BY bytes") == [["FF" * 9, 3]]
 
 
-def test_a_row_that_only_the_server_cannot_take_is_refused_and_found_by_halving(chimera, table):
+def test_s10_a_row_that_only_the_server_cannot_take_is_refused_and_found_by_halving(chimera, table):
     """S10: an operator's own column computes something that fails for one row."""
     table.query(f"ALTER TABLE {NAME} ADD COLUMN as_number Int64 MATERIALIZED toInt64(label)")
     s = Sink(chimera(sections(table)))
@@ -335,7 +339,7 @@ def test_clients_that_leave_take_their_calls_along(chimera, own):
         until_done(Sink(c), rows(1), new_id())
 
 
-def test_a_server_that_is_slow_is_waited_for_within_the_timeout(chimera, table, proxy):
+def test_s10_a_server_that_is_slow_is_waited_for_within_the_timeout(chimera, table, proxy):
     proxy.latency = 0.1
     s = Sink(chimera(through(table, proxy, timeout="5s")))
     assert s.append(rows(3)).outcome == "done"
@@ -350,3 +354,67 @@ def test_a_batch_over_many_days_is_whole_after_a_loss_in_between(chimera, table,
     table.query(f"ALTER TABLE {NAME} DROP PARTITION 20260925")
     until_done(s, values, batch)
     assert numbers(table) == list(range(40))
+
+
+def test_a_password_that_is_put_right_on_the_server_heals_it(chimera, own):
+    c = chimera(sections(own, password="the-new-one"))
+    s, values, batch = Sink(c), rows(2), new_id()
+    assert "code 193" in s.append(values, batch).detail
+    path = f"{own.server.folder}/users.xml"
+    with open(path, encoding="ascii") as f:
+        text = f.read()
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text.replace(own.password, "the-new-one"))
+    os.utime(path, (time.time() + 5, time.time() + 5))  # it looks at the time of the file, to the second
+    until_done(s, values, batch)
+
+
+def test_a_fault_at_the_seam_delays_or_fails_a_call_and_leaves_the_server_out_of_it(chimera, table):
+    c = chimera({**sections(table), "t_seam": {"strike": "yes"}})
+    body = json.dumps({"op": "append", "table": NAME, "columns": Sink(c).columns, "batch": new_id(), "make": 1})
+    a = c.request("POST", "/t/sink", body=body, headers={"X-Fault": "storage", "X-Kind": "timeout", "X-Delay": "20"}).json()
+    assert a["outcome"] == "retry" and "timeout" in a["detail"] and a["elapsed_us"] >= 20000 and not a["wrong"], a
+    assert count(table) == 0
+    a = c.request("POST", "/t/sink", body=body).json()
+    assert a["outcome"] == "done", a
+
+
+def test_columns_may_be_words_of_sql(chimera, clickhouse):
+    columns = [("row_id", "uuid"), ("order", "time"), ("from", "text"), ("select", "int?")]
+    clickhouse.query("CREATE TABLE `table` (row_id UUID, `order` Int64, `from` String, `select` Nullable(Int64), batch_id UUID) ENGINE = "
+                     "ReplacingMergeTree PARTITION BY toYYYYMMDD(toDateTime(intDiv(`order`, 1000000), 'UTC')) ORDER BY (`order`, row_id)")
+    s, batch = Sink(chimera(sections(clickhouse)), "table", columns), new_id()
+    values = [[new_id(), NOON, "x", None]]
+    assert s.append(values, batch).rows == 1 and s.append(values, batch, again=True).rows == 0
+    assert [r[2] for r in s.find("from", "x").found] == ["x"]
+    assert s.expire(NOON + 9 * DAY).rows == 1
+
+
+def test_s10_whatever_happens_on_the_way_each_row_is_there_once(chimera, own):
+    """Forty batches over two days, cut, lost, corrupted and stopped at random; each is sent until it is done."""
+    rng = kit.seeded()
+    with Proxy(own.server.port) as p:
+        s = Sink(chimera(through(own, p, timeout="500ms", compress=rng.choice(["on", "off"]))))
+        want = 0
+        for i in range(40):
+            size = rng.choice([1, 3, 50, 400])
+            values = [row(time=NOON + DAY // 2 + rng.choice([-1, 1]) * (want + n), n=want + n, label=str(i)) for n in range(size)]
+            want += size
+            batch = new_id()
+            fault = rng.randrange(7)
+            if fault == 0:
+                p.reset(up=rng.randrange(1, 30000))
+            elif fault == 1:
+                p.reset(down=rng.randrange(1, 300))
+            elif fault == 2:
+                p.lose_answer()
+            elif fault == 3:
+                p.lose_answer(after=b"INSERT")
+            elif fault == 4:
+                own.server.pause()
+            s.append(values, batch)
+            own.server.resume()
+            p.heal()
+            until_done(s, values, batch)
+    assert numbers(own, "FINAL") == list(range(want))
+    assert own.query(f"SELECT label, uniqExact(batch_id) FROM {NAME} GROUP BY label HAVING uniqExact(batch_id) != 1") == []

@@ -8,7 +8,7 @@ SQL = {  # a fault of t_lame_sql: a case that notices it, and what it says
     "no_want": ("want/too-few", "expected COUNT, found OK"),
     "no_limit": ("size/over", "expected TOO_LARGE, found OK"),
     "no_timeout": ("time/read", "the ticket was not resumed within"),
-    "no_cancel": ("cancel/while", "the ticket was not resumed within"),
+    "no_cancel": ("cancel/while-writing", "resumed soon behind a cancel"),
     "cancel_is_ok": ("cancel/while", "expected CANCELLED, found OK"),
     "changed_late": ("rows/none", "cancel behind the end of the call changed *out"),
     "with_result": ("rows/none", "resumed with a result that is not NULL"),

@@ -4,7 +4,6 @@ import errno
 import os
 import resource
 import shutil
-import signal
 import struct
 import subprocess
 import threading
@@ -14,7 +13,7 @@ import pytest
 import chimera as kit
 from servers import sqlite
 from test_sqlite import TABLES, World, ready
-from tsink import new_id, rows
+from tsink import Sink, new_id, rows
 from tsql import Sql
 
 
@@ -43,7 +42,7 @@ def small_disk(tmp_path):
 class FailingDisk:
     """faildisk.c before the daemon's libc: what is below `folder` fails as set() says."""
 
-    WORDS = ["sync", "write", "short", "syncs_failed", "writes_failed", "short_writes", "syncs"]
+    WORDS = ["sync", "write", "short", "slow", "syncs_failed", "writes_failed", "short_writes", "syncs"]
 
     def __init__(self, tmp_path, folder):
         if not shutil.which("gcc"):
@@ -64,7 +63,7 @@ class FailingDisk:
 
     def __getattr__(self, word):
         with open(self.file, "rb") as f:
-            return struct.unpack("=7I", f.read())[self.WORDS.index(word)]
+            return struct.unpack("=8I", f.read())[self.WORDS.index(word)]
 
 
 class Over(World):
@@ -78,7 +77,6 @@ class Over(World):
                 sqlite(self.path, text)
         self.c = chimera({"storage_sqlite": {"path": self.path, "migrate": "off", **options}, "t_sql": {"sql": "storage_sqlite"},
                           "t_sink": {"sink": "storage_sqlite"}}, prefix=prefix)
-        from tsink import Sink  # noqa: PLC0415
         self.sql, self.sink = Sql(self.c), Sink(self.c)
 
 
@@ -185,6 +183,30 @@ def test_s5_each_answer_has_an_fsync_of_its_own_behind_it(chimera, tmp_path):
         assert disk.syncs > before
 
 
+def test_a_slow_disk_holds_up_calls_and_no_loop(chimera, tmp_path):
+    disk = FailingDisk(tmp_path, tmp_path / "db")
+    w = Over(chimera, tmp_path / "db", prefix=disk.prefix)
+    assert w.sql.ask("SELECT 1").error == "ok"
+    disk.set("slow", 700)
+    answers = []
+    threads = [threading.Thread(target=lambda i=i: answers.append(w.sql.ask("INSERT INTO things (id) VALUES ($1)", ["int", i], timeout_ms=300)))
+               for i in range(4)]
+    for t in threads:
+        t.start()
+    kit.wait_for(lambda: w.c.metric("chimera_db_connections", instance="storage_sqlite", state="in_use") >= 1, "the writer to be at it")
+    lag = []
+    while any(t.is_alive() for t in threads):
+        a = w.sql.ask("SELECT COUNT(*) FROM things")
+        assert a.error == "ok"
+        lag.append(a.elapsed_us)
+    for t in threads:
+        t.join()
+    assert {a.error for a in answers} <= {"unknown", "busy"} and all(280000 <= a.elapsed_us < 690000 for a in answers), answers
+    assert sorted(lag)[len(lag) // 2] < 100000
+    assert all(v < 0.25 for n, _, v in w.c.metrics() if n == "chimera_loop_lag_seconds") and not w.c.said("stalled")
+    disk.set("slow", 0)
+
+
 # ---- S6
 
 
@@ -262,26 +284,19 @@ def test_s7_a_damaged_file_is_said_and_kept(chimera, tmp_path):
     assert again.count() == 200
 
 
-def test_s7_a_read_only_file_system_serves_reads_and_recovers(chimera, small_disk):
+def test_s7_a_read_only_file_system_is_said_and_recovers(chimera, small_disk):
     folder = small_disk("size=16m")
     w = Over(chimera, folder)
     assert w.sink.make(100, seed=1).rows == 100
-    assert w.sql.rows("SELECT COUNT(*) FROM t_rows") == [[100]]
-    # A file that is open for writing keeps a file system from being remounted: the lazy way is a bind mount over it.
-    done = subprocess.run(["mount", "-o", "remount,ro", folder], capture_output=True, check=False)
-    if done.returncode:
-        w.c.stop()
-        small_disk("ro")
-        c = chimera({"storage_sqlite": {"path": w.path, "migrate": "off"}, "t_sql": {"sql": "storage_sqlite"}})
-        a = Sql(c).ask("INSERT INTO things (id) VALUES (1)")
-        assert a.error in ("full", "unavailable") and ("read-only" in a.detail or "cannot be opened" in a.detail), a
-        small_disk("rw")
-        kit.wait_for(lambda: Sql(c).ask("INSERT INTO things (id) VALUES (1)").error == "ok", lambda: c.stderr())
-        assert sqlite(w.path, "SELECT count(*) FROM t_rows") == [(100,)]
-        return
-    assert w.sql.ask("INSERT INTO things (id) VALUES (1)").error == "full"
+    w.c.stop()
+    small_disk("ro")
+    again = Over(chimera, folder)
+    a = again.sql.ask("INSERT INTO things (id) VALUES (1)")
+    assert a.error == "full" and "read-only" in a.detail, a
+    assert again.c.get("/health", kind="status").status == 200
     small_disk("rw")
-    kit.wait_for(lambda: w.sql.ask("INSERT INTO things (id) VALUES (1)").error == "ok", lambda: w.c.stderr())
+    kit.wait_for(lambda: again.sql.ask("INSERT INTO things (id) VALUES (1)").error == "ok", lambda: again.c.stderr())
+    assert again.count() == 100
 
 
 def test_s7_a_log_that_is_missing_costs_its_rows_and_nothing_else(chimera, tmp_path):
@@ -309,8 +324,7 @@ def test_s1_kill_9_under_load_loses_nothing_that_was_answered(chimera, tmp_path)
             for i in range(10000):
                 seed = (cycle * 8 + k) * 10000 + i + 1
                 try:
-                    a = w.sink.make(5, new_id(), seed=seed, label=None) if False else w.sql.ask(
-                        "INSERT INTO things (id, name) VALUES ($1, $2)", ["int", seed], ["text", f"n{seed}"])
+                    a = w.sql.ask("INSERT INTO things (id, name) VALUES ($1, $2)", ["int", seed], ["text", f"n{seed}"])
                 except (AssertionError, OSError, ValueError):
                     with lock:
                         unanswered.add(seed)
@@ -324,10 +338,9 @@ def test_s1_kill_9_under_load_loses_nothing_that_was_answered(chimera, tmp_path)
             t.start()
         target = len(answered) + random.randrange(20, 200)
         kit.wait_for(lambda target=target: len(answered) >= target, "answers")
-        w.c.signal(signal.SIGKILL)
+        w.c.kill()
         for t in threads:
             t.join()
-        w.c.kill()
         have = {r[0] for r in sqlite(w.path, "SELECT id FROM things")}
         assert answered <= have <= answered | unanswered
         assert sqlite(w.path, "PRAGMA integrity_check") == [("ok",)]

@@ -17,8 +17,8 @@ COLUMNS = [("row_id", "uuid"), ("time", "time"), ("label", "text"), ("note", "te
 NOON = 1_790_000_000_000_000 // 86_400_000_000 * 86_400_000_000 + 43_200_000_000  # of a day in September 2026
 DAY = 86_400_000_000
 
-CLICKHOUSE = f"""CREATE TABLE {NAME} (row_id UUID, time Int64, batch_id UUID, label String, note Nullable(String), n Int64, m Nullable(Int64),
-    x Nullable(Float64), flag UInt8, bytes String, ref Nullable(UUID), seen Nullable(Int64)) ENGINE = ReplacingMergeTree
+CLICKHOUSE = f"""CREATE TABLE {NAME} (row_id UUID, time Int64, batch_id UUID, label String, note Nullable(String), n Int64,
+    m Nullable(Int64), x Nullable(Float64), flag UInt8, bytes String, ref Nullable(UUID), seen Nullable(Int64)) ENGINE = ReplacingMergeTree
     PARTITION BY toYYYYMMDD(toDateTime(greatest(0, least(intDiv(time, 1000000), 4102444800)), 'UTC')) ORDER BY (time, row_id)"""
 
 

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""durability = disk: an answer leaves when its row is on disk. A slow disk makes answers late, never loops; a disk that fails is told."""
+import os
+import shutil
+import subprocess
+import threading
+import time
+
+import chimera as kit
+import ledger
+import pytest
+
+HERE = os.path.dirname(__file__)
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory):
+    cc = shutil.which(os.environ.get("CC", "cc").split()[0]) or shutil.which("gcc") or pytest.skip("there is no C compiler")
+    so = tmp_path_factory.mktemp("shim") / "slow_disk.so"
+    subprocess.run([cc, "-shared", "-fPIC", "-O1", "-o", so, os.path.join(HERE, "slow_disk.c"), "-ldl"], check=True)
+    return str(so)
+
+
+def start(chimera, plugins, shim, slow_ms, fail="", **more):
+    if kit.SANITIZERS:
+        pytest.skip("a sanitizer's library must come first")
+    env = {"LD_PRELOAD": shim, "SLOW_DISK_MS": str(slow_ms)}
+    if fail:
+        env["SLOW_DISK_FAIL"] = fail
+    return chimera(ledger.sections(plugins, records={"durability": "disk", **more}), env=env)
+
+
+def ask(c, req_id):
+    begun = time.monotonic()
+    r = c.request("POST", "/v1/ask", '{"prompt": "x"}', {**ledger.JSON, "X-Request-Id": req_id})
+    return r, time.monotonic() - begun
+
+
+def test_an_answer_waits_for_the_disk(chimera, plugins, shim):
+    c = start(chimera, plugins, shim, 300)
+    r, took = ask(c, "slow-1")
+    assert r.status == 200
+    assert took >= 0.25
+    ledger.wait_one(ledger.SQLite(c.state), "slow-1")
+
+
+def test_many_answers_share_a_sync(chimera, plugins, shim):
+    c = start(chimera, plugins, shim, 200)
+    begun = time.monotonic()
+    threads = [threading.Thread(target=ask, args=(c, f"many-{i}")) for i in range(40)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    # One by one they would take 8 s at least.
+    assert time.monotonic() - begun < 4
+    ledger.wait_shipped(c)
+    assert len(ledger.SQLite(c.state).rows()) == 40
+
+
+def test_a_slow_disk_does_not_raise_loop_lag(chimera, plugins, shim):
+    c = start(chimera, plugins, shim, 1500)
+    worst = []
+    ending = threading.Event()
+
+    def watch():
+        while not ending.wait(0.05):
+            worst.append(max(v for name, _, v in c.metrics() if name == "chimera_loop_lag_seconds"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    threads = [threading.Thread(target=ask, args=(c, f"lag-{i}")) for i in range(20)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    ending.set()
+    watcher.join()
+    assert max(worst) < 0.5, max(worst)  # a sync takes three times as long
+    assert not c.said("has been blocked")
+
+
+def test_a_disk_that_fails_is_not_promised(chimera, plugins, shim, tmp_path):
+    broken = tmp_path / "broken"
+    c = start(chimera, plugins, shim, 0, str(broken))
+    assert ask(c, "good-1")[0].status == 200
+    broken.touch()
+    with pytest.raises((AssertionError, OSError)):  # the answer is cut: its row may not be there after a power loss
+        ask(c, "bad-1")
+    kit.wait_for(lambda: c.metric("chimera_ledger_sync_failures") > 0, "the failure to be counted")
+    report = kit.wait_for(lambda: (r := c.request("GET", "/health", kind="status")).status == 503 and r, "the health check to say so")
+    assert "ledger" in report.text
+    broken.unlink()
+    kit.wait_for(lambda: answered(c), "answers again")
+
+
+def answered(c):
+    try:
+        return ask(c, "again")[0].status == 200
+    except (AssertionError, OSError):
+        return False
+
+
+def test_a_process_s_ledger_does_not_wait(chimera, plugins, shim):
+    c = start(chimera, plugins, shim, 2000, durability="process")
+    r, took = ask(c, "quick-1")
+    assert r.status == 200 and took < 1
