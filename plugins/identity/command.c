@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * command.c - `chimeractl users`, `keys` and `tokens`. One table says what each verb takes and which data access it is; what came is shown by the
+ * command.c - `chimeractl users`, `keys` and `tokens`. One table says what each verb takes and which data access it is; what came is
+ * shown by the
  * entity's table of fields.
  */
 #include <stdio.h>
@@ -138,10 +139,12 @@ static bool only_filters(struct job *j, const char *a, const char *b)
 {
 	for (size_t i = 0; i < j->argc; i++) {
 		size_t n = strcspn(j->argv[i], "=");
-		bool known = j->argv[i][n] && ((a && strlen(a) == n && !strncmp(j->argv[i], a, n)) || (b && strlen(b) == n && !strncmp(j->argv[i], b, n)));
+		bool known = j->argv[i][n] && ((a && strlen(a) == n && !strncmp(j->argv[i], a, n)) || (b && strlen(b) == n &&
+			!strncmp(j->argv[i], b, n)));
 
 		if (!known) {
-			ch_refuse(j->c, CH_E_BAD_REQUEST, 0, "'%.64s' is no filter of this list: there %s%s%s%s", j->argv[i], a ? "is " : "is none", a ? a : "",
+			ch_refuse(j->c, CH_E_BAD_REQUEST, 0, "'%.64s' is no filter of this list: there %s%s%s%s", j->argv[i], a ? "is "
+				: "is none", a ? a : "",
 				b ? "=… and " : a ? "=…" : "", b ? b : "");
 			return false;
 		}
@@ -244,8 +247,10 @@ static int user_remove(struct job *j)
 
 static int said(struct job *j)
 {
-	static const char *const past[][2] = { { "add", "is there now" }, { "disable", "is disabled, with its keys, within a second everywhere" },
-		{ "enable", "is enabled" }, { "remove", "is gone, with its keys and tokens" }, { "revoke", "is revoked, within a second everywhere" } };
+	static const char *const past[][2] = { { "add", "is there now" }, { "disable",
+		"is disabled, with its keys, within a second everywhere" },
+		{ "enable", "is enabled" }, { "remove", "is gone, with its keys and tokens" }, { "revoke",
+		"is revoked, within a second everywhere" } };
 
 	for (size_t i = 0; i < sizeof(past) / sizeof(past[0]); i++)
 		if (!strcmp(past[i][0], j->verb->name))
@@ -327,7 +332,8 @@ static int token_revoke(struct job *j)
 
 static int token_revoked(struct job *j)
 {
-	ch_out(j->c, "%llu tokens of %s at %s are revoked, within a second everywhere\n", (unsigned long long)j->r.count, j->argv[0], j->argv[1]);
+	ch_out(j->c, "%llu tokens of %s at %s are revoked, within a second everywhere\n", (unsigned long long)j->r.count, j->argv[0],
+		j->argv[1]);
 	return CH_DONE;
 }
 
@@ -398,7 +404,8 @@ static int refuse_verb(struct ch_ctx *c, const char *name, const struct verb *ve
 		*near.best ? "?" : "");
 }
 
-static int run(struct ch_self *self, struct ch_ctx *c, const struct id_kind *kind, const struct verb *verbs, size_t argc, const char *const *argv)
+static int run(struct ch_self *self, struct ch_ctx *c, const struct id_kind *kind, const struct verb *verbs, size_t argc,
+	const char *const *argv)
 {
 	const struct verb *v = verbs;
 	struct job *j;

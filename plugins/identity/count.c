@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * count.c - requests by owner. Each loop counts in a table of its own, without a lock; a flush asks every loop for its table, and when the last
+ * count.c - requests by owner. Each loop counts in a table of its own, without a lock; a flush asks every loop for its table, and when
+ * the last
  * has answered, what came goes to the database in batches. What could not be written waits for the next flush.
  */
 #include <stdlib.h>

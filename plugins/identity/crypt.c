@@ -192,5 +192,6 @@ bool id_open(const struct id_ring *r, const char *key_id, const struct id_belong
 	if (!k || !n || sealed.n < ID_SEAL_MORE)
 		return false;
 	memcpy(tag, p + sealed.n - TAG, TAG);
-	return id_gcm(false, k->bytes, p, (struct ch_str){ aad, n }, (struct ch_str){ sealed.p + NONCE, sealed.n - ID_SEAL_MORE }, out, tag);
+	return id_gcm(false, k->bytes, p, (struct ch_str){ aad, n }, (struct ch_str){ sealed.p + NONCE, sealed.n - ID_SEAL_MORE }, out,
+		tag);
 }

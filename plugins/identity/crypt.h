@@ -2,7 +2,8 @@
 /*
  * crypt.h - AES-256-GCM over secrets that are kept in a database, and the keys for it.
  *
- * A sealed secret is its nonce (12 random bytes), the encrypted bytes, and the tag (16). What it belongs to is authenticated with it, so one
+ * A sealed secret is its nonce (12 random bytes), the encrypted bytes, and the tag (16). What it belongs to is authenticated with it,
+ * so one
  * that was copied to another row does not open. [any]
  */
 #ifndef IDENTITY_CRYPT_H

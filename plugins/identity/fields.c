@@ -86,7 +86,8 @@ static int set_text(struct ch_ctx *c, const struct id_field *f, struct ch_str s,
 {
 	for (size_t i = 0; i < s.n; i++)
 		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
-			return ch_refuse_param(c, CH_E_BAD_REQUEST, f->name, "%s holds a control character (byte %zu is 0x%02x): leave it out", f->name,
+			return ch_refuse_param(c, CH_E_BAD_REQUEST, f->name,
+			"%s holds a control character (byte %zu is 0x%02x): leave it out", f->name,
 				i + 1, (unsigned char)s.p[i]);
 	if (s.n > f->max)
 		return ch_refuse_param(c, CH_E_BAD_REQUEST, f->name, "%s has %zu bytes: %zu are allowed", f->name, s.n, f->max);
@@ -128,7 +129,8 @@ static int set(struct ch_ctx *c, const struct id_field *f, struct ch_str s, void
 			"%s must be a time as in 2027-01-31T12:00:00Z, or how long from now, as in 30d, 12h or 5m", f->name);
 	case ID_F_SECRET:
 		if (!s.n || s.n > f->max || memchr(s.p, 0, s.n))
-			return ch_refuse_param(c, CH_E_BAD_REQUEST, f->name, "%s must have 1 to %zu bytes and no NUL among them", f->name, f->max);
+			return ch_refuse_param(c, CH_E_BAD_REQUEST, f->name, "%s must have 1 to %zu bytes and no NUL among them",
+			f->name, f->max);
 		*(struct ch_str *)(void *)((char *)entity + f->offset) = s;
 		return CH_OK;
 	default:
@@ -175,9 +177,11 @@ static int read_member(struct ch_ctx *c, const struct id_kind *kind, const struc
 	char *p;
 
 	if (tok->type != CH_JSON_STRING && !is_word)
-		return ch_refuse_param(c, CH_E_BAD_REQUEST, f->name, "%s must be a %s", f->name, f->type == ID_F_BOOL ? "boolean" : "string");
+		return ch_refuse_param(c, CH_E_BAD_REQUEST, f->name, "%s must be a %s", f->name, f->type == ID_F_BOOL ? "boolean"
+		: "string");
 	if (is_word && (f->type == ID_F_BOOL) == (tok->type == CH_JSON_NULL))
-		return ch_refuse_param(c, CH_E_BAD_REQUEST, f->name, "%s must be a %s", f->name, f->type == ID_F_BOOL ? "boolean" : "string");
+		return ch_refuse_param(c, CH_E_BAD_REQUEST, f->name, "%s must be a %s", f->name, f->type == ID_F_BOOL ? "boolean"
+		: "string");
 	if (tok->type == CH_JSON_STRING && f->type == ID_F_BOOL)
 		return ch_refuse_param(c, CH_E_BAD_REQUEST, f->name, "%s must be a boolean, not a string", f->name);
 	p = ch_alloc(c, tok->len + 1);
@@ -224,7 +228,8 @@ int id_read_json(struct ch_ctx *c, const struct id_kind *kind, bool changes, voi
 	if (rc != CH_OK)
 		return rc;
 	if (tok.type != CH_JSON_OBJECT_END || ch_json_next(&j, &tok) != CH_JSON_END)
-		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "the body is no valid JSON: %s (byte %zu)", j.error ? j.error : "it does not end", j.pos + 1);
+		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "the body is no valid JSON: %s (byte %zu)", j.error ? j.error
+		: "it does not end", j.pos + 1);
 	if (changes && !*(uint32_t *)entity)
 		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "the body names no field: nothing would change");
 	return changes ? CH_OK : id_read_whole(c, kind, entity);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fields.h - what an entity's fields are called, hold, and may be set to: one table each, from which a request's JSON and a command's words are
+ * fields.h - what an entity's fields are called, hold, and may be set to: one table each, from which a request's JSON and a command's
+ * words are
  * read, and answers and lists written.
  */
 #ifndef IDENTITY_FIELDS_H

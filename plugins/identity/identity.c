@@ -23,7 +23,8 @@ static bool read_key(struct ch_self *self, const char *option, struct ch_str tex
 {
 	if (id_crypt_key(text, key))
 		return true;
-	ch_config_error(self, NULL, option, "%zu characters that are not 32 bytes as 64 hexadecimal digits or as base64: " MAKE_ONE, text.n);
+	ch_config_error(self, NULL, option, "%zu characters that are not 32 bytes as 64 hexadecimal digits or as base64: " MAKE_ONE,
+		text.n);
 	return false;
 }
 
@@ -159,7 +160,8 @@ static void loop_stop(struct ch_self *self, struct ch_loop *l)
 #define OPT(name, T, ...) CH_OPT(struct identity_conf, name, T, __VA_ARGS__)
 
 static const struct ch_option options[] = {
-	OPT(store, SERVICE, .def = "auto", .flags = CH_O_REQUIRED, .iface = "sql/1", .help = "The database that holds users, keys and tokens"),
+	OPT(store, SERVICE, .def = "auto", .flags = CH_O_REQUIRED, .iface = "sql/1",
+		.help = "The database that holds users, keys and tokens"),
 	OPT(encryption_key, STR, .flags = CH_O_SECRET,
 		.help = "32 bytes in hex or base64 that encrypt provider tokens; empty: no tokens are kept"),
 	OPT(encryption_keys_old, LIST, .flags = CH_O_SECRET,
@@ -169,12 +171,15 @@ static const struct ch_option options[] = {
 	OPT(key_cache_grace, DURATION, .def = "5m", .min = "0s", .max = "1d",
 		.help = "How long keys that are known are served while the database is away"),
 	OPT(cache_keys, INT, .def = "10000", .min = "16", .max = "10000000", .help = "Keys that are kept in memory"),
-	OPT(cache_tokens, INT, .def = "10000", .min = "16", .max = "10000000", .help = "Provider tokens that are kept in memory, encrypted"),
+	OPT(cache_tokens, INT, .def = "10000", .min = "16", .max = "10000000",
+	.help = "Provider tokens that are kept in memory, encrypted"),
 	OPT(flush_interval, DURATION, .def = "10s", .min = "100ms", .max = "1h", .help = "How often counted requests go to the database"),
-	OPT(login_gap, DURATION, .def = "30m", .min = "1s", .max = "30d", .help = "A request behind such a silence of its owner counts as a login"),
+	OPT(login_gap, DURATION, .def = "30m", .min = "1s", .max = "30d",
+	.help = "A request behind such a silence of its owner counts as a login"),
 	OPT(token_keep, DURATION, .def = "30d", .min = "0s", .max = "3650d",
 		.help = "How long tokens that are spent, revoked or expired and can be refreshed are kept"),
-	OPT(cleanup, STR, .def = "10m", .help = "When old tokens are removed: a time to wait in between, or minute hour day month weekday in UTC"),
+	OPT(cleanup, STR, .def = "10m",
+	.help = "When old tokens are removed: a time to wait in between, or minute hour day month weekday in UTC"),
 	OPT(store_timeout, DURATION, .def = "3s", .min = "50ms", .max = "1m", .help = "How long a question to the database may take"),
 };
 
@@ -183,22 +188,29 @@ static const char *const kinds[] = { "keys", "tokens", NULL }, *const store_erro
 #define KIND .labels = { { "kind", CH_L_FIXED, kinds } }
 
 static const struct ch_metric metrics[] = {
-	[M_HITS] = { .name = "chimera_identity_cache_hits_total", .kind = CH_COUNTER, KIND, .help = "Questions that were answered from memory" },
+	[M_HITS] = { .name = "chimera_identity_cache_hits_total", .kind = CH_COUNTER, KIND,
+		.help = "Questions that were answered from memory" },
 	[M_MISSES] = { .name = "chimera_identity_cache_misses_total", .kind = CH_COUNTER, KIND, .help = "Questions that were not" },
 	[M_EVICTIONS] = { .name = "chimera_identity_cache_evictions_total", .kind = CH_COUNTER, KIND,
 		.help = "What was driven out of memory because there was no room" },
-	[M_ENTRIES] = { .name = "chimera_identity_cache_entries", .kind = CH_GAUGE, KIND, .help = "What is in memory, found or known not to be there" },
-	[M_AGE] = { .name = "chimera_identity_revision_age_seconds", .kind = CH_GAUGE, .help = "Since the database last said whether anything had changed" },
-	[M_CLEANED] = { .name = "chimera_identity_tokens_cleaned_total", .kind = CH_COUNTER, .help = "Provider tokens that were over and have been removed" },
-	[M_REKEYED] = { .name = "chimera_identity_tokens_rekeyed_total", .kind = CH_COUNTER, .help = "Provider tokens that were encrypted anew with the newest key" },
-	[M_STORE] = { .name = "chimera_identity_store_errors_total", .kind = CH_COUNTER, .labels = { { "error", CH_L_FIXED, store_errors } },
+	[M_ENTRIES] = { .name = "chimera_identity_cache_entries", .kind = CH_GAUGE, KIND,
+	.help = "What is in memory, found or known not to be there" },
+	[M_AGE] = { .name = "chimera_identity_revision_age_seconds", .kind = CH_GAUGE,
+	.help = "Since the database last said whether anything had changed" },
+	[M_CLEANED] = { .name = "chimera_identity_tokens_cleaned_total", .kind = CH_COUNTER,
+	.help = "Provider tokens that were over and have been removed" },
+	[M_REKEYED] = { .name = "chimera_identity_tokens_rekeyed_total", .kind = CH_COUNTER,
+	.help = "Provider tokens that were encrypted anew with the newest key" },
+	[M_STORE] = { .name = "chimera_identity_store_errors_total", .kind = CH_COUNTER, .labels = { { "error", CH_L_FIXED,
+	store_errors } },
 		.help = "Questions to the database that it did not answer; unknown: a change may have happened" },
 	[M_UNCOUNTED] = { .name = "chimera_identity_uncounted_total", .kind = CH_COUNTER,
 		.help = "Requests that stand in no user's count: too many owners at once, or the database was away for too long" },
 };
 
 static const struct ch_hook hooks[] = { { .phase = CH_P_END, .band = CH_LATE, .fn = id_count } };
-static const struct ch_provide provides[] = { { .iface = "keys/1", .vt = &id_keys_service, .rank = 10 }, { .iface = "tokens/1", .vt = &id_tokens_service } };
+static const struct ch_provide provides[] = { { .iface = "keys/1", .vt = &id_keys_service, .rank = 10 }, { .iface = "tokens/1",
+	.vt = &id_tokens_service } };
 static const struct ch_check checks[] = { { .name = "identity", .critical = 0, .fn = id_check } };
 static const struct ch_cron crons[] = { { .name = "tokens", .when_option = "cleanup", .timeout_ms = 60000, .fn = id_cleanup } };
 

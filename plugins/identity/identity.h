@@ -7,7 +7,7 @@
  *   cache.c           rows that were found, by a hash    keeper.c       the revision, and flushes, by the clock
  *   keys_service.c tokens_service.c                      keys/1 and tokens/1
  *   crypt.c           AES-256-GCM and its keys           cleanup.c      old tokens go, rows of old keys are encrypted anew
- *   fields.c          entities as JSON and as words      routes.c command.c   what the operator asks for
+ *   fields.c          entities as JSON and as words      routes.c route_*.c command.c   what the operator asks for
  */
 #ifndef IDENTITY_H
 #define IDENTITY_H
@@ -105,7 +105,8 @@ extern const struct id_kind id_user_kind;
 void id_keys_list(struct ch_self *, struct ch_ctx *, const char *after, const char *owner, int64_t limit, struct id_result *, ch_ticket);
 void id_key_get(struct ch_self *, struct ch_ctx *, const char *id, struct id_result *, ch_ticket);
 void id_key_find(struct ch_self *, struct ch_ctx *, const unsigned char sha256[ID_SHA], struct id_result *, ch_ticket);
-void id_key_add(struct ch_self *, struct ch_ctx *, const struct id_key *, const unsigned char sha256[ID_SHA], struct id_result *, ch_ticket);
+void id_key_add(struct ch_self *, struct ch_ctx *, const struct id_key *, const unsigned char sha256[ID_SHA], struct id_result *,
+	ch_ticket);
 void id_key_set(struct ch_self *, struct ch_ctx *, const char *id, const struct id_key *, struct id_result *, ch_ticket);
 /* The key keeps its id and all else, and has another secret from now on. */
 void id_key_rotate(struct ch_self *, struct ch_ctx *, const char *id, const char *prefix, const unsigned char sha256[ID_SHA],
@@ -154,7 +155,8 @@ void id_stats_add(struct ch_self *, struct ch_ctx *, const struct id_stat *, siz
 /* END: counts the request for its owner, in memory of the loop. */
 int id_count(struct ch_self *, struct ch_ctx *);
 /*
- * All loops' counts go to the database; what cannot be written is kept. Returns what a resumed function returns: CH_AGAIN, and later what `done`
+ * All loops' counts go to the database; what cannot be written is kept. Returns what a resumed function returns: CH_AGAIN, and later
+ * what `done`
  * returns, or that at once.
  */
 int id_flush(struct ch_self *, struct ch_ctx *, int (*done)(void *data), void *data);

@@ -53,7 +53,8 @@ int id_check(struct ch_self *self, struct ch_ctx *c, struct ch_check_result *out
 	out->message[0] = 0;
 	if (atomic_load(&s->away) || age > LATE_MS) {
 		out->health = CH_DEGRADED;
-		snprintf(out->message, sizeof(out->message), "the store was last heard of %lld.%lld s ago: keys that are known are served on for "
+		snprintf(out->message, sizeof(out->message),
+			"the store was last heard of %lld.%lld s ago: keys that are known are served on for "
 			"key_cache_grace", (long long)(age / 1000), (long long)(age / 100 % 10));
 	}
 	return CH_OK;
@@ -219,6 +220,8 @@ bool id_keeper_drained(struct ch_self *self)
 	struct identity_state *s = self->state;
 	int was = NOT_ASKED;
 
+	if (atomic_load(&s->away))
+		return true; /* what is down is not waited for */
 	if (atomic_compare_exchange_strong(&s->drain, &was, ASKED)) {
 		unsigned n = 0;
 

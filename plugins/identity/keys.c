@@ -114,7 +114,8 @@ static bool read_row(struct id_call *k, void *to, const struct ch_value *row, si
 		key->networks && key->note;
 }
 
-static struct id_call *begin(struct ch_self *self, struct ch_ctx *c, size_t statements, size_t values, struct id_result *out, ch_ticket ticket)
+static struct id_call *begin(struct ch_self *self, struct ch_ctx *c, size_t statements, size_t values, struct id_result *out,
+	ch_ticket ticket)
 {
 	struct id_call *k = id_call(self, c, sizeof(*k), statements, values, out, ticket);
 
@@ -186,7 +187,8 @@ void id_key_add(struct ch_self *self, struct ch_ctx *c, const struct id_key *key
 
 	if (!k)
 		return;
-	id_add(k, "INSERT INTO api_keys (id, sha256, prefix, owner, tier, role, limits, models, routes, backends, networks, expires, disabled, "
+	id_add(k,
+		"INSERT INTO api_keys (id, sha256, prefix, owner, tier, role, limits, models, routes, backends, networks, expires, disabled, "
 		"created, note) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING", 1,
 		ID_VALUES(ch_v_text(key->id), ch_v_blob(sha256, ID_SHA), ch_v_text(key->prefix), ch_v_text(key->owner),
 			ch_v_text(or_empty(key->tier)), ch_v_text(id_role_name(key->role)),
@@ -209,7 +211,8 @@ void id_key_set(struct ch_self *self, struct ch_ctx *c, const char *id, const st
 		"backends = COALESCE($8, backends), networks = COALESCE($9, networks), expires = CASE WHEN $10 THEN $11 ELSE expires END, "
 		"disabled = COALESCE($12, disabled), note = COALESCE($13, note) WHERE id = $1", 1,
 		ID_VALUES(ch_v_text(id), ch_v_text(key->owner), ch_v_text(key->tier),
-			ch_v_text(given & 1u << ID_KEY_ROLE ? id_role_name(key->role) : NULL), ch_v_text(key->limits), ch_v_text(key->models),
+			ch_v_text(given & 1u << ID_KEY_ROLE ? id_role_name(key->role) : NULL), ch_v_text(key->limits),
+			ch_v_text(key->models),
 			ch_v_text(key->routes), ch_v_text(key->backends), ch_v_text(key->networks), ch_v_bool(given & 1u << ID_KEY_EXPIRES),
 			time_or_null(key->expires), given & 1u << ID_KEY_DISABLED ? ch_v_bool(key->disabled) : ch_v_null(CH_V_BOOL),
 			ch_v_text(key->note)));

@@ -27,7 +27,8 @@ static struct id_pack pack(const struct id_key *k)
 	return (struct id_pack){
 		.number = { [EXPIRES] = k->expires, [ROLE] = k->role, [DISABLED] = k->disabled || k->owner_disabled },
 		.text = { [ID] = str(k->id), [OWNER] = str(k->owner), [TIER] = str(k->tier), [MODELS] = str(k->models),
-			[ROUTES] = str(k->routes), [BACKENDS] = str(k->backends), [NETWORKS] = str(k->networks), [LIMITS] = str(k->limits) },
+			[ROUTES] = str(k->routes), [BACKENDS] = str(k->backends), [NETWORKS] = str(k->networks),
+			[LIMITS] = str(k->limits) },
 	};
 }
 

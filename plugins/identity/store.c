@@ -17,7 +17,8 @@ static const struct ch_sql_v1 *sql_of(const struct id_call *k)
 
 /* ---- gathering ---- */
 
-void *id_call(struct ch_self *self, struct ch_ctx *c, size_t size, size_t statements, size_t values, struct id_result *out, ch_ticket ticket)
+void *id_call(struct ch_self *self, struct ch_ctx *c, size_t size, size_t statements, size_t values, struct id_result *out,
+	ch_ticket ticket)
 {
 	struct id_call *k = ch_alloc(c, size);
 	struct ch_sql_statement *s = ch_alloc(c, (statements + 1) * sizeof(*s));

@@ -71,11 +71,13 @@ static void a_user_is_made_shown_changed_and_removed(void **state)
 {
 	(void)state;
 	begin_all("");
-	expect("POST", "/admin/users", "{\"id\":\"a/b@c:d\",\"name\":\"O'Brien \\\"\\ud83d\\ude00\\\"\",\"email\":\"o@b\"}", 201, "\"role\":\"user\"");
+	expect("POST", "/admin/users", "{\"id\":\"a/b@c:d\",\"name\":\"O'Brien \\\"\\ud83d\\ude00\\\"\",\"email\":\"o@b\"}", 201,
+		"\"role\":\"user\"");
 	assert_string_equal(value_of("SELECT name FROM users"), "O'Brien \"\xF0\x9F\x98\x80\"");
 	expect("GET", "/admin/users/a/b@c:d", NULL, 200, "\"name\":\"O'Brien \\\"\xF0\x9F\x98\x80\\\"\",\"email\":\"o@b\"");
 	expect("POST", "/admin/users", "{\"id\":\"a/b@c:d\"}", 409, "\"param\":\"id\"");
-	expect("PATCH", "/admin/users/a/b@c:d", "{\"role\":\"admin\",\"email\":null}", 200, "\"email\":\"\",\"role\":\"admin\",\"disabled\":false");
+	expect("PATCH", "/admin/users/a/b@c:d", "{\"role\":\"admin\",\"email\":null}", 200,
+		"\"email\":\"\",\"role\":\"admin\",\"disabled\":false");
 	assert_string_equal(value_of("SELECT email FROM users"), "NULL");
 	expect("PATCH", "/admin/users/a/b@c:d", "{\"disabled\":true}", 200, "\"name\":\"O'Brien");
 	expect("PATCH", "/admin/users/nobody", "{\"disabled\":true}", 404, "there is no user nobody");
@@ -97,8 +99,10 @@ static void what_is_wrong_is_refused_by_its_field(void **state)
 		{ "POST", "/admin/users", "{\"id\":\"a\",\"disabled\":\"yes\"}", "disabled" },
 		{ "POST", "/admin/users", "{\"id\":\"a\",\"disabled\":null}", "disabled" },
 		{ "POST", "/admin/users", "{\"id\":\"a\",\"name\":true}", "name" },
-		{ "POST", "/admin/users", "{\"id\":\"a\",\"nmae\":\"x\"}", "nmae" }, { "POST", "/admin/users", "{\"id\":\"a\",\"id\":\"b\"}", "id" },
-		{ "PATCH", "/admin/users/a", "{\"id\":\"b\"}", "id" }, { "POST", "/admin/keys", "{\"owner\":\"a\",\"expires\":\"soon\"}", "expires" },
+		{ "POST", "/admin/users", "{\"id\":\"a\",\"nmae\":\"x\"}", "nmae" }, { "POST", "/admin/users",
+		"{\"id\":\"a\",\"id\":\"b\"}", "id" },
+		{ "PATCH", "/admin/users/a", "{\"id\":\"b\"}", "id" }, { "POST", "/admin/keys",
+		"{\"owner\":\"a\",\"expires\":\"soon\"}", "expires" },
 		{ "POST", "/admin/tokens", "{\"user\":\"a\",\"provider\":\"b\"}", "access" },
 		{ "POST", "/admin/tokens", "{\"user\":\"a\",\"provider\":\"b\",\"access\":\"x\\u0000\"}", "access" },
 		{ "PATCH", "/admin/tokens/a", "{\"revoked\":false}", "revoked" }, { "GET", "/admin/users?limit=0", NULL, "limit" },
@@ -134,7 +138,8 @@ static void a_key_is_shown_once_and_works(void **state)
 
 	(void)state;
 	begin_all("");
-	a = request("POST", "/admin/keys", "{\"owner\":\"alice\",\"tier\":\"gold\",\"expires\":\"2027-01-31T12:00:00Z\",\"models\":\"gpt-*\"}");
+	a = request("POST", "/admin/keys",
+		"{\"owner\":\"alice\",\"tier\":\"gold\",\"expires\":\"2027-01-31T12:00:00Z\",\"models\":\"gpt-*\"}");
 	assert_int_equal(a->status, 201);
 	strcpy(secret, member(a, "key"));
 	strcpy(id, member(a, "id"));
@@ -199,7 +204,8 @@ static void a_tokens_secret_is_shown_to_nobody(void **state)
 
 	(void)state;
 	begin_all("");
-	a = request("POST", "/admin/tokens", "{\"user\":\"alice\",\"provider\":\"openai\",\"access\":\"sk-canary\",\"refresh\":\"rf-canary\",\"expires\":\"1h\"}");
+	a = request("POST", "/admin/tokens",
+		"{\"user\":\"alice\",\"provider\":\"openai\",\"access\":\"sk-canary\",\"refresh\":\"rf-canary\",\"expires\":\"1h\"}");
 	assert_int_equal(a->status, 201);
 	assert_null(strstr(a->body, "canary"));
 	snprintf(path, sizeof(path), "/admin/tokens/%s", member(a, "id"));
@@ -213,8 +219,10 @@ static void a_tokens_secret_is_shown_to_nobody(void **state)
 
 static void a_store_that_is_away_is_a_503_that_says_when_to_come_again(void **state)
 {
-	static const char *const rows[][3] = { { "GET", "/admin/users", NULL }, { "GET", "/admin/users/a", NULL }, { "POST", "/admin/users", "{\"id\":\"a\"}" },
-		{ "PATCH", "/admin/keys/a", "{\"note\":\"x\"}" }, { "POST", "/admin/keys", "{\"owner\":\"a\"}" }, { "DELETE", "/admin/tokens/a", NULL } };
+	static const char *const rows[][3] = { { "GET", "/admin/users", NULL }, { "GET", "/admin/users/a", NULL }, { "POST",
+		"/admin/users", "{\"id\":\"a\"}" },
+		{ "PATCH", "/admin/keys/a", "{\"note\":\"x\"}" }, { "POST", "/admin/keys", "{\"owner\":\"a\"}" }, { "DELETE",
+		"/admin/tokens/a", NULL } };
 
 	(void)state;
 	begin_all("");
@@ -397,6 +405,54 @@ static void rows_of_an_old_key_are_encrypted_anew(void **state)
 	finish();
 }
 
+static struct ch_fault fault;
+
+static bool strike(struct ch_self *self, struct ch_ctx *c, struct ch_fault *out)
+{
+	(void)self, (void)c;
+	out->delay_ms = fault.delay_ms;
+	out->fail = fault.fail;
+	return fault.delay_ms || fault.fail;
+}
+
+static const struct ch_seam seams[] = { { CH_S_TOKEN_CLEANUP, strike } };
+static const struct ch_plugin striker = { .size = sizeof(striker), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "striker",
+	.version = "1", .summary = "faults", .seams = CH_TABLE(seams) };
+
+static const struct ch_plugin *striker_entry(const struct ch_host *host)
+{
+	(void)host;
+	return &striker;
+}
+
+static void a_fault_at_the_seam_delays_or_fails_the_cleanup(void **state)
+{
+	(void)state;
+	memset(&store, 0, sizeof(store));
+	assert_int_equal(sqlite3_open(":memory:", &store.db), SQLITE_OK);
+	migrate("0002_identity.up.sql");
+	t = ch_test_new();
+	ch_test_plugin(t, CH_TEST_ENTRY(identity));
+	ch_test_plugin(t, striker_entry);
+	ch_test_service(t, "store", "sql/1", &sql, NULL);
+	ch_test_config(t, "[striker]\n[identity]\n");
+	if (!ch_test_start(t))
+		fail_msg("%s", ch_test_errors(t));
+	direct("INSERT INTO provider_tokens (id, family, user_id, provider, access, key_id, created, expires) VALUES "
+		"('a', 'f', 'u', 'p', x'00', 'none', 1, 1)");
+	fault.fail = true;
+	assert_int_equal(ch_test_command(t, &said, "identity", "tokens", "cleanup", NULL), 1);
+	assert_non_null(strstr(said, "on purpose"));
+	fault = (struct ch_fault){ .delay_ms = 700 };
+	assert_int_equal(ch_test_command(t, &said, "identity", "tokens", "cleanup", NULL), -1);
+	ch_test_advance(t, 699);
+	assert_string_equal(value_of("SELECT COUNT(*) FROM provider_tokens"), "1");
+	ch_test_advance(t, 1);
+	assert_string_equal(value_of("SELECT COUNT(*) FROM provider_tokens"), "0");
+	fault = (struct ch_fault){ 0 };
+	finish();
+}
+
 /* ---- life ---- */
 
 static void a_key_that_is_none_is_refused_with_the_command_that_makes_one(void **state)
@@ -455,6 +511,7 @@ int main(void)
 		cmocka_unit_test(counts_wait_while_the_store_is_away),
 		cmocka_unit_test(what_is_over_goes_and_the_rest_stays),
 		cmocka_unit_test(rows_of_an_old_key_are_encrypted_anew),
+		cmocka_unit_test(a_fault_at_the_seam_delays_or_fails_the_cleanup),
 		cmocka_unit_test(a_key_that_is_none_is_refused_with_the_command_that_makes_one),
 		cmocka_unit_test(the_check_tells_when_the_store_is_late),
 	};

@@ -102,7 +102,8 @@ static const struct id_belongs here = { "tok_1", "alice", "openai", "access" };
 static void what_was_sealed_opens_only_where_it_belongs(void **state)
 {
 	static const struct id_belongs others[] = { { "tok_2", "alice", "openai", "access" }, { "tok_1", "bob", "openai", "access" },
-		{ "tok_1", "alice", "vllm", "access" }, { "tok_1", "alice", "openai", "refresh" }, { "tok_1", "aliceopenai", "", "access" } };
+		{ "tok_1", "alice", "vllm", "access" }, { "tok_1", "alice", "openai", "refresh" }, { "tok_1", "aliceopenai", "",
+		"access" } };
 	struct ch_test *t = ch_test_new(); /* memory for secrets is the host's */
 	struct id_ring *ring = id_ring_new(keys, 1);
 	unsigned char sealed[6 + ID_SEAL_MORE], again[6 + ID_SEAL_MORE], plain[7] = "";

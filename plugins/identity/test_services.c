@@ -180,7 +180,8 @@ static const char *persist(const char *access, const char *refresh)
 {
 	static char id[64];
 
-	assert_int_equal(ask(PERSIST, (struct asked){ .user = "alice", .provider = "openai", .access = access, .refresh = refresh }), CH_TOKENS_OK);
+	assert_int_equal(ask(PERSIST, (struct asked){ .user = "alice", .provider = "openai", .access = access, .refresh = refresh }),
+		CH_TOKENS_OK);
 	strcpy(id, q.tid);
 	return id;
 }
@@ -194,7 +195,8 @@ static void add_key(const char *secret, const char *id, const char *owner)
 	SHA256((const unsigned char *)secret, strlen(secret), sha);
 	for (int i = 0; i < 32; i++)
 		snprintf(hex + 2 * i, 3, "%02x", sha[i]);
-	snprintf(text, sizeof(text), "INSERT INTO api_keys VALUES ('%s', x'%s', 'ck_x', '%s', 'gold', 'admin', 'requests=5/s', 'gpt-*', '', '', '', "
+	snprintf(text, sizeof(text),
+		"INSERT INTO api_keys VALUES ('%s', x'%s', 'ck_x', '%s', 'gold', 'admin', 'requests=5/s', 'gpt-*', '', '', '', "
 		"1893456000000000, 0, 1, '')", id, hex, owner);
 	elsewhere(text);
 	ch_test_advance(t, 500);
@@ -362,7 +364,8 @@ static void a_token_is_kept_encrypted_and_given_back(void **state)
 	(void)state;
 	begin();
 	id = persist("sk-canary-1", "rf-canary-1");
-	assert_string_equal(value_of("SELECT COUNT(*) FROM provider_tokens WHERE instr(access, 'canary') OR instr(refresh, 'canary')"), "0");
+	assert_string_equal(value_of("SELECT COUNT(*) FROM provider_tokens WHERE instr(access, 'canary') OR instr(refresh, 'canary')"),
+		"0");
 	assert_string_equal(value_of("SELECT length(access) FROM provider_tokens"), "39"); /* 12 + 11 + 16 */
 	assert_int_equal(ask(GET, (struct asked){ .id = id }), CH_TOKENS_OK);
 	assert_string_equal(q.taccess, "sk-canary-1");
@@ -456,13 +459,18 @@ static void a_family_is_joined_by_its_own_alone(void **state)
 	begin();
 	persist("a1", NULL);
 	strcpy(family, q.tfamily);
-	assert_int_equal(ask(PERSIST, (struct asked){ .user = "alice", .provider = "openai", .family = family, .access = "a2" }), CH_TOKENS_OK);
+	assert_int_equal(ask(PERSIST, (struct asked){ .user = "alice", .provider = "openai", .family = family, .access = "a2" }),
+		CH_TOKENS_OK);
 	assert_string_equal(q.tfamily, family);
-	assert_int_equal(ask(PERSIST, (struct asked){ .user = "bob", .provider = "openai", .family = family, .access = "b" }), CH_TOKENS_NONE);
-	assert_int_equal(ask(PERSIST, (struct asked){ .user = "alice", .provider = "vllm", .family = family, .access = "b" }), CH_TOKENS_NONE);
-	assert_int_equal(ask(PERSIST, (struct asked){ .user = "alice", .provider = "openai", .family = "fam_x", .access = "b" }), CH_TOKENS_NONE);
+	assert_int_equal(ask(PERSIST, (struct asked){ .user = "bob", .provider = "openai", .family = family, .access = "b" }),
+		CH_TOKENS_NONE);
+	assert_int_equal(ask(PERSIST, (struct asked){ .user = "alice", .provider = "vllm", .family = family, .access = "b" }),
+		CH_TOKENS_NONE);
+	assert_int_equal(ask(PERSIST, (struct asked){ .user = "alice", .provider = "openai", .family = "fam_x", .access = "b" }),
+		CH_TOKENS_NONE);
 	ask(REVOKE, (struct asked){ .user = "alice", .provider = "openai" });
-	assert_int_equal(ask(PERSIST, (struct asked){ .user = "alice", .provider = "openai", .family = family, .access = "b" }), CH_TOKENS_NONE);
+	assert_int_equal(ask(PERSIST, (struct asked){ .user = "alice", .provider = "openai", .family = family, .access = "b" }),
+		CH_TOKENS_NONE);
 	assert_string_equal(value_of("SELECT COUNT(*) FROM provider_tokens"), "2");
 	finish();
 }
@@ -475,7 +483,8 @@ static void the_newest_that_has_not_expired_is_current(void **state)
 	begin();
 	persist("old", NULL);
 	ch_test_wall(t, 1000);
-	assert_int_equal(ask(PERSIST, (struct asked){ .user = "alice", .provider = "openai", .access = "new", .expires = wall + 60000000 }), CH_TOKENS_OK);
+	assert_int_equal(ask(PERSIST, (struct asked){ .user = "alice", .provider = "openai", .access = "new",
+		.expires = wall + 60000000 }), CH_TOKENS_OK);
 	assert_int_equal(current("alice"), CH_TOKENS_OK);
 	assert_string_equal(q.taccess, "new");
 	ch_test_wall(t, 60000);
@@ -552,7 +561,8 @@ static void what_is_wrong_is_refused_by_its_name(void **state)
 	memset(longer, 'x', ID_SECRET_MAX + 1);
 	begin();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		assert_int_equal(ask(PERSIST, (struct asked){ .user = rows[i].user, .provider = rows[i].provider, .access = rows[i].access }),
+		assert_int_equal(ask(PERSIST, (struct asked){ .user = rows[i].user, .provider = rows[i].provider,
+			.access = rows[i].access }),
 			CH_TOKENS_BAD_REQUEST);
 		assert_memory_equal(q.detail, rows[i].says, strlen(rows[i].says));
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_world.h - the harness around the plugin: behind it a sql/1 over a real SQLite in memory, which answers at the end of the turn, or as the
+ * test_world.h - the harness around the plugin: behind it a sql/1 over a real SQLite in memory, which answers at the end of the turn,
+ * or as the
  * test says; in front of it calls of keys/1 and tokens/1 that are waited for.
  */
 #ifndef IDENTITY_TEST_WORLD_H

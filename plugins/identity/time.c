@@ -99,7 +99,8 @@ bool id_time_read(const char *p, size_t n, int64_t now, int64_t *us)
 
 	if (from_now(p, end, now, us))
 		return true;
-	if (!digits(&p, end, 4, &year) || !is(&p, end, "-") || !digits(&p, end, 2, &month) || !is(&p, end, "-") || !digits(&p, end, 2, &day) ||
+	if (!digits(&p, end, 4, &year) || !is(&p, end, "-") || !digits(&p, end, 2, &month) || !is(&p, end, "-") || !digits(&p, end, 2,
+		&day) ||
 		!is_date(year, month, day))
 		return false;
 	if (p < end) {
@@ -117,7 +118,8 @@ bool id_time_read(const char *p, size_t n, int64_t now, int64_t *us)
 		if (!is(&p, end, "Zz")) {
 			int sign = p < end && *p == '-' ? -1 : 1;
 
-			if (!is(&p, end, "+-") || !digits(&p, end, 2, &zone_hour) || !is(&p, end, ":") || !digits(&p, end, 2, &zone_minute) ||
+			if (!is(&p, end, "+-") || !digits(&p, end, 2, &zone_hour) || !is(&p, end, ":") || !digits(&p, end, 2,
+				&zone_minute) ||
 				zone_hour > 23 || zone_minute > 59)
 				return false;
 			zone = sign * (int64_t)(zone_hour * 3600 + zone_minute * 60) * SECOND;

@@ -39,10 +39,12 @@ static bool read_row(struct id_call *k, void *to, const struct ch_value *row, si
 	t->created = ch_v_as_int(&row[8]);
 	t->spent = ch_v_as_int(&row[9]);
 	t->revoked = ch_v_as_int(&row[10]);
-	return id_bytes(k, &row[4], &t->access) && id_bytes(k, &row[5], &t->refresh) && t->id && t->family && t->user && t->provider && t->key_id;
+	return id_bytes(k, &row[4], &t->access) && id_bytes(k, &row[5], &t->refresh) && t->id && t->family && t->user && t->provider &&
+		t->key_id;
 }
 
-static struct id_call *begin(struct ch_self *self, struct ch_ctx *c, size_t statements, size_t values, struct id_result *out, ch_ticket ticket)
+static struct id_call *begin(struct ch_self *self, struct ch_ctx *c, size_t statements, size_t values, struct id_result *out,
+	ch_ticket ticket)
 {
 	struct id_call *k = id_call(self, c, sizeof(*k), statements, values, out, ticket);
 
@@ -75,7 +77,8 @@ void id_token_get(struct ch_self *self, struct ch_ctx *c, const char *id, struct
 	id_run(k, id_end);
 }
 
-void id_token_current(struct ch_self *self, struct ch_ctx *c, const char *user, const char *provider, struct id_result *out, ch_ticket ticket)
+void id_token_current(struct ch_self *self, struct ch_ctx *c, const char *user, const char *provider, struct id_result *out,
+	ch_ticket ticket)
 {
 	struct id_call *k = begin(self, c, 1, 3, out, ticket);
 
@@ -107,7 +110,8 @@ void id_token_add(struct ch_self *self, struct ch_ctx *c, const struct id_token 
 	if (!k)
 		return;
 	if (joins)
-		id_add(k, INSERT "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE EXISTS (SELECT 1 FROM provider_tokens WHERE family = $2 AND "
+		id_add(k,
+		INSERT "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE EXISTS (SELECT 1 FROM provider_tokens WHERE family = $2 AND "
 			"user_id = $3 AND provider = $4) AND NOT EXISTS (SELECT 1 FROM provider_tokens WHERE family = $2 AND "
 			"(revoked IS NOT NULL OR user_id <> $3 OR provider <> $4))", 1, ID_VALUES(ROW(t)));
 	else
@@ -137,7 +141,8 @@ static void on_counted(struct id_call *k)
 	id_end(k);
 }
 
-void id_tokens_revoke(struct ch_self *self, struct ch_ctx *c, const char *user, const char *provider, struct id_result *out, ch_ticket ticket)
+void id_tokens_revoke(struct ch_self *self, struct ch_ctx *c, const char *user, const char *provider, struct id_result *out,
+	ch_ticket ticket)
 {
 	struct id_call *k = begin(self, c, 2, 5, out, ticket);
 
@@ -198,7 +203,8 @@ void id_tokens_old(struct ch_self *self, struct ch_ctx *c, const char *after, in
 	id_run(k, id_end);
 }
 
-void id_tokens_rekey(struct ch_self *self, struct ch_ctx *c, const struct id_token *v, const char *const *was, size_t n, struct id_result *out,
+void id_tokens_rekey(struct ch_self *self, struct ch_ctx *c, const struct id_token *v, const char *const *was, size_t n,
+	struct id_result *out,
 	ch_ticket ticket)
 {
 	struct id_call *k = begin(self, c, n, n * 5, out, ticket);

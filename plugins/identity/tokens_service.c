@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tokens_service.c - tokens/1. A call is one or two data accesses, each with a ticket of ours; between them a step function looks at what came.
+ * tokens_service.c - tokens/1. A call is one or two data accesses, each with a ticket of ours; between them a step function looks at
+ * what came.
  * Secrets lie in the ctx's arena and are wiped with it; the cache and the database hold them encrypted.
  */
 #include <openssl/evp.h>
@@ -123,7 +124,8 @@ static struct id_belongs belongs(const struct id_token *t, const char *which)
 }
 
 /* Plain bytes in the arena, with a NUL behind, wiped with it. A CH_TOKENS_… */
-static int open_one(struct ch_self *self, struct ch_ctx *c, const struct id_token *t, const char *which, struct ch_str sealed, struct ch_str *out)
+static int open_one(struct ch_self *self, struct ch_ctx *c, const struct id_token *t, const char *which, struct ch_str sealed,
+	struct ch_str *out)
 {
 	const struct identity_state *s = self->state;
 	struct id_belongs b = belongs(t, which);
@@ -243,7 +245,8 @@ static int persist(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_t
 		return fail(out, CH_TOKENS_BAD_REQUEST, wrong);
 	if (!j)
 		return CH_OK;
-	j->token = (struct id_token){ .family = t->family, .user = t->user, .provider = t->provider, .access = t->access, .refresh = t->refresh,
+	j->token = (struct id_token){ .family = t->family, .user = t->user, .provider = t->provider, .access = t->access,
+		.refresh = t->refresh,
 		.expires = t->expires };
 	wrong = id_token_seal(svc->self, c, &j->token);
 	if (wrong) {
@@ -295,14 +298,16 @@ static struct id_pack pack(const struct id_token *t)
 {
 	return (struct id_pack){
 		.number = { [EXPIRES] = t->expires, [CREATED] = t->created },
-		.text = { [ID] = str(t->id), [FAMILY] = str(t->family), [USER] = str(t->user), [PROVIDER] = str(t->provider), [ACCESS] = t->access,
+		.text = { [ID] = str(t->id), [FAMILY] = str(t->family), [USER] = str(t->user), [PROVIDER] = str(t->provider),
+		[ACCESS] = t->access,
 			[REFRESH] = t->refresh, [KEY_ID] = str(t->key_id) },
 	};
 }
 
 static struct id_token unpack(const struct id_pack *p)
 {
-	return (struct id_token){ .id = p->text[ID].p, .family = p->text[FAMILY].p, .user = p->text[USER].p, .provider = p->text[PROVIDER].p,
+	return (struct id_token){ .id = p->text[ID].p, .family = p->text[FAMILY].p, .user = p->text[USER].p,
+		.provider = p->text[PROVIDER].p,
 		.access = p->text[ACCESS], .refresh = p->text[REFRESH], .key_id = p->text[KEY_ID].p, .expires = p->number[EXPIRES],
 		.created = p->number[CREATED] };
 }
@@ -386,7 +391,8 @@ static void on_family_revoked(struct job *j)
 	if (j->r.error)
 		refuse_for(j, true);
 	else
-		refuse(j, CH_TOKENS_REUSED, "The token was spent already, so somebody else has it: its family is revoked, and its user must sign in anew.");
+		refuse(j, CH_TOKENS_REUSED,
+		"The token was spent already, so somebody else has it: its family is revoked, and its user must sign in anew.");
 }
 
 static void on_replaced(struct job *j)
@@ -412,7 +418,8 @@ static void on_old(struct job *j)
 	j->token = (struct id_token){ .family = old->family, .user = old->user, .provider = old->provider, .access = j->fresh.access,
 		.refresh = j->fresh.refresh, .expires = j->fresh.expires };
 	if (old->spent) {
-		ch_log(j->self, j->c, CH_WARN, "token %s was used again after it had been spent: its family %s is revoked", old->id, old->family);
+		ch_log(j->self, j->c, CH_WARN, "token %s was used again after it had been spent: its family %s is revoked", old->id,
+			old->family);
 		own = next(j, on_family_revoked);
 		if (own)
 			id_family_revoke(j->self, j->c, j->token.family, &j->r, own);

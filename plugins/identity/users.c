@@ -41,7 +41,8 @@ static bool read_row(struct id_call *k, void *to, const struct ch_value *row, si
 	return u->id && u->name && u->email;
 }
 
-static struct id_call *begin(struct ch_self *self, struct ch_ctx *c, size_t statements, size_t values, struct id_result *out, ch_ticket ticket)
+static struct id_call *begin(struct ch_self *self, struct ch_ctx *c, size_t statements, size_t values, struct id_result *out,
+	ch_ticket ticket)
 {
 	struct id_call *k = id_call(self, c, sizeof(*k), statements, values, out, ticket);
 
@@ -91,7 +92,8 @@ void id_user_add(struct ch_self *self, struct ch_ctx *c, const struct id_user *u
 
 	if (!k)
 		return;
-	id_add(k, "INSERT INTO users (id, name, email, role, disabled, created) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING", 1,
+	id_add(k,
+		"INSERT INTO users (id, name, email, role, disabled, created) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING", 1,
 		ID_VALUES(ch_v_text(u->id), ch_v_text(u->name ? u->name : ""), text_or_null(u->email), ch_v_text(id_role_name(u->role)),
 			ch_v_bool(u->disabled), ch_v_time(u->created)));
 	id_raise(k, true, false); /* keys of this owner may have been there before */

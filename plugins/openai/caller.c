@@ -95,7 +95,8 @@ static int go(struct wait *w)
 		return conf_of(w->svc)->caller_tokens_only ? refuse_without(w->svc, w->c, w->out) : submit(w, &s->up);
 	case CH_TOKENS_UNREADABLE:
 		ch_log(w->svc->self, w->c, CH_ERR, "a caller's token cannot be used: %s", w->token.detail);
-		return ch_backend_refuse(w->out, CH_E_UNAVAILABLE, 0, "This server has a token of yours that it cannot read: its operator must look at it.");
+		return ch_backend_refuse(w->out, CH_E_UNAVAILABLE, 0,
+			"This server has a token of yours that it cannot read: its operator must look at it.");
 	default:
 		return ch_backend_refuse(w->out, CH_E_UNAVAILABLE, RETRY_MS, "The store of tokens cannot be asked now; try again later.");
 	}

@@ -172,7 +172,8 @@ static void models_and_probes_are_asked_with_the_servers_key(void **state)
 static void a_store_that_is_away_is_no_wrong_key(void **state)
 {
 	static const struct { int error, code; } rows[] = {
-		{ CH_TOKENS_UNAVAILABLE, CH_E_UNAVAILABLE }, { CH_TOKENS_UNKNOWN, CH_E_UNAVAILABLE }, { CH_TOKENS_UNREADABLE, CH_E_UNAVAILABLE },
+		{ CH_TOKENS_UNAVAILABLE, CH_E_UNAVAILABLE }, { CH_TOKENS_UNKNOWN, CH_E_UNAVAILABLE }, { CH_TOKENS_UNREADABLE,
+			CH_E_UNAVAILABLE },
 	};
 
 	(void)state;
@@ -282,7 +283,8 @@ static void a_config_that_cannot_be_is_refused_by_its_key(void **state)
 {
 	static const char *const rows[][2] = {
 		{ BASE "caller_tokens_only = yes\n", "caller_tokens_only = yes: it needs caller_tokens" },
-		{ "[openai]\nmodels = m\ncaller_tokens = vault\nextra_headers = Authorization: x\n", "Authorization is made of the caller's token" },
+		{ "[openai]\nmodels = m\ncaller_tokens = vault\nextra_headers = Authorization: x\n",
+		"Authorization is made of the caller's token" },
 	};
 
 	(void)state;

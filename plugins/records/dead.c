@@ -277,6 +277,40 @@ void dead_list_free(void *list)
 	free(l);
 }
 
+static int compare(const void *a, const void *b)
+{
+	return memcmp(a, b, 16);
+}
+
+unsigned char (*dead_rows(struct dead *d, const char *sink, size_t *n, const char **why))[16]
+{
+	unsigned char (*ids)[16] = NULL;
+	size_t len, lines = 1;
+	char *text;
+
+	*n = 0;
+	pthread_mutex_lock(&d->lock);
+	text = read_all(d->path, &len, why);
+	pthread_mutex_unlock(&d->lock);
+	for (const char *p = text; text && (p = memchr(p, '\n', len - (size_t)(p - text))); p++)
+		lines++;
+	if (text && !(ids = calloc(lines, sizeof(*ids))))
+		*why = no_memory;
+	for (const char *p = text; ids && p < text + len;) {
+		const char *nl = memchr(p, '\n', len - (size_t)(p - text));
+		size_t line = (size_t)((nl ? nl : text + len) - p);
+		struct letter l;
+
+		if (letter_read(p, line, &l) && l.sink.n == strlen(sink) && !memcmp(l.sink.p, sink, l.sink.n))
+			memcpy(ids[(*n)++], l.row_id, 16);
+		p += line + 1;
+	}
+	if (ids)
+		qsort(ids, *n, sizeof(*ids), compare);
+	free(text);
+	return ids;
+}
+
 /* ---- purging ---- */
 
 static const char *rewrite(struct dead *d, const struct dead_list *list)

@@ -31,7 +31,7 @@ struct dead_entry {
 struct dead_list {
 	struct dead_entry *v;             /* in the file's order */
 	size_t n;
-	size_t replayed;                  /* letters that were, and are not in v */
+	size_t replayed;
 	size_t bad_lines;                 /* neither letters nor marks: told, and left out */
 	char *text;
 	size_t ntext;
@@ -39,6 +39,9 @@ struct dead_list {
 /* NULL: why, static text. */
 struct dead_list *dead_read(struct dead *d, const char **why);
 void dead_list_free(void *list);
+
+/* The rows that ever were letters of that sink, as far as they are not purged, in ascending order; free() it. NULL: why. */
+unsigned char (*dead_rows(struct dead *d, const char *sink, size_t *n, const char **why))[16];
 
 /*
  * Writes the file anew without letters that were replayed, and without those that `gone` says; *n: how many of the latter there were. NULL:

@@ -102,3 +102,21 @@ size_t rows_before(const struct rows *r, const struct journal_pos *pos)
 	}
 	return low - r->first;
 }
+
+size_t rows_take_out(struct rows *r, size_t n, bool (*gone)(void *arg, size_t i), void *arg)
+{
+	size_t columns = r->table ? r->table->columns.n : 0, to = r->first;
+
+	for (size_t i = r->first; i < r->n; i++) {
+		if (i - r->first < n && gone(arg, i - r->first))
+			continue;
+		if (to != i) {
+			memcpy(r->values + to * columns, r->values + i * columns, columns * sizeof(*r->values));
+			r->next[to] = r->next[i];
+		}
+		to++;
+	}
+	n = r->n - to;
+	r->n = to;
+	return n;
+}

@@ -32,6 +32,9 @@ int rows_read(struct rows *r, struct journal_reader *reader, const struct rows_l
 /* How many rows, from the first that is not at the sink yet, lie before that position. */
 size_t rows_before(const struct rows *r, const struct journal_pos *pos);
 
+/* Takes out each of the first n that are left for which gone(arg, i) says so, i counted from the first that is left; how many. */
+size_t rows_take_out(struct rows *r, size_t n, bool (*gone)(void *arg, size_t i), void *arg);
+
 static inline size_t rows_left(const struct rows *r)
 {
 	return r->n - r->first;

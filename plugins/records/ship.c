@@ -27,8 +27,12 @@ struct shipment { /* in the task */
 	struct ch_sink_result result;
 	bool sent;                        /* the sink has the batch, and its outcome was not looked at */
 	bool again;                       /* begin the next at once */
-	struct ch_jw letters;
-	struct checkpoint_data cut;       /* what comes of a refused batch */
+	struct ch_sink_refusal last;      /* a batch of one row that the sink does not name */
+	struct ch_table named;            /* rows that are to be dead letters, of struct ch_sink_refusal */
+	size_t at;
+	unsigned char (*dead)[16];        /* rows that are, of a batch without them */
+	size_t ndead;
+	const char *why;
 };
 
 /* ---- outcomes ---- */
@@ -56,15 +60,6 @@ static void pass(struct shipper *s)
 	atomic_store(&s->oldest, rows_left(&s->rows) ? rows_at(&s->rows, 0)[1].u.i : 0);
 }
 
-static void pass_dead(struct shipper *s)
-{
-	while (s->data.nbatches && s->data.batches[0].flags & SHIPPER_DEAD) {
-		s->dead += s->data.batches[0].rows;
-		ch_add(s->series.dead, (double)s->data.batches[0].rows);
-		pass(s);
-	}
-}
-
 static void done(struct shipment *t)
 {
 	struct shipper *s = t->s;
@@ -77,7 +72,6 @@ static void done(struct shipment *t)
 	ch_add(s->series.batches[SHIPPED_DONE], 1);
 	ch_degraded(t->self, s->what, false, "rows arrive at %s", s->id);
 	pass(s);
-	pass_dead(s);
 	t->again = true;
 }
 
@@ -100,45 +94,90 @@ static void retry(struct shipment *t, int64_t retry_ms, const char *detail)
 
 static int go(struct shipment *t);
 
+static const struct ch_sink_refusal *named(const struct shipment *t, size_t i)
+{
+	return (const void *)((const char *)t->named.rows + i * t->named.row_size);
+}
+
+/* In the pool: the rows stay as they are meanwhile, and what they point to. */
 static void *write_letters(void *data)
 {
 	struct shipment *t = data;
+	struct ch_jw w;
+	const char *why;
 
-	return (void *)dead_append(t->s->ledger->dead, t->letters.buf, t->letters.len);
+	ch_jw_init(&w, NULL, 0);
+	w.grow = ch_jw_heap;
+	for (size_t i = 0; i < t->named.n; i++)
+		letter_write(&w, ch_wall(), t->s->id, t->batch.table, rows_at(&t->s->rows, named(t, i)->row),
+			named(t, i)->why ? named(t, i)->why : t->result.detail);
+	why = w.failed ? "there is no memory for a dead letter" : dead_append(t->s->ledger->dead, w.buf, w.len);
+	free(w.buf);
+	return (void *)why;
+}
+
+static bool is_named(void *arg, size_t i)
+{
+	struct shipment *t = arg;
+
+	if (t->at == t->named.n || named(t, t->at)->row != i)
+		return false;
+	t->at++;
+	return true;
 }
 
 /* The letters are on disk: the checkpoint may say so. */
-static void buried(struct shipment *t)
-{
-	struct shipper *s = t->s;
-
-	s->data = t->cut;
-	checkpoint_save(s->checkpoint, &s->data);
-	pass_dead(s);
-	t->again = true;
-}
-
 static int on_letters(struct ch_ctx *c, void *data, int why, void *result)
 {
 	struct shipment *t = data;
+	struct shipper *s = t->s;
+	size_t n = t->named.n;
 
 	(void)c;
 	if (why != CH_READY)
 		return CH_DONE;
-	if (result)
+	if (result) {
 		retry(t, 0, result);
-	else
-		buried(t);
+		return CH_DONE;
+	}
+	rows_take_out(&s->rows, t->batch.nrows, is_named, t);
+	s->less = true;
+	shipper_leave_out(s);
+	s->dead += n;
+	ch_add(s->series.dead, (double)n);
+	ch_log(t->self, t->c, CH_WARN, "%zu %s refused by %s, and kept in dlq.jsonl: %s", n, n == 1 ? "row was" : "rows were", s->id, s->last_error);
+	t->again = true;
 	return CH_DONE;
 }
 
-/* Writes what t->letters holds, then takes t->cut for the checkpoint. */
-static int bury(struct shipment *t)
+/* Ascending, and of the batch: all else is a bug of the sink, and what follows it does not count. */
+static size_t valid(const struct shipment *t)
 {
+	size_t i = 0;
+
+	while (i < t->named.n && named(t, i)->row < t->batch.nrows && (!i || named(t, i)->row > named(t, i - 1)->row))
+		i++;
+	return i;
+}
+
+static int refused(struct shipment *t)
+{
+	struct shipper *s = t->s;
 	ch_ticket ticket;
 
-	if (t->letters.failed) {
-		retry(t, 0, "there is no memory for a dead letter");
+	ch_add(s->series.batches[SHIPPED_REFUSED], 1);
+	say_error(s, t->result.detail);
+	t->named = t->result.refused;
+	if (!t->named.n && t->batch.nrows > 1) {
+		shipper_halve(s);
+		t->again = true;
+		return CH_DONE;
+	}
+	if (!t->named.n)
+		t->named = (struct ch_table){ &t->last, 1, sizeof(t->last) };
+	t->named.n = valid(t);
+	if (!t->named.n) {
+		retry(t, 0, "it refused rows that are not in the batch, which is a bug of that sink");
 		return CH_DONE;
 	}
 	ticket = ch_suspend(t->c, 0, on_letters, t);
@@ -147,53 +186,6 @@ static int bury(struct shipment *t)
 	ch_unsuspend(ticket);
 	retry(t, 0, "the pool of threads takes no more work now");
 	return CH_DONE;
-}
-
-static void add_letter(struct shipment *t, size_t row, const char *why)
-{
-	struct shipper *s = t->s;
-
-	letter_write(&t->letters, ch_wall(), s->id, t->batch.table, rows_at(&s->rows, row), why);
-}
-
-static int refused(struct shipment *t)
-{
-	struct shipper *s = t->s;
-	const struct ch_table *named = &t->result.refused;
-	size_t n = 1;
-
-	ch_add(s->series.batches[SHIPPED_REFUSED], 1);
-	say_error(s, t->result.detail);
-	if (!named->n && t->batch.nrows > 1) {
-		shipper_halve(s, &t->cut);
-		s->data = t->cut;
-		checkpoint_save(s->checkpoint, &s->data);
-		t->again = true;
-		return CH_DONE;
-	}
-	ch_jw_init(&t->letters, NULL, 0);
-	t->letters.grow = ch_jw_heap;
-	if (named->n) {
-		n = shipper_cut(s, named, &t->cut);
-		for (size_t i = 0; i < n; i++) {
-			const struct ch_sink_refusal *r = (const void *)((const char *)named->rows + i * named->row_size);
-
-			add_letter(t, r->row, r->why ? r->why : t->result.detail);
-		}
-	} else {
-		const struct ch_sink_refusal it = { 0, t->result.detail };
-		const struct ch_table table = { &it, 1, sizeof(it) };
-
-		shipper_cut(s, &table, &t->cut);
-		add_letter(t, 0, t->result.detail);
-	}
-	if (!n) {
-		retry(t, 0, "it refused rows that are not in the batch, which is a bug of that sink");
-		return CH_DONE;
-	}
-	ch_log(t->self, t->c, CH_WARN, "%zu %s refused by %s, and kept in dlq.jsonl: %s", n, n == 1 ? "row was" : "rows were", s->id,
-		t->result.detail ? t->result.detail : "it does not say why");
-	return bury(t);
 }
 
 static int outcome(struct shipment *t)
@@ -291,6 +283,65 @@ static int fix(struct shipment *t)
 	return send(t); /* the pool is full, or ends with the server: kill -9 it survives all the same */
 }
 
+/* ---- without those that are dead letters ---- */
+
+static bool is_dead(void *arg, size_t i)
+{
+	struct shipment *t = arg;
+	const unsigned char *id = rows_at(&t->s->rows, i)[0].u.uuid;
+	size_t low = 0, high = t->ndead;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = memcmp(t->dead[middle], id, 16);
+
+		if (!order)
+			return true;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+static void *read_dead(void *data)
+{
+	struct shipment *t = data;
+
+	t->dead = dead_rows(t->s->ledger->dead, t->s->id, &t->ndead, &t->why);
+	return NULL;
+}
+
+static int on_dead(struct ch_ctx *c, void *data, int why, void *result)
+{
+	struct shipment *t = data;
+
+	(void)c;
+	(void)result;
+	if (why != CH_READY)
+		return CH_DONE;
+	if (!t->dead) {
+		retry(t, 0, t->why);
+		return CH_DONE;
+	}
+	rows_take_out(&t->s->rows, SIZE_MAX, is_dead, t);
+	t->s->less = true;
+	return go(t);
+}
+
+/* After a restart: the batch was fixed without rows that the file of dead letters names. */
+static int leave_out(struct shipment *t)
+{
+	ch_ticket ticket = ch_suspend(t->c, 0, on_dead, t);
+
+	if (ticket && ch_offload(t->self, read_dead, t, ticket, NULL))
+		return CH_AGAIN;
+	ch_unsuspend(ticket);
+	retry(t, 0, "the pool of threads takes no more work now");
+	return CH_DONE;
+}
+
 /* ---- reading ---- */
 
 static int on_pause(struct ch_ctx *c, void *data, int why, void *result)
@@ -311,7 +362,7 @@ static int pause_here(struct shipment *t)
 	return CH_AGAIN;
 }
 
-/* Nothing to send between `passed` and where the reader is: rows that were lost. */
+/* Nothing to send between `passed` and where the reader is: rows that were lost, or are dead letters. */
 static void pass_lost(struct shipper *s)
 {
 	struct checkpoint_data *d = &s->data;
@@ -344,9 +395,10 @@ static int go(struct shipment *t)
 	struct journal_pos at;
 	int state = ROWS_DONE;
 
-	pass_dead(s);
-	if (s->rows.n && !rows_left(&s->rows))
+	if (!rows_left(&s->rows)) {
 		rows_clear(&s->rows);
+		s->less = false;
+	}
 	((const struct ch_sink_v1 *)t->svc->vt)->about(t->svc, &about);
 	limit.rows = about.rows < 1 ? 1 : about.rows > CH_SINK_ROWS_MAX ? CH_SINK_ROWS_MAX : about.rows;
 	limit.bytes = about.bytes ? about.bytes : 1;
@@ -354,7 +406,7 @@ static int go(struct shipment *t)
 	journal_tell(s->reader, &at);
 	if (!limit.until || journal_pos_cmp(&at, limit.until) < 0)
 		state = rows_read(&s->rows, s->reader, &limit, SLICE);
-	if (s->rows.n)
+	if (rows_left(&s->rows))
 		atomic_store(&s->oldest, rows_at(&s->rows, 0)[1].u.i);
 	if (state == ROWS_NO_MEMORY) {
 		retry(t, 0, "there is no memory for a batch");
@@ -362,7 +414,10 @@ static int go(struct shipment *t)
 	}
 	if (state == ROWS_MORE)
 		return pause_here(t);
+	if (s->data.nbatches && s->data.batches[0].flags & SHIPPER_LESS && !s->less && rows_left(&s->rows))
+		return leave_out(t);
 	if (!(s->data.nbatches ? rows_before(&s->rows, &s->data.batches[0].end) : rows_left(&s->rows))) {
+		t->again = s->data.nbatches;
 		pass_lost(s);
 		return CH_DONE;
 	}
@@ -381,7 +436,7 @@ static void on_over(void *data)
 
 	if (t->sent && t->result.outcome == CH_SINK_DONE)
 		done(t);
-	free(t->letters.buf);
+	free(t->dead);
 	s->busy = false;
 	if (t->again)
 		shipper_poll(s);

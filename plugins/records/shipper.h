@@ -5,7 +5,7 @@
  *        journal  ──rows.c──>  batch (id, end) ──checkpoint──>  sink/1 append
  *                                  ^                               │ DONE: `passed` moves behind it
  *                                  │                               │ RETRY: the same again, later
- *                                  └── halves, or runs between ────┘ REFUSED: the rows that it named are dead letters, see split.c
+ *                                  └── without them, or halves ────┘ REFUSED: the rows that it named are dead letters, see split.c
  *
  * Threads. Made and freed on the boot thread; a reload hands it from instance to instance. All else on the house loop, but for what is atomic.
  */
@@ -18,7 +18,7 @@
 #include "ledger.h"
 #include "rows.h"
 
-#define SHIPPER_DEAD 2u                   /* flag of a batch: its rows are dead letters, it is only passed */
+#define SHIPPER_LESS 2u                   /* flag of a batch: without those of its rows that are dead letters of this sink */
 
 enum { SHIPPED_DONE, SHIPPED_RETRY, SHIPPED_REFUSED, SHIPPED_OUTCOMES };
 
@@ -40,6 +40,7 @@ struct shipper {
 	struct ch_self *owner;
 	const struct ch_svc *svc;
 	bool busy;                        /* a task of its own is out */
+	bool less;                        /* rows has batches[0] without the dead ones already */
 	unsigned attempts;                /* of the batch under way that came to nothing */
 	int64_t wait_us, due;             /* the last wait; ch_now at its end */
 	int64_t pending_since;            /* ch_now when rows were first seen that are not at the sink; 0: none */
@@ -71,14 +72,9 @@ double shipper_age(const struct shipper *s);
 /* ship.c: the task. */
 int shipper_task(struct ch_ctx *c, void *shipper);
 
-/* split.c: batches[0] was refused. */
-
-/*
- * What a batch is cut into when the sink named rows (ascending, of its `n` rows): the first of them, as many as there is room for. How many.
- * `to` has room for CHECKPOINT_BATCHES_MAX and gets what takes the place of batches[0] and all behind it.
- */
-size_t shipper_cut(const struct shipper *s, const struct ch_table *refused, struct checkpoint_data *to);
-/* The same when it named none: halves. */
-void shipper_halve(const struct shipper *s, struct checkpoint_data *to);
+/* split.c: batches[0] was refused, and nothing is known of why: two halves. */
+void shipper_halve(struct shipper *s);
+/* Rows of batches[0] are dead letters, on disk, and no more among s->rows: the others are a new batch. */
+void shipper_leave_out(struct shipper *s);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * abandon.c - the server's process that runs a statement which nobody waits for is ended by another connection of the pool: libpq's own PQcancel
- * blocks, and a server that takes connections and answers none would hold its thread for ever; and a cancel that comes before the statement has
- * begun is lost. Only a few at once; what is not told ends by the server's statement_timeout.
+ * abandon.c - the server's process that runs a statement which nobody waits for is ended by another connection of the pool: libpq's own
+ * PQcancel blocks, and a server that takes connections and answers none would hold its thread for ever; and a cancel that comes before
+ * the statement has begun is lost. Only a few at once; what is not told ends by the server's statement_timeout.
  */
 #include "storage_postgres.h"
 #include "values.h"
@@ -21,8 +21,7 @@ struct abandon {
 
 static void ignore(struct pg_call *call)
 {
-	if (call->pool) /* answered on the house loop itself */
-		call->pool->abandoned--;
+	call->pool->abandoned--;
 }
 
 void pg_abandon(struct pg_pool *p, int pid)

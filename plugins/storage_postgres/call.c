@@ -1,24 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * call.c - a call's way: made on the ctx's loop, posted to the house loop, and back. The caller's ticket keeps the ctx, and what the caller has
- * given, until the answer. A call has one reference of its own way, and one of each message that says it is given up.
+ * call.c - a call's way: made on the ctx's loop, posted to the house loop, and back. The caller's ticket keeps the ctx, and what the
+ * caller has given, until the answer. A call has one reference of its own way, and one of each message that says it is given up.
  */
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "storage_postgres.h"
 
-static struct ch_loop *house(void)
+static struct ch_loop *house(const struct pg_call *call)
 {
-	static _Atomic(struct ch_loop *) known;
-	struct ch_loop *l = atomic_load_explicit(&known, memory_order_relaxed);
-
-	if (!l) {
-		for (unsigned i = 0; ch_loop_at(i); i++)
-			l = ch_loop_at(i);
-		atomic_store_explicit(&known, l, memory_order_relaxed);
-	}
-	return l;
+	return ((const struct pg_state *)call->self->state)->house;
 }
 
 void pg_call_put(struct pg_call *call)
@@ -82,7 +74,7 @@ static void arrive(void *data)
 {
 	struct pg_call *call = data;
 	struct pg_state *s = call->self->state;
-	struct pg_pool *p = *ch_loop_state(call->self, house());
+	struct pg_pool *p = *ch_loop_state(call->self, house(call));
 
 	if (p)
 		pg_call_arrive(call, p);
@@ -94,7 +86,7 @@ static void arrive(void *data)
 
 int pg_call_send(struct pg_call *call)
 {
-	if (ch_post(house(), arrive, call))
+	if (ch_post(house(call), arrive, call))
 		return CH_AGAIN;
 	pg_call_put(call);
 	return CH_OK;
@@ -117,7 +109,7 @@ void pg_call_cancel(struct pg_call *call)
 		return;
 	call->cancelled = true;
 	atomic_fetch_add_explicit(&call->refs, 1, memory_order_relaxed);
-	if (!ch_post(house(), give_up, call)) {
+	if (!ch_post(house(call), give_up, call)) {
 		call->cancelled = false; /* it ends by its own time */
 		atomic_fetch_sub_explicit(&call->refs, 1, memory_order_relaxed);
 	}
@@ -131,12 +123,10 @@ static void back(void *data)
 	ch_ticket ticket = call->ticket;
 	const struct pg_state *s = call->self->state;
 
-	if (ticket)
-		ch_db_failed(&s->errors, call->error);
+	ch_db_failed(&s->errors, call->error);
 	call->answer(call);
 	pg_call_put(call);
-	if (ticket)
-		ch_resume(ticket, NULL, NULL);
+	ch_resume(ticket, NULL, NULL);
 }
 
 bool pg_call_say(struct pg_call *call)
@@ -160,7 +150,10 @@ void pg_call_end(struct pg_call *call, int error, const char *detail)
 		call->retry_ms = (p->retry_at - ch_now()) / 1000;
 	if (detail)
 		snprintf(call->detail, sizeof(call->detail), "%s", detail);
-	if (!pg_call_say(call) && p) {
+	if (!call->ticket) { /* the pool's own: nobody waits */
+		call->answer(call);
+		pg_call_put(call);
+	} else if (!pg_call_say(call) && p) {
 		pg_link_last(&p->unsaid, &call->link);
 		ch_timer_set(p->timer, 10);
 	}

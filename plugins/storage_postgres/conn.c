@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conn.c - a connection: libpq's steps on the loop, the first words (time limits, which also show that somebody answers), pipelines, the end.
+ * conn.c - a connection: libpq's steps on the loop, the first words (time limits, which also show that somebody answers), pipelines, the
+ * end.
  *
- * What is sent is written down as an operation (pg_conn_expect), and answers are told to the call in that order. A call outside of a pipeline
- * (COPY) reads and writes by itself, see struct pg_work.
+ * What is sent is written down as an operation (pg_conn_expect), and answers are told to the call in that order. A call outside of a
+ * pipeline (COPY) reads and writes by itself, see struct pg_work.
  */
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -106,8 +107,8 @@ bool pg_conn_consume(struct pg_conn *conn)
 }
 
 /*
- * How many bytes have come over the connection so far: before libpq has a row whole, nobody else knows how large it gets. Over a unix socket: 0,
- * then only the whole result is measured.
+ * How many bytes have come over the connection so far: before libpq has a row whole, nobody else knows how large it gets. Over a unix
+ * socket: 0, then only the whole result is measured.
  */
 static uint64_t came(struct pg_conn *conn)
 {
@@ -235,7 +236,8 @@ static void last_words(struct pg_conn *conn, char state[6], char *why, size_t n)
 	snprintf(why, n, "The connection to PostgreSQL broke.");
 	for (int i = 0; i < 64 && !*state; i++) {
 		PGresult *r = PQgetResult(conn->pg);
-		const char *s = r ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL, *m = r ? PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+		const char *s = r ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL, *m = r ? PQresultErrorField(r,
+			PG_DIAG_MESSAGE_PRIMARY) : NULL;
 
 		if (s && m && strncmp(s, "22", 2) && strncmp(s, "23", 2)) {
 			snprintf(state, 6, "%s", s);
@@ -330,7 +332,8 @@ static void ready(struct pg_conn *conn)
 	ch_timer_set(conn->timer, -1);
 	conn->idle_since = ch_now();
 	if (conf->max_lifetime >= 0) /* up to a tenth less, so that those made together do not end together */
-		conn->dies = conn->idle_since + conf->max_lifetime * 1000 - (int64_t)(ch_random() % (uint64_t)(conf->max_lifetime * 100 + 1));
+		conn->dies = conn->idle_since + conf->max_lifetime * 1000 - (int64_t)(ch_random() % (uint64_t)(conf->max_lifetime * 100 +
+			1));
 	set_state(conn, PG_IDLE);
 	pg_pool_connected(p);
 	pg_pool_run(p);
@@ -341,7 +344,8 @@ static bool own_answer(struct pg_conn *conn, const PGresult *r)
 {
 	ExecStatusType status = PQresultStatus(r);
 
-	return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || (status == PGRES_PIPELINE_SYNC && conn->ops[conn->op_first].kind == PG_OP_SYNC);
+	return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || (status == PGRES_PIPELINE_SYNC &&
+		conn->ops[conn->op_first].kind == PG_OP_SYNC);
 }
 
 /* ---- what comes in ---- */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * copy.c - rows by binary COPY, the fastest way into a table: encoded in pieces as the socket takes them, so that a batch needs no memory of its
- * own. libpq knows no COPY inside of a pipeline, so the connection leaves it for that long.
+ * copy.c - rows by binary COPY, the fastest way into a table: encoded in pieces as the socket takes them, so that a batch needs no memory
+ * of its own. libpq knows no COPY inside of a pipeline, so the connection leaves it for that long.
  *
- * A row that is there already ends the COPY; so does a column of another type than ours (binary COPY casts nothing). Then, and when a batch is
- * sent again, the same rows go as one INSERT from arrays that passes over what is there.
+ * A row that is there already ends the COPY; so does a column of another type than ours (binary COPY casts nothing). Then, and when a
+ * batch is sent again, the same rows go as one INSERT from arrays that passes over what is there.
  */
 #include <stdio.h>
 

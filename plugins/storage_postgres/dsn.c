@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dsn.c - the connection string. libpq 15 asks for host names blocking, so names become addresses before it sees them: `hostaddr` says where to
- * connect, `host` stays the name that TLS checks.
+ * dsn.c - the connection string. libpq 15 asks for host names blocking, so names become addresses before it sees them: `hostaddr` says
+ * where to connect, `host` stays the name that TLS checks.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -215,5 +215,6 @@ void pg_where(PGconn *pg, char *text, size_t n)
 	const char *host = PQhost(pg), *port = PQport(pg);
 	bool six = host && strchr(host, ':');
 
-	snprintf(text, n, "%s%s%s:%s", six ? "[" : "", host && *host ? host : "the local socket", six ? "]" : "", port && *port ? port : "5432");
+	snprintf(text, n, "%s%s%s:%s", six ? "[" : "", host && *host ? host : "the local socket", six ? "]" : "", port && *port ? port :
+		"5432");
 }

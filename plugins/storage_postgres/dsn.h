@@ -34,8 +34,8 @@ struct pg_params {
 	char *host, *hostaddr, *port;    /* lists; malloc's */
 };
 /*
- * Fills *out: both arrays end with NULL, and point into dsn, d and addrs. addrs[i]: of hosts[i] where a name was asked for, its addresses, each
- * as a host of its own; entries without any are left out. false: no memory.
+ * Fills *out: both arrays end with NULL, and point into dsn, d and addrs. addrs[i]: of hosts[i] where a name was asked for, its
+ * addresses, each as a host of its own; entries without any are left out. false: no memory.
  */
 bool pg_dsn_params(struct pg_params *out, const PQconninfoOption *dsn, const struct pg_dial *d, struct ch_addrs *const addrs[PG_HOSTS_MAX]);
 void pg_params_free(struct pg_params *p);

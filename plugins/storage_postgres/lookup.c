@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lookup.c - the addresses of a connection string's hosts, one after the other, asked for in a task: a resolver that hangs holds nobody's ctx
- * and no loop.
+ * lookup.c - the addresses of a connection string's hosts, one after the other, asked for in a task: a resolver that hangs holds nobody's
+ * ctx and no loop.
  */
 #include <stdio.h>
 

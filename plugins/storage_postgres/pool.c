@@ -2,9 +2,9 @@
 /*
  * pool.c - who gets a connection, when one is made, and when the server counts as down.
  *
- * Down: the last attempt to connect failed and no connection is left. Then calls fail at once, with the reason, and one attempt after the other
- * is made: 100, 200, 400 ms apart and so on, with jitter. Where nobody listens, or the server says that it starts, more than 1.6 s would be too
- * long to be back within 2 s; where it refuses us, or is full, up to 5 s spare it.
+ * Down: the last attempt to connect failed and no connection is left. Then calls fail at once, with the reason, and one attempt after the
+ * other is made: 100, 200, 400 ms apart and so on, with jitter. Where nobody listens, or the server says that it starts, more than 1.6 s
+ * would be too long to be back within 2 s; where it refuses us, or is full, up to 5 s spare it.
  *
  * Connections are taken most recently used first, so that those which are too many fall idle and are closed.
  */
@@ -58,7 +58,8 @@ static int64_t expire_waiting(struct pg_pool *p, int64_t now)
 			continue;
 		}
 		if (p->nconns > p->nconnecting) {
-			snprintf(call->detail, sizeof(call->detail), "No connection to PostgreSQL came free in %lld ms (%zu are in use); raise "
+			snprintf(call->detail, sizeof(call->detail),
+				"No connection to PostgreSQL came free in %lld ms (%zu are in use); raise "
 			         "pool_size, or ask less.", (long long)((now - call->began) / 1000), p->nbusy);
 			pg_call_end(call, CH_SQL_BUSY, NULL);
 		} else {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * schema.c - migrations: a connection of its own, used blocking by one thread (kit/migrate.h has all the rest). It waits in short pieces, so that
- * a server which never answers does not hold up the end of ours.
+ * schema.c - migrations: a connection of its own, used blocking by one thread (kit/migrate.h has all the rest). It waits in short pieces,
+ * so that a server which never answers does not hold up the end of ours.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -58,7 +58,8 @@ static bool rows(void *arg, const char *sql, ch_migrate_row row, void *row_arg, 
 		if (ok && PQresultStatus(r) != PGRES_TUPLES_OK && PQresultStatus(r) != PGRES_COMMAND_OK) {
 			const char *m = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY), *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 
-			ok = ch_migrate_fail(error, "%s (SQLSTATE %s)", m ? m : "the connection to PostgreSQL broke", state ? state : "none");
+			ok = ch_migrate_fail(error, "%s (SQLSTATE %s)", m ? m : "the connection to PostgreSQL broke", state ? state :
+				"none");
 		}
 		for (int i = 0; ok && row && i < PQntuples(r); i++) {
 			const char *columns[64];

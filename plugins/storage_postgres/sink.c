@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sink.c - sink/1 over tables whose primary key is row_id: a row that comes twice is passed over. append.c's ways are in copy.c; find and expire
- * are statements.
+ * sink.c - sink/1 over tables whose primary key is row_id: a row that comes twice is passed over. append.c's ways are in copy.c; find and
+ * expire are statements.
  */
 #include <stdio.h>
 
@@ -275,7 +275,8 @@ static int expire(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_re
 	q = query(svc, c, out, ticket, 0);
 	if (!q)
 		return later(out, "No memory is left to ask PostgreSQL.");
-	sprintf(q->text, "DELETE FROM \"%s\" WHERE row_id IN (SELECT row_id FROM \"%s\" WHERE \"%s\" < $1 ORDER BY \"%s\" LIMIT $2)", t->name,
+	sprintf(q->text, "DELETE FROM \"%s\" WHERE row_id IN (SELECT row_id FROM \"%s\" WHERE \"%s\" < $1 ORDER BY \"%s\" LIMIT $2)",
+		t->name,
 	        t->name, ch_column_at(t, 1)->name, ch_column_at(t, 1)->name);
 	value(q, 0, &at);
 	value(q, 1, &most);

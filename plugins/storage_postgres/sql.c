@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sql.c - sql/1: the statements of a call go out in one piece. What lies between two Syncs is one transaction to PostgreSQL, so a batch needs no
- * BEGIN. Where something that writes demands a row count, or gives rows (which may be more than max_bytes), the answers are looked at before
- * COMMIT is sent (BEGIN … with a Flush in place of the Sync, then COMMIT or ROLLBACK): one round trip more, and the only way that holds for any
- * statement.
+ * sql.c - sql/1: the statements of a call go out in one piece. What lies between two Syncs is one transaction to PostgreSQL, so a batch
+ * needs no BEGIN. Where something that writes demands a row count, or gives rows (which may be more than max_bytes), the answers are
+ * looked at before COMMIT is sent (BEGIN … with a Flush in place of the Sync, then COMMIT or ROLLBACK): one round trip more, and the only
+ * way that holds for any statement.
  *
  * A call may have happened from the moment that its Sync, or its COMMIT, is sent.
  */
@@ -62,7 +62,8 @@ static bool allowed(const char *text)
 	return begins(text, words);
 }
 
-void pg_statement_init(struct pg_statement *s, const char *text, int nvalues, const Oid *types, const char *const *values, const int *lengths)
+void pg_statement_init(struct pg_statement *s, const char *text, int nvalues, const Oid *types, const char *const *values,
+	const int *lengths)
 {
 	uint64_t h = 0xcbf29ce484222325u;
 
@@ -313,7 +314,8 @@ static bool fine(struct ch_ctx *c, const struct ch_sql_args *args, struct ch_sql
 		const struct ch_sql_statement *s = statement_at(args, i);
 
 		if (!s->text || !*s->text || strlen(s->text) > CH_SQL_TEXT_MAX || s->nvalues > CH_SQL_VALUES_MAX || s->want < CH_SQL_ANY) {
-			no(out, CH_SQL_BAD_REQUEST, i, ch_print(c, "Statement %zu has no text or too much of it, or more than %d values.", i,
+			no(out, CH_SQL_BAD_REQUEST, i, ch_print(c, "Statement %zu has no text or too much of it, or more than %d values.",
+				i,
 			                                       CH_SQL_VALUES_MAX));
 			return false;
 		}
@@ -343,7 +345,8 @@ struct slot {
 static struct pg_sql *make(const struct ch_sql_args *args, size_t values)
 {
 	size_t n = args->statements.n;
-	size_t bytes = sizeof(struct pg_sql) + n * sizeof(struct pg_statement) + values * (sizeof(char *) + sizeof(struct slot) + sizeof(int) + sizeof(Oid));
+	size_t bytes = sizeof(struct pg_sql) + n * sizeof(struct pg_statement) + values * (sizeof(char *) + sizeof(struct slot) +
+		sizeof(int) + sizeof(Oid));
 	struct pg_sql *q = malloc(bytes);
 	const char **pointers;
 	struct slot *slots;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * statement.c - statements that a connection has prepared, known by text and types. Past PG_PREPARED_MAX the one that was not used for longest is
- * given back; a batch with more statements than that sends the rest unprepared.
+ * statement.c - statements that a connection has prepared, known by text and types. Past PG_PREPARED_MAX the one that was not used for
+ * longest is given back; a batch with more statements than that sends the rest unprepared.
  */
 #include <stdio.h>
 

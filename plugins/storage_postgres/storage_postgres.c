@@ -50,7 +50,8 @@ static void judge(struct probe *p, const char *error)
 		p->result->health = CH_DEGRADED;
 		snprintf(p->result->message, sizeof(p->result->message), "SELECT 1 took %lld ms", (long long)ms);
 	} else {
-		snprintf(p->result->message, sizeof(p->result->message), "SELECT 1 took %lld ms%s%.100s", (long long)ms, *text ? "; " : "", text);
+		snprintf(p->result->message, sizeof(p->result->message), "SELECT 1 took %lld ms%s%.100s", (long long)ms, *text ? "; " :
+			"", text);
 	}
 }
 
@@ -109,7 +110,8 @@ static int check(struct ch_self *self)
 	if (fault)
 		ch_config_error(self, NULL, "dsn", "%s", fault);
 	if (*conf->tls_ca && access(conf->tls_ca, R_OK)) {
-		ch_config_error(self, NULL, "tls_ca", "%s cannot be read: %s; name a PEM file, or leave the key out", conf->tls_ca, strerror(errno));
+		ch_config_error(self, NULL, "tls_ca", "%s cannot be read: %s; name a PEM file, or leave the key out", conf->tls_ca,
+			strerror(errno));
 		fault = conf->tls_ca;
 	}
 	return fault ? CH_ERROR : CH_OK;
@@ -124,6 +126,8 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->end, NULL);
 	pg_link_init(&s->early);
+	for (struct ch_loop *l; (l = ch_loop_at(s->loops)); s->loops++)
+		s->house = l;
 	ch_db_errors_init(self, &s->errors);
 	for (int i = 0; i < 2; i++)
 		s->connects[i] = ch_series(self, M_CONNECTS, &results[i]);
@@ -131,26 +135,12 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	return CH_OK;
 }
 
-static unsigned nloops(void)
-{
-	unsigned n = 0;
-
-	while (ch_loop_at(n))
-		n++;
-	return n;
-}
-
-static bool is_house(struct ch_loop *l)
-{
-	return ch_loop_index(l) + 1 == nloops();
-}
-
 static int loop_start(struct ch_self *self, struct ch_loop *l)
 {
 	struct pg_state *s = self->state;
 	struct pg_pool *p;
 
-	if (!is_house(l))
+	if (l != s->house)
 		return CH_OK;
 	*ch_loop_state(self, l) = p = pg_pool_new(self, l);
 	s->stopped = !p;
@@ -179,7 +169,7 @@ static void end_pool(void *data)
 {
 	struct ch_self *self = data;
 	struct pg_state *s = self->state;
-	void **slot = ch_loop_state(self, ch_loop_at(nloops() - 1));
+	void **slot = ch_loop_state(self, s->house);
 	struct pg_pool *p = *slot;
 
 	*slot = NULL;
@@ -197,11 +187,11 @@ static void loop_stop(struct ch_self *self, struct ch_loop *l)
 {
 	struct pg_state *s = self->state;
 
-	if (atomic_fetch_add(&s->left, 1) + 1 < nloops())
+	if (atomic_fetch_add(&s->left, 1) + 1 < s->loops)
 		return;
-	if (is_house(l))
+	if (l == s->house)
 		end_pool(self);
-	else if (!ch_post(ch_loop_at(nloops() - 1), end_pool, self))
+	else if (!ch_post(s->house, end_pool, self))
 		s->ended = true; /* no memory: it stays as it is, and is never used again */
 }
 
@@ -210,7 +200,7 @@ static void stop(struct ch_self *self)
 	struct pg_state *s = self->state;
 
 	pthread_mutex_lock(&s->lock);
-	while (!s->ended && atomic_load(&s->left) == nloops()) /* the house loop is about to */
+	while (!s->ended && atomic_load(&s->left) == s->loops) /* the house loop is about to */
 		pthread_cond_wait(&s->end, &s->lock);
 	pthread_mutex_unlock(&s->lock);
 	pg_schema_stop(self);
@@ -229,11 +219,14 @@ static const struct ch_option options[] = {
 	OPT(password, STR, .flags = CH_O_SECRET, .help = "The role's password, in place of one in dsn; @FILE keeps it out of the config"),
 	OPT(tls_mode, ENUM, .def = "dsn", .values = pg_tls_modes,
 		.help = "libpq's sslmode; dsn: what stands there, else prefer. Over networks that are not yours: verify-full"),
-	OPT(tls_ca, PATH, .flags = CH_O_WATCH, .help = "PEM file of the authorities for verify-ca and verify-full; empty: sslrootcert of dsn"),
+	OPT(tls_ca, PATH, .flags = CH_O_WATCH,
+		.help = "PEM file of the authorities for verify-ca and verify-full; empty: sslrootcert of dsn"),
 	OPT(pool_size, INT, .def = "10", .min = "1", .max = "1000", .help = "Connections of the process that are kept"),
-	OPT(max_overflow, INT, .def = "10", .min = "0", .max = "1000", .help = "Further ones, made when all are in use and closed when idle"),
+	OPT(max_overflow, INT, .def = "10", .min = "0", .max = "1000",
+		.help = "Further ones, made when all are in use and closed when idle"),
 	OPT(pool_timeout, DURATION, TIME, .def = "2s", .help = "How long a call waits for a connection; then it fails as busy"),
-	OPT(max_waiting, INT, .def = "1000", .min = "1", .max = "1000000", .help = "Calls that may wait; further ones fail as busy at once"),
+	OPT(max_waiting, INT, .def = "1000", .min = "1", .max = "1000000",
+		.help = "Calls that may wait; further ones fail as busy at once"),
 	OPT(connect_timeout, DURATION, TIME, .def = "5s", .help = "Name, connection, TLS and login together"),
 	OPT(statement_timeout, DURATION, TIME, .def = "30s", .help = "A statement on the server, and a call's time there as we count it"),
 	OPT(idle_timeout, DURATION, TIME, .flags = CH_O_OFF, .def = "10m", .help = "An idle connection is closed behind it"),

@@ -16,9 +16,10 @@
  *   errors.c            what an SQLSTATE means, for callers and for people
  *   schema.c            migrations and the state of the schema
  *
- * Threads and ownership: the pool and its connections live on the house loop. A call is malloc's: made on the ctx's loop, handed to the house
- * loop by message, worked on there, handed back by message and freed. The house loop reads what the caller has given (it holds until the ticket
- * is resumed) and writes nothing of a ctx; results are libpq's own memory until the ctx's loop has shown them to the caller.
+ * Threads and ownership: the pool and its connections live on the house loop. A call is malloc's: made on the ctx's loop, handed to the
+ * house loop by message, worked on there, handed back by message and freed. The house loop reads what the caller has given (it holds
+ * until the ticket is resumed) and writes nothing of a ctx; results are libpq's own memory until the ctx's loop has shown them to the
+ * caller.
  */
 #ifndef PG_STORAGE_POSTGRES_H
 #define PG_STORAGE_POSTGRES_H
@@ -56,6 +57,8 @@ extern const char *const pg_tls_modes[]; /* "dsn" and libpq's sslmodes; ended by
 struct pg_state {
 	struct ch_db_errors errors;
 	unsigned connects[2];          /* series: failed, ok */
+	struct ch_loop *house;
+	unsigned loops;                /* how many there are, the house loop included */
 	_Atomic bool up;               /* the last connection could be made, or one is there */
 	_Atomic bool usable;           /* the schema is what this version needs, as far as is known */
 	/* of the house loop: calls that came before its pool was there, or (stopped) behind it */
@@ -255,7 +258,8 @@ void pg_call_note(struct pg_call *call, struct pg_conn *conn, size_t at, const P
 extern const struct pg_work pg_sql_work;
 extern const struct ch_sql_v1 pg_sql_vt;
 /* For sink.c: fills *s; hash and reads are made of the rest. */
-void pg_statement_init(struct pg_statement *s, const char *text, int nvalues, const Oid *types, const char *const *values, const int *lengths);
+void pg_statement_init(struct pg_statement *s, const char *text, int nvalues, const Oid *types, const char *const *values,
+	const int *lengths);
 void pg_sql_dispose(struct pg_call *call);
 /* On the ctx's loop: gives the rows of all statements. */
 void pg_sql_rows(struct pg_sql *q);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_copy.c - the bytes of binary COPY (PostgreSQL's documentation of COPY, "Binary Format") and of arrays (array_send in arrayfuncs.c). The
- * connection is the test's own: it keeps what is sent, and is as slow as the test likes.
+ * test_copy.c - the bytes of binary COPY (PostgreSQL's documentation of COPY, "Binary Format") and of arrays (array_send in
+ * arrayfuncs.c). The connection is the test's own: it keeps what is sent, and is as slow as the test likes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -109,7 +109,8 @@ bool pg_conn_wake(struct pg_conn *conn) { (void)conn; wakes++; return true; }
 void pg_call_note(struct pg_call *call, struct pg_conn *conn, size_t at, const PGresult *r) { (void)call; (void)conn; (void)at; (void)r; }
 const struct pg_work pg_sql_work;
 
-void pg_statement_init(struct pg_statement *s, const char *text, int nvalues, const Oid *types, const char *const *values, const int *lengths)
+void pg_statement_init(struct pg_statement *s, const char *text, int nvalues, const Oid *types, const char *const *values,
+	const int *lengths)
 {
 	*s = (struct pg_statement){ .text = text, .n = strlen(text), .nvalues = nvalues, .types = types, .values = values, .lengths = lengths };
 }
@@ -268,7 +269,8 @@ static void arrays_are_what_the_server_sends_itself(void **state)
 
 	(void)state;
 	assert_true(pg_append_again(a));
-	assert_string_equal(a->statement.text, "INSERT INTO \"rows\" (\"row_id\", \"time\", \"note\", \"n\", batch_id) SELECT r.\"row_id\", "
+	assert_string_equal(a->statement.text,
+		"INSERT INTO \"rows\" (\"row_id\", \"time\", \"note\", \"n\", batch_id) SELECT r.\"row_id\", "
 		"r.\"time\", r.\"note\", r.\"n\", $5 FROM unnest($1, $2, $3, $4) AS r(\"row_id\", \"time\", \"note\", \"n\") "
 		"ON CONFLICT (row_id) DO NOTHING");
 	assert_int_equal(a->statement.nvalues, 5);

@@ -17,7 +17,8 @@ static void what_cannot_be_is_refused_without_a_word_of_it(void **state)
 {
 	static const char *const bad[] = { "dbname", "postgresql://u:s3cret@h:port/%zz", "postgresql://u:s3@cret@h/db", "service=mine",
 		"host=1,2,3,4,5,6,7,8,9", "nothing=1" };
-	static const char *const good[] = { "", "host=127.0.0.1 dbname=chimera user=chimera", "postgresql://u:s3%40cret@h:5432/db?sslmode=require",
+	static const char *const good[] = { "", "host=127.0.0.1 dbname=chimera user=chimera",
+		"postgresql://u:s3%40cret@h:5432/db?sslmode=require",
 		"host=@abstract", "postgres:///db?host=/run/postgresql" };
 
 	(void)state;

@@ -16,13 +16,16 @@ CH_HOST_DEF_ CH_HIDDEN_ const struct ch_host *ch_host_;
 static void states_have_their_meaning(void **state)
 {
 	static const struct { const char *state; int error; } rows[] = {
-		{ "23505", CH_SQL_CONSTRAINT }, { "23503", CH_SQL_CONSTRAINT }, { "23502", CH_SQL_CONSTRAINT }, { "23514", CH_SQL_CONSTRAINT },
+		{ "23505", CH_SQL_CONSTRAINT }, { "23503", CH_SQL_CONSTRAINT }, { "23502", CH_SQL_CONSTRAINT }, { "23514",
+			CH_SQL_CONSTRAINT },
 		{ "23P01", CH_SQL_CONSTRAINT }, { "40001", CH_SQL_CONFLICT }, { "40P01", CH_SQL_CONFLICT }, { "55P03", CH_SQL_CONFLICT },
 		{ "42P01", CH_SQL_SCHEMA }, { "42703", CH_SQL_SCHEMA }, { "42601", CH_SQL_BAD_REQUEST }, { "42883", CH_SQL_BAD_REQUEST },
 		{ "53100", CH_SQL_FULL }, { "53200", CH_SQL_FULL }, { "25006", CH_SQL_FULL }, { "53300", CH_SQL_BUSY },
 		{ "22003", CH_SQL_VALUE }, { "22021", CH_SQL_VALUE }, { "54000", CH_SQL_VALUE }, { "57014", CH_SQL_UNAVAILABLE },
-		{ "57P01", CH_SQL_UNAVAILABLE }, { "57P02", CH_SQL_UNAVAILABLE }, { "57P03", CH_SQL_UNAVAILABLE }, { "08006", CH_SQL_UNAVAILABLE },
-		{ "28P01", CH_SQL_UNAVAILABLE }, { "25P03", CH_SQL_UNAVAILABLE }, { "42501", CH_SQL_UNAVAILABLE }, { "XX000", CH_SQL_UNAVAILABLE },
+		{ "57P01", CH_SQL_UNAVAILABLE }, { "57P02", CH_SQL_UNAVAILABLE }, { "57P03", CH_SQL_UNAVAILABLE }, { "08006",
+			CH_SQL_UNAVAILABLE },
+		{ "28P01", CH_SQL_UNAVAILABLE }, { "25P03", CH_SQL_UNAVAILABLE }, { "42501", CH_SQL_UNAVAILABLE }, { "XX000",
+			CH_SQL_UNAVAILABLE },
 		{ "40003", CH_SQL_UNKNOWN }, { "", CH_SQL_UNAVAILABLE }, { NULL, CH_SQL_UNAVAILABLE },
 	};
 
@@ -34,8 +37,10 @@ static void states_have_their_meaning(void **state)
 static void connections_end_where_the_server_says_so(void **state)
 {
 	(void)state;
-	assert_true(pg_error_ends("57P01") && pg_error_ends("57P02") && pg_error_ends("57P03") && pg_error_ends("25006") && pg_error_ends("08006"));
-	assert_false(pg_error_ends("57014") || pg_error_ends("23505") || pg_error_ends("40001") || pg_error_ends("42P01") || pg_error_ends(""));
+	assert_true(pg_error_ends("57P01") && pg_error_ends("57P02") && pg_error_ends("57P03") && pg_error_ends("25006") &&
+		pg_error_ends("08006"));
+	assert_false(pg_error_ends("57014") || pg_error_ends("23505") || pg_error_ends("40001") || pg_error_ends("42P01") ||
+		pg_error_ends(""));
 	assert_true(pg_error_moved("25006"));
 	assert_false(pg_error_moved("57P01"));
 }
@@ -62,8 +67,10 @@ static void a_sentence_has_names_and_no_values(void **state)
 static void copy_names_its_row_in_any_language(void **state)
 {
 	static const struct { const char *context; size_t row; } rows[] = {
-		{ "COPY rows, line 3, column n", 3 }, { "COPY rows, line 12", 12 }, { "COPY t2, Zeile 100, Spalte v1", 100 }, { "COPY rows, 行 7", 7 },
-		{ "PL/pgSQL function f() line 2 at RAISE\nCOPY rows, line 5", 5 }, { "COPY rows", 0 }, { "SQL statement, 5", 0 }, { NULL, 0 },
+		{ "COPY rows, line 3, column n", 3 }, { "COPY rows, line 12", 12 }, { "COPY t2, Zeile 100, Spalte v1", 100 },
+			{ "COPY rows, 行 7", 7 },
+		{ "PL/pgSQL function f() line 2 at RAISE\nCOPY rows, line 5", 5 }, { "COPY rows", 0 }, { "SQL statement, 5", 0 }, { NULL,
+			0 },
 	};
 
 	(void)state;
@@ -89,11 +96,14 @@ static void connecting_fails_in_one_sentence_that_says_what_to_do(void **state)
 	static const struct { const char *said, *state, *words; } rows[] = {
 		{ "connection to server at \"127.0.0.1\", port 5432 failed: FATAL:  28P01: password authentication failed for user \"u\"\n"
 		  "LOCATION:  auth_failed, auth.c:326\n", "28P01", "correct password" },
-		{ "connection to server at \"h\" failed: FATAL:  28000: no pg_hba.conf entry for host \"1.2.3.4\"\n", "28000", "pg_hba.conf" },
+		{ "connection to server at \"h\" failed: FATAL:  28000: no pg_hba.conf entry for host \"1.2.3.4\"\n", "28000",
+			"pg_hba.conf" },
 		{ "connection to server at \"h\" failed: FATAL:  3D000: database \"d\" does not exist\n", "3D000", "createdb -O u d" },
-		{ "connection to server at \"h\" failed: SCHWERWIEGEND:  53300: tut mir leid, schon zu viele Verbindungen\n", "53300", "max_connections" },
+		{ "connection to server at \"h\" failed: SCHWERWIEGEND:  53300: tut mir leid, schon zu viele Verbindungen\n", "53300",
+			"max_connections" },
 		{ "connection to server at \"h\" failed: FATAL:  57P03: the database system is starting up\n", "57P03", "is not ready" },
-		{ "connection to server at \"h\", port 5432 failed: Connection refused\n\tIs the server running?\n", "", "start PostgreSQL" },
+		{ "connection to server at \"h\", port 5432 failed: Connection refused\n\tIs the server running?\n", "",
+			"start PostgreSQL" },
 		{ "connection to server at \"h\" failed: fe_sendauth: no password supplied\n", "", "set password" },
 		{ "connection to server at \"h\" failed: SSL error: certificate verify failed\n", "SSL", "tls_ca" },
 		{ "timeout expired", "", "cannot be reached: timeout expired" },
@@ -137,7 +147,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(states_have_their_meaning), cmocka_unit_test(connections_end_where_the_server_says_so),
 		cmocka_unit_test(a_sentence_has_names_and_no_values), cmocka_unit_test(copy_names_its_row_in_any_language),
-		cmocka_unit_test(a_parameter_is_found_in_the_context), cmocka_unit_test(connecting_fails_in_one_sentence_that_says_what_to_do),
+		cmocka_unit_test(a_parameter_is_found_in_the_context),
+			cmocka_unit_test(connecting_fails_in_one_sentence_that_says_what_to_do),
 		cmocka_unit_test(what_only_people_can_mend_is_waited_for_longer), cmocka_unit_test(secrets_are_blotted_out),
 	};
 

@@ -129,7 +129,8 @@ static void the_rest_of_numeric_is_real(void **state)
 static void null_is_null_of_its_type(void **state)
 {
 	static const struct { Oid oid; int type; } rows[] = { { PG_INT4, CH_V_INT }, { PG_FLOAT4, CH_V_REAL }, { PG_BOOL, CH_V_BOOL },
-		{ PG_VARCHAR, CH_V_TEXT }, { PG_BYTEA, CH_V_BLOB }, { PG_DATE, CH_V_TIME }, { PG_UUID, CH_V_UUID }, { PG_NUMERIC, CH_V_REAL } };
+		{ PG_VARCHAR, CH_V_TEXT }, { PG_BYTEA, CH_V_BLOB }, { PG_DATE, CH_V_TIME }, { PG_UUID, CH_V_UUID }, { PG_NUMERIC,
+			CH_V_REAL } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -157,7 +158,8 @@ int main(void)
 		cmocka_unit_test(numbers_are_big_endian), cmocka_unit_test(times_count_from_the_year_2000),
 		cmocka_unit_test(bytes_and_ids_are_their_own), cmocka_unit_test(types_have_the_catalog_s_numbers),
 		cmocka_unit_test(whole_numbers_and_times_are_read), cmocka_unit_test(numeric_is_a_whole_number_where_it_can_be),
-		cmocka_unit_test(the_rest_of_numeric_is_real), cmocka_unit_test(null_is_null_of_its_type), cmocka_unit_test(text_is_pointed_to),
+		cmocka_unit_test(the_rest_of_numeric_is_real), cmocka_unit_test(null_is_null_of_its_type),
+			cmocka_unit_test(text_is_pointed_to),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

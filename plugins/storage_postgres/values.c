@@ -24,7 +24,8 @@ Oid pg_type_of(int type)
 Oid pg_array_of(int type)
 {
 	static const Oid of[] = { [CH_V_INT] = PG_INT8_ARRAY, [CH_V_REAL] = PG_FLOAT8_ARRAY, [CH_V_BOOL] = PG_BOOL_ARRAY,
-		[CH_V_TEXT] = PG_TEXT_ARRAY, [CH_V_BLOB] = PG_BYTEA_ARRAY, [CH_V_TIME] = PG_TIMESTAMPTZ_ARRAY, [CH_V_UUID] = PG_UUID_ARRAY };
+		[CH_V_TEXT] = PG_TEXT_ARRAY, [CH_V_BLOB] = PG_BYTEA_ARRAY, [CH_V_TIME] = PG_TIMESTAMPTZ_ARRAY,
+			[CH_V_UUID] = PG_UUID_ARRAY };
 
 	return type > 0 && (size_t)type < sizeof(of) / sizeof(of[0]) ? of[type] : 0;
 }

@@ -105,7 +105,7 @@ static bool claim(struct sq_call *call)
 /* Its end before the thread has told one. May it have happened? Then the answer is that nobody knows. */
 static void end_early(struct sq_call *call, struct sq_error *e)
 {
-	bool waits = call->place == SQ_DELAYED || sq_dequeue(call->store, call), happened;
+	bool waits = !call->queued || sq_dequeue(call->store, call), happened;
 
 	pthread_mutex_lock(&call->lock);
 	happened = call->writes && call->begun && !(call->finished && call->error.code);
@@ -218,6 +218,15 @@ void sq_finish(struct sq_call *call)
 
 /* ---- a loop's timer ---- */
 
+static bool enqueue(struct sq_call *call, struct sq_error *e)
+{
+	call->queued = true;
+	if (sq_enqueue(call->store, call, e))
+		return true;
+	call->queued = false;
+	return false;
+}
+
 /* The delay of an injected fault is over. */
 static void launch(struct sq_call *call)
 {
@@ -226,7 +235,7 @@ static void launch(struct sq_call *call)
 	call->delay = 0;
 	if (call->fault)
 		sq_fail(&e, CH_SQL_UNAVAILABLE, "The storage does not work: a fault was injected.");
-	else if (sq_enqueue(call->store, call, &e))
+	else if (enqueue(call, &e))
 		return;
 	end_early(call, &e);
 }
@@ -304,14 +313,12 @@ int sq_submit(struct sq_call *call)
 
 	if (ch_fault(call->ctx, CH_S_STORAGE, &f)) {
 		call->fault = f.fail;
-		if (f.delay_ms > 0) {
-			call->place = SQ_DELAYED;
+		if (f.delay_ms > 0)
 			call->delay = ch_now() + f.delay_ms * 1000;
-		}
 	}
 	if (call->fault && !call->delay)
 		sq_fail(&e, CH_SQL_UNAVAILABLE, "The storage does not work: a fault was injected.");
-	else if (call->delay || sq_enqueue(call->store, call, &e)) {
+	else if (call->delay || enqueue(call, &e)) {
 		link_call(call);
 		return CH_AGAIN;
 	}

@@ -135,7 +135,7 @@ struct ch_value *sq_rows_next(struct sq_rows *r, size_t *statement, size_t *colu
 /* ---- a call (call.c) ---- */
 
 enum sq_kind { SQ_SQL, SQ_APPEND, SQ_FIND, SQ_EXPIRE };
-enum sq_place { SQ_NOWHERE, SQ_DELAYED, SQ_WAITING, SQ_TAKEN };
+enum sq_place { SQ_NOWHERE, SQ_WAITING, SQ_TAKEN };
 
 struct sq_refused { size_t row; const char *why; };  /* why: in struct sq_words */
 struct sq_words { struct sq_words *next; char text[]; };
@@ -169,6 +169,7 @@ struct sq_call {
 	int64_t deadline;                 /* ch_now */
 	int64_t delay;                    /* ch_now until which an injected fault holds it; 0: none */
 	bool fault;                       /* and then it fails */
+	bool queued;                      /* it was handed to the store */
 	bool delivering, dropped;         /* rows are being given; they are not wanted any more */
 	atomic_uint held;                 /* by the loop, and by a thread or what it posted */
 	/* the caller's, readable between sq_enter and sq_leave until it is answered */

@@ -9,12 +9,12 @@
  * The cases stand in sink_cases.c, rows in sink_rows.c; the tables in migrations/<engine>/conform. Each case has rows of its own, by their
  * tag and ids; expire/ takes those of all cases away, also of other runs. What holds for every call is checked for each: it returns OK or
  * AGAIN; the ticket is resumed once, with NULL, in time, and not inside a call; rows come on the loop's thread, newest first, before the
- * ticket is resumed, and only when all went well; outcome, detail, refused and retry_ms fit to each other, and nothing that is said shows a
- * value; a cancel is over soon, and does nothing before the beginning and behind the end; what was handed over is not looked at behind the
- * end (AddressSanitizer sees that).
+ * ticket is resumed, and only when all went well; outcome, detail, refused and retry_ms fit to each other, and nothing that is said shows
+ * a value; a cancel is over soon, and does nothing before the beginning and behind the end; what was handed over is not looked at behind
+ * the end (AddressSanitizer sees that).
  *
- * What cannot be seen from outside: a second ch_resume of a ticket, which the host ignores. What is not tried: a database that is full, goes
- * away or is killed: each provider tests that for itself.
+ * What cannot be seen from outside: a second ch_resume of a ticket, which the host ignores. What is not tried: a database that is full,
+ * goes away or is killed: each provider tests that for itself.
  */
 #include <stdlib.h>
 

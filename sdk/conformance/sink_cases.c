@@ -33,7 +33,8 @@ const struct sink_case sink_cases[] = {
 { "append/two-days", { PUT(0, 20, .next_day = 7, NEW(20)), ALL(20) } },
 { "append/before-1970", { PUT(0, 3, .day = -25000, NEW(3)), ALL(3) } },
 { "append/far-from-now", { PUT(0, 3, .day = 2890000, NEW(3)), ALL(3) } },
-{ "append/a-table-more", { PUT(0, 5, .table = NOTES, NEW(5)), NONE, PUT(0, 5, NEW(5)), ALL(5), { .op = FIND, .table = NOTES, .rows = ROWS(5), .newest = 5 } } },
+{ "append/a-table-more", { PUT(0, 5, .table = NOTES, NEW(5)), NONE, PUT(0, 5, NEW(5)), ALL(5),
+	{ .op = FIND, .table = NOTES, .rows = ROWS(5), .newest = 5 } } },
 { "append/many-calls-at-once", { PUT(0, 25, .calls = 12, .each_its_own = true, .patient = true), ALL(300) } },
 
 /* again/: a row is there once, however often its batch was sent, by whom, and how much of it had arrived. */
@@ -67,12 +68,15 @@ const struct sink_case sink_cases[] = {
 { "refused/alone", { PUT(0, 1, .odd = NO_UTF8, .odd_row = ROWS(0), .outcome = CH_SINK_REFUSED, .why = "t"), NONE } },
 { "refused/two", { PUT(0, 10, .odd = NO_UTF8, .odd_row = ROWS(2), .odd_too = ROWS(7), .outcome = CH_SINK_REFUSED, .why = "t"), NONE,
 	{ .op = APPEND, .batch = 2, .n = 10, .without = ROWS(2), .without_too = ROWS(7), NEW(8) }, { .op = FIND, .rows = ROWS(8) } } },
-{ "refused/of-ten-thousand", { PUT(0, 10000, .odd = NAN_REAL, .odd_row = ROWS(9999), .timeout = 60000, .outcome = CH_SINK_REFUSED, .why = "r"), NONE } },
-{ "refused/across-two-days", { PUT(0, 10, .next_day = 5, .odd = NAN_REAL, .odd_row = ROWS(9), .outcome = CH_SINK_REFUSED, .why = "r"), NONE } },
+{ "refused/of-ten-thousand", { PUT(0, 10000, .odd = NAN_REAL, .odd_row = ROWS(9999), .timeout = 60000, .outcome = CH_SINK_REFUSED,
+	.why = "r"), NONE } },
+{ "refused/across-two-days", { PUT(0, 10, .next_day = 5, .odd = NAN_REAL, .odd_row = ROWS(9), .outcome = CH_SINK_REFUSED, .why = "r"),
+	NONE } },
 
 /* nowhere/: a table that is not there may come yet: a migration is missing, and no row is given up. */
 
-{ "nowhere/append", { PUT(0, 3, .table = NOWHERE, .outcome = CH_SINK_RETRY), PUT(0, 3, .table = NOWHERE, .again = true, .outcome = CH_SINK_RETRY) } },
+{ "nowhere/append", { PUT(0, 3, .table = NOWHERE, .outcome = CH_SINK_RETRY),
+	PUT(0, 3, .table = NOWHERE, .again = true, .outcome = CH_SINK_RETRY) } },
 { "nowhere/find", { { .op = FIND, .table = NOWHERE, .outcome = CH_SINK_RETRY } } },
 { "nowhere/expire", { { .op = EXPIRE, .table = NOWHERE, .outcome = CH_SINK_RETRY } } },
 
@@ -88,8 +92,10 @@ const struct sink_case sink_cases[] = {
 { "find/by-row-id", { PUT(0, 10), { .op = FIND, .by_row_id = true, .from = 4, .rows = ROWS(1), .newest = ROWS(4) } } },
 { "find/by-a-uuid", { PUT(0, 8), { .op = FIND, .column = C_U, .from = 4, .rows = ROWS(1), .newest = ROWS(4) } } },
 { "find/by-a-uuid-that-is-null", { PUT(9, 1), { .op = FIND, .column = C_U, .from = 9, .rows = ROWS(0) } } },
-{ "find/of-a-twice-sent-batch-up-to-a-limit", { PUT(0, 10), PUT(0, 10, .again = true), { .op = FIND, .limit = 10, .rows = ROWS(10), .newest = 10 } } },
-{ "find/not-alike", { PUT(0, 3), { .op = FIND, .text = "conform-", .rows = ROWS(0) }, { .op = FIND, .text = "conform-%", .rows = ROWS(0) } } },
+{ "find/of-a-twice-sent-batch-up-to-a-limit", { PUT(0, 10), PUT(0, 10, .again = true),
+	{ .op = FIND, .limit = 10, .rows = ROWS(10), .newest = 10 } } },
+{ "find/not-alike", { PUT(0, 3), { .op = FIND, .text = "conform-", .rows = ROWS(0) },
+	{ .op = FIND, .text = "conform-%", .rows = ROWS(0) } } },
 { "find/injected-or", { PUT(0, 3), { .op = FIND, .text = "x' OR '1'='1", .rows = ROWS(0) } } },
 { "find/injected-backslash", { PUT(0, 3), { .op = FIND, .text = "x\\' OR 1=1 -- ", .rows = ROWS(0) } } },
 { "find/injected-drop", { PUT(0, 3), { .op = FIND, .text = "'); DROP TABLE conform_events; --", .rows = ROWS(0) }, ALL(3) } },
@@ -99,11 +105,12 @@ const struct sink_case sink_cases[] = {
 
 { "expire/nothing", { PUT(0, 5), EXPIRE_ALL(-700000), ALL(5) } },
 { "expire/a-day", { PUT(0, 10, .next_day = 5), EXPIRE_ALL(1), { .op = FIND, .rows = ROWS(5), .newest = 10 } } },
-{ "expire/in-the-middle-of-a-day", { PUT(0, 10, .next_day = 5), EXPIRE_ALL(1, .plus = 43200006), { .op = FIND, .least = ROWS(4), .newest = 10 },
-	{ .op = FIND, .by_row_id = true, .from = 4, .rows = ROWS(0) } } },
+{ "expire/in-the-middle-of-a-day", { PUT(0, 10, .next_day = 5), EXPIRE_ALL(1, .plus = 43200006),
+	{ .op = FIND, .least = ROWS(4), .newest = 10 }, { .op = FIND, .by_row_id = true, .from = 4, .rows = ROWS(0) } } },
 { "expire/all", { PUT(0, 10, .next_day = 5), EXPIRE_ALL(2), NONE } },
 { "expire/many", { PUT(0, 10000, .timeout = 60000), EXPIRE_ALL(1, .timeout = 60000), NONE } },
-{ "expire/of-one-table", { PUT(0, 5), PUT(0, 5, .table = NOTES), EXPIRE_ALL(1), NONE, { .op = FIND, .table = NOTES, .rows = ROWS(5), .newest = 5 } } },
+{ "expire/of-one-table", { PUT(0, 5), PUT(0, 5, .table = NOTES), EXPIRE_ALL(1), NONE,
+	{ .op = FIND, .table = NOTES, .rows = ROWS(5), .newest = 5 } } },
 { "expire/and-append-behind-it", { PUT(0, 5), EXPIRE_ALL(1), { .op = APPEND, .batch = 2, .n = 5, NEW(5) }, ALL(5) } },
 
 /* about/: figures that a batch can be made by. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sink_cases.h - a case of the conformance suite of "sink/1": calls one after the other, with what each must come to. Rows are known by
- * their numbers: sink_rows.c makes a row of a number, the same each time, with ids and a tag that no other case and no other run has. What is
- * left out is not looked at, but for the rules that hold for every call (see sink.c).
+ * their numbers: sink_rows.c makes a row of a number, the same each time, with ids and a tag that no other case and no other run has. What
+ * is left out is not looked at, but for the rules that hold for every call (see sink.c).
  */
 #ifndef CONFORM_SINK_CASES_H
 #define CONFORM_SINK_CASES_H
@@ -18,7 +18,8 @@ enum sink_column { C_ROW_ID, C_TIME, C_TAG, C_I, C_R, C_B, C_T, C_X, C_AT, C_U, 
 
 /* What is wrong with the rows `odd_row` and `odd_too` of a batch, or (ALL_NULL) with all. */
 enum sink_odd {
-	ODD_NONE = 0, NAN_REAL, INFINITE_REAL, NUL_IN_TEXT, NO_UTF8, NULL_TAG, TIME_TOO_EARLY, TIME_TOO_LATE, AT_TOO_LATE, NULL_ROW_ID, NULL_TIME,
+	ODD_NONE = 0, NAN_REAL, INFINITE_REAL, NUL_IN_TEXT, NO_UTF8, NULL_TAG, TIME_TOO_EARLY, TIME_TOO_LATE, AT_TOO_LATE, NULL_ROW_ID,
+	NULL_TIME,
 	ALL_NULL                          /* each column that may be null: nothing is wrong with that */
 };
 

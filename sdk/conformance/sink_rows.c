@@ -30,15 +30,18 @@ const struct ch_relation *sink_table(int table)
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
 static const int64_t ints[] = { 0, -1, INT64_MIN, INT64_MAX, (INT64_C(1) << 53) + 1, 42, INT64_C(-2147483649) };
-static const double reals[] = { 0.0, 0.1, 1.0 / 3.0, DBL_MAX, -DBL_MAX, DBL_MIN, 4.9406564584124654e-324, -2.5e-7, 5.0, 1e300, 9223372036854775808.0 };
+static const double reals[] = { 0.0, 0.1, 1.0 / 3.0, DBL_MAX, -DBL_MAX, DBL_MIN,
+	4.9406564584124654e-324, -2.5e-7, 5.0, 1e300, 9223372036854775808.0 };
 static const struct ch_str texts[] = {
-	S(""), S("plain"), S("it's \"quoted\" `twice` ''\\' $1 ?1 :a %s;--"), S("a\r\nb\tc\x1f\x7f\x01"), S("\\N"), S("NULL"), S("null"), S("\\x41\\n\\t\\0"),
-	S("Gr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac \xf0\x9f\xa6\x81 \xf4\x8f\xbf\xbf"), S("'); DROP TABLE conform_events; --"), S("{\"a\":[1,\"\\u0000\"]}"),
+	S(""), S("plain"), S("it's \"quoted\" `twice` ''\\' $1 ?1 :a %s;--"), S("a\r\nb\tc\x1f\x7f\x01"), S("\\N"), S("NULL"), S("null"),
+	S("\\x41\\n\\t\\0"), S("Gr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac \xf0\x9f\xa6\x81 \xf4\x8f\xbf\xbf"), S("'); DROP TABLE conform_events; --"),
+	S("{\"a\":[1,\"\\u0000\"]}"),
 	S("  both ends  "), S("0123.50e1"), S("<b>&amp;</b>"), S("a,b;\"c\",d"), S("${jndi} $(rm) `id`"), S("\xef\xbf\xbf\xef\xbb\xbf"),
 };
-static const struct ch_str blobs[] = { S(""), S("\0"), S("\0a\0\0b\0"), S("\xff\xfe\x80\xc0'\\\""), S("\\x4142"), S("\r\n\t\\N"), S("'); DROP TABLE conform_events; --") };
-static const int64_t times[] = { 0, -1, INT64_C(-62135596800000000), INT64_C(253402300799999999), INT64_C(951782400000000), INT64_C(1732190400123457),
-	INT64_C(-12219292800000000) };
+static const struct ch_str blobs[] = { S(""), S("\0"), S("\0a\0\0b\0"), S("\xff\xfe\x80\xc0'\\\""), S("\\x4142"), S("\r\n\t\\N"),
+	S("'); DROP TABLE conform_events; --") };
+static const int64_t times[] = { 0, -1, INT64_C(-62135596800000000), INT64_C(253402300799999999), INT64_C(951782400000000),
+	INT64_C(1732190400123457), INT64_C(-12219292800000000) };
 
 /* A long one, now and then. */
 static struct ch_str long_text(void)

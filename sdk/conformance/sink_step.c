@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sink_step.c - the calls of one step of a case of "sink/1", one or several at once. What is handed over is a copy each time, in memory that
- * is given back when the call has ended.
+ * sink_step.c - the calls of one step of a case of "sink/1", one or several at once. What is handed over is a copy each time, in memory
+ * that is given back when the call has ended.
  */
 #include <stdlib.h>
 
@@ -145,7 +145,8 @@ static void judge_row(struct sink_call *k, const struct ch_value *row)
 	sink_row(r, s->table, number, k->tag, want);
 	if (s->odd)
 		sink_make_odd(want, s->odd);
-	want[C_TIME].u.i += (ch_v_as_int(&row[C_TIME]) + 100 * CENTURY - want[C_TIME].u.i) / DAY * DAY - 100 * CENTURY; /* its day is not known here */
+	/* Its day is not known here. */
+	want[C_TIME].u.i += (ch_v_as_int(&row[C_TIME]) + 100 * CENTURY - want[C_TIME].u.i) / DAY * DAY - 100 * CENTURY;
 	for (size_t i = 0; i < k->find.table->columns.n; i++)
 		if (!store_same(&want[i], &row[i])) {
 			store_show(&want[i], a, sizeof(a));
@@ -372,9 +373,10 @@ void sink_step(struct store_run *r, const struct sink_step *s, void (*next)(stru
 	for (unsigned i = 0; i < n; i++) {
 		struct sink_call *k = &g->v[i];
 
-		*k = (struct sink_call){ .group = g, .s = s, .number = i, .k = { .run = r, .loop = s->calls ? ch_loop_at(i % loops) : r->loop,
-			.out_size = sizeof(struct ch_sink_result), .limit = s->timeout ? s->timeout : PATIENCE, .deadline = s->deadline,
-			.cancel = s->cancel, .cancel_ms = 5, .ask = ask, .give_up = give_up, .judge = judge, .over = over } };
+		*k = (struct sink_call){ .group = g, .s = s, .number = i, .k = { .run = r,
+			.loop = s->calls ? ch_loop_at(i % loops) : r->loop, .out_size = sizeof(struct ch_sink_result),
+			.limit = s->timeout ? s->timeout : PATIENCE, .deadline = s->deadline, .cancel = s->cancel, .cancel_ms = 5,
+			.ask = ask, .give_up = give_up, .judge = judge, .over = over } };
 		start(k);
 	}
 }

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sql.c - the conformance suite of "sql/1" as a plugin, conform_sql: makes the provider that [conform_sql] target names go through all cases
- * and judges what comes of it.
+ * sql.c - the conformance suite of "sql/1" as a plugin, conform_sql: makes the provider that [conform_sql] target names go through all
+ * cases and judges what comes of it.
  *
  *   POST /conform/sql                all cases, one after the other; the answer is a report in TAP, written as the cases end
  *   POST /conform/sql?case=a,b       only those whose name begins with a or b: "value/text", "race/add"
  *   POST /conform/sql/slow           a call without an end: for clients that leave
  *   GET  /conform/sql/slow           what became of those: {"begun":3,"gone":3,"freed":3}
  *
- * The cases stand in sql_cases.c, values in sql_values.c; the tables in migrations/<engine>/conform. Each case begins with empty ones, so two
- * runs over one database at a time spoil each other. What holds for every call is checked for each: it returns OK or AGAIN; the ticket is
- * resumed once, with NULL, in time, and not inside a call; rows come on the loop's thread, in order, before the ticket is resumed, and only
- * when all went well; error, detail and counts fit to each other, and no detail shows a value; a cancel is over soon, and does nothing before
- * the beginning and behind the end; what was handed over is not looked at behind the end (AddressSanitizer sees that).
+ * The cases stand in sql_cases.c, values in sql_values.c; the tables in migrations/<engine>/conform. Each case begins with empty ones, so
+ * two runs over one database at a time spoil each other. What holds for every call is checked for each: it returns OK or AGAIN; the ticket
+ * is resumed once, with NULL, in time, and not inside a call; rows come on the loop's thread, in order, before the ticket is resumed, and
+ * only when all went well; error, detail and counts fit to each other, and no detail shows a value; a cancel is over soon, and does
+ * nothing before the beginning and behind the end; what was handed over is not looked at behind the end (AddressSanitizer sees that).
  *
- * What cannot be seen from outside: a second ch_resume of a ticket, which the host ignores; whether a statement was tried twice. What is not
- * tried: a database that is full, goes away, or is read-only: each provider tests that for itself.
+ * What cannot be seen from outside: a second ch_resume of a ticket, which the host ignores; whether a statement was tried twice. What is
+ * not tried: a database that is full, goes away, or is read-only: each provider tests that for itself.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,7 +158,8 @@ static void on_filled(struct store_run *r)
 static void fill(struct store_run *r)
 {
 	static const struct sql_step many = { .say = { { .text = "DELETE FROM conform_many" }, { .text =
-		"INSERT INTO conform_many (i) WITH RECURSIVE n(i) AS (SELECT $1 UNION ALL SELECT i + 1 FROM n WHERE i < $2) SELECT i FROM n",
+		"INSERT INTO conform_many (i) "
+		"WITH RECURSIVE n(i) AS (SELECT $1 UNION ALL SELECT i + 1 FROM n WHERE i < $2) SELECT i FROM n",
 		.v = { INT(1), INT(SQL_MANY) }, .count = ROWS(SQL_MANY) } }, .timeout = 5000 };
 
 	sql_step(r, &many, on_filled);

@@ -29,7 +29,8 @@
 
 #define WRONG(text_, ...) { { SAY(Q(text_, __VA_ARGS__)), .error = CH_SQL_BAD_REQUEST, .at = 1 }, THINGS(0) }
 /* A batch whose first two statements go well and one of whose others does not leaves nothing, and whoever comes next is served. */
-#define UNDONE(at_, how, ...) { A_THING, { SAY(Q(PUT, INT(5), TEXT("five"), INT(5)), Q(SET, INT(99), INT(1)), __VA_ARGS__), how, .at = at_ }, \
+#define UNDONE(at_, how, ...) { A_THING, \
+	{ SAY(Q(PUT, INT(5), TEXT("five"), INT(5)), Q(SET, INT(99), INT(1)), __VA_ARGS__), how, .at = at_ }, \
 	THINGS(1), N_IS(1, 10), { SAY(TWO) }, N_IS(2, 20) }
 #define ERROR(name) .error = CH_SQL_##name
 #define TOO_BIG .max_bytes = 1000, ERROR(TOO_LARGE)
@@ -72,7 +73,8 @@ const struct sql_case sql_cases[] = {
 { "args/syntax", WRONG("SELECT FROM WHERE") },
 { "args/unfinished-literal", WRONG("SELECT 'conform") },
 { "args/two-statements", WRONG("SELECT 1; SELECT 2") },
-{ "args/two-that-write", WRONG("INSERT INTO conform_things (id, name) VALUES (1, 'a'); INSERT INTO conform_things (id, name) VALUES (2, 'b')") },
+{ "args/two-that-write",
+	WRONG("INSERT INTO conform_things (id, name) VALUES (1, 'a'); INSERT INTO conform_things (id, name) VALUES (2, 'b')") },
 { "args/columns-and-values", WRONG("INSERT INTO conform_things (id, name) VALUES ($1)", INT(1)) },
 { "args/at-of-a-batch", { { SAY(ONE, TWO, Q("INSERT INTO")), ERROR(BAD_REQUEST), .at = 3 }, THINGS(0) } },
 
@@ -96,13 +98,16 @@ const struct sql_case sql_cases[] = {
 
 { "param/repeated", GIVES("SELECT $1, $1, $2, $1", R(INT(1), INT(1), INT(2), INT(1)), INT(1), INT(2)) },
 { "param/out-of-order", GIVES("SELECT $3, $1, $2", R(TEXT("c"), TEXT("a"), TEXT("b")), TEXT("a"), TEXT("b"), TEXT("c")) },
-{ "param/later-first", { { SAY(Q("INSERT INTO conform_things (n, name, id) VALUES ($3, $2, $1)", INT(1), TEXT("one"), INT(10))) }, N_IS(1, 10) } },
+{ "param/later-first", { { SAY(Q("INSERT INTO conform_things (n, name, id) VALUES ($3, $2, $1)", INT(1), TEXT("one"), INT(10))) },
+	N_IS(1, 10) } },
 { "param/in-a-literal", { { SAY(Q("INSERT INTO conform_things (id, name) VALUES ($1, '$2 it''s $1')", INT(1))) },
 	{ SAY(Q("SELECT name FROM conform_things WHERE id = $1", INT(1))), FOUND(R(TEXT("$2 it's $1"))) } } },
 { "param/in-a-list", { THREE_THINGS, { SAY(Q("SELECT id FROM conform_things WHERE id IN ($1, $2, $3) ORDER BY id", INT(3), INT(9), INT(1))),
 	FOUND(R(INT(1)), R(INT(3))) } } },
-{ "param/limit", { THREE_THINGS, { SAY(Q("SELECT id FROM conform_things ORDER BY id LIMIT $1 OFFSET $2", INT(1), INT(1))), FOUND(R(INT(2))) } } },
-{ "param/twice-the-same-text", { A_THING, N_IS(1, 10), { SAY(Q(SET, INT(11), INT(1))) }, N_IS(1, 11), { SAY(TWO) }, N_IS(2, 20), N_IS(1, 11) } },
+{ "param/limit", { THREE_THINGS, { SAY(Q("SELECT id FROM conform_things ORDER BY id LIMIT $1 OFFSET $2", INT(1), INT(1))),
+	FOUND(R(INT(2))) } } },
+{ "param/twice-the-same-text", { A_THING, N_IS(1, 10), { SAY(Q(SET, INT(11), INT(1))) }, N_IS(1, 11), { SAY(TWO) }, N_IS(2, 20),
+	N_IS(1, 11) } },
 { "param/null-after-value", { { SAY(Q("INSERT INTO conform_values (id, t) VALUES ($1, $2)", INT(1), TEXT("conform"))) },
 	{ SAY(Q("INSERT INTO conform_values (id, t) VALUES ($1, $2)", INT(2), NIL(TEXT))) },
 	{ SAY(Q("SELECT t FROM conform_values ORDER BY id")), FOUND(R(TEXT("conform")), R(NIL(TEXT))) } } },
@@ -115,7 +120,8 @@ const struct sql_case sql_cases[] = {
 	{ SAY(Q("SELECT i, r, b, t, x, at, u FROM conform_values")),
 		FOUND(R(NIL(INT), NIL(REAL), NIL(BOOL), NIL(TEXT), NIL(BLOB), NIL(TIME), NIL(UUID))) } } },
 { "param/refused-in-a-batch", { { SAY(ONE, Q(PUT, INT(2), TEXT("a\0b"), INT(0)), THREE), ERROR(VALUE), .at = 2, .value = 2 }, THINGS(0) } },
-{ "param/refused-behind-others", { { SAY(Q("UPDATE conform_values SET t = $1, x = $2, r = $3 WHERE id = $4", TEXT("a"), BLOB("\0"), REAL(-1.0 / 0.0),
+{ "param/refused-behind-others", { { SAY(Q("UPDATE conform_values SET t = $1, x = $2, r = $3 WHERE id = $4", TEXT("a"), BLOB("\0"),
+	REAL(-1.0 / 0.0),
 	INT(1))), ERROR(VALUE), .at = 1, .value = 3 } } },
 
 /* rows/: each row in order; DONE is enough; without a function they are only counted; those of a batch come by statement. */
@@ -152,8 +158,10 @@ const struct sql_case sql_cases[] = {
 { "want/rows-read", REFUSED(ERROR(COUNT), WANTED(2, "SELECT id FROM conform_things")) },
 { "want/returning", REFUSED(ERROR(COUNT), WANTED(1, "UPDATE conform_things SET n = $1 RETURNING id", INT(0))) },
 { "want/of-a-batch", UNDONE(3, ERROR(COUNT), WANTED(1, SET, INT(0), INT(9)), TWO) },
-{ "want/compare-and-swap", { A_THING, { SAY(WANTED(1, "UPDATE conform_things SET n = $1 WHERE id = $2 AND n = $3", INT(11), INT(1), INT(10))) },
-	{ SAY(WANTED(1, "UPDATE conform_things SET n = $1 WHERE id = $2 AND n = $3", INT(12), INT(1), INT(10))), ERROR(COUNT), .at = 1 }, N_IS(1, 11) } },
+{ "want/compare-and-swap", { A_THING, { SAY(WANTED(1, "UPDATE conform_things SET n = $1 WHERE id = $2 AND n = $3", INT(11), INT(1),
+	INT(10))) },
+	{ SAY(WANTED(1, "UPDATE conform_things SET n = $1 WHERE id = $2 AND n = $3", INT(12), INT(1), INT(10))), ERROR(COUNT), .at = 1 },
+	N_IS(1, 11) } },
 
 /* batch/: all of them or none, in order. */
 
@@ -173,50 +181,70 @@ const struct sql_case sql_cases[] = {
 	.constraint = "conform_things.id|conform_things_pkey" }, N_IS(1, 10) } },
 { "constraint/unique", { A_THING, { SAY(Q(PUT, INT(2), TEXT("one"), INT(0))), ERROR(CONSTRAINT), .at = 1,
 	.constraint = "conform_things.name|conform_things_name_key" }, THINGS(1) } },
-{ "constraint/not-null", { { SAY(Q(PUT, INT(1), NIL(TEXT), INT(0))), ERROR(CONSTRAINT), .at = 1, .constraint = "conform_things.name" }, THINGS(0) } },
-{ "constraint/check", { { SAY(Q(PUT, INT(1), TEXT("less"), INT(-1))), ERROR(CONSTRAINT), .at = 1, .constraint = "conform_things_n_check" }, THINGS(0) } },
+{ "constraint/not-null", { { SAY(Q(PUT, INT(1), NIL(TEXT), INT(0))), ERROR(CONSTRAINT), .at = 1, .constraint = "conform_things.name" },
+	THINGS(0) } },
+{ "constraint/check", { { SAY(Q(PUT, INT(1), TEXT("less"), INT(-1))), ERROR(CONSTRAINT), .at = 1,
+	.constraint = "conform_things_n_check" }, THINGS(0) } },
 { "constraint/foreign-key", { { SAY(Q("INSERT INTO conform_parts (id, thing) VALUES ($1, $2)", INT(1), INT(9))), ERROR(CONSTRAINT),
 	.constraint = "conform_parts_thing_fkey|conform_parts.thing" } } },
 { "constraint/foreign-key-of-another", { A_THING, { SAY(Q("INSERT INTO conform_parts (id, thing) VALUES ($1, $2)", INT(1), INT(1))) },
 	{ SAY(Q("DELETE FROM conform_things WHERE id = $1", INT(1))), ERROR(CONSTRAINT), .constraint = "conform_parts" }, THINGS(1) } },
 { "constraint/no-values-in-the-detail", { { SAY(Q(PUT, INT(1), TEXT("conform-secret"), INT(10))) },
 	{ SAY(Q(PUT, INT(2), TEXT("conform-secret"), INT(-1))), ERROR(CONSTRAINT) },
-	{ SAY(Q(PUT, INT(2), TEXT("conform-secret"), INT(1))), ERROR(CONSTRAINT), .constraint = "conform_things.name|conform_things_name_key" } } },
+	{ SAY(Q(PUT, INT(2), TEXT("conform-secret"), INT(1))), ERROR(CONSTRAINT),
+	.constraint = "conform_things.name|conform_things_name_key" } } },
 
 /* sql/: the dialect that both engines have. */
 
-{ "sql/on-conflict-nothing", { A_THING, { SAY(COUNTED(0, PUT " ON CONFLICT (id) DO NOTHING", INT(1), TEXT("other"), INT(99))) }, N_IS(1, 10),
+{ "sql/on-conflict-nothing", { A_THING, { SAY(COUNTED(0, PUT " ON CONFLICT (id) DO NOTHING", INT(1), TEXT("other"), INT(99))) },
+	N_IS(1, 10),
 	{ SAY(COUNTED(1, PUT " ON CONFLICT (id) DO NOTHING", INT(2), TEXT("two"), INT(20))) }, THINGS(2) } },
-{ "sql/on-conflict-update", { A_THING, { SAY(COUNTED(1, PUT " ON CONFLICT (name) DO UPDATE SET n = conform_things.n + excluded.n RETURNING id, n",
+{ "sql/on-conflict-update", { A_THING, { SAY(COUNTED(1,
+	PUT " ON CONFLICT (name) DO UPDATE SET n = conform_things.n + excluded.n RETURNING id, n",
 	INT(7), TEXT("one"), INT(5))), FOUND(R(INT(1), INT(15))) }, THINGS(1) } },
-{ "sql/on-conflict-where", { A_THING, { SAY(COUNTED(0, PUT " ON CONFLICT (id) DO UPDATE SET n = excluded.n WHERE conform_things.n < excluded.n",
+{ "sql/on-conflict-where", { A_THING, { SAY(COUNTED(0,
+	PUT " ON CONFLICT (id) DO UPDATE SET n = excluded.n WHERE conform_things.n < excluded.n",
 	INT(1), TEXT("one"), INT(5))) }, N_IS(1, 10) } },
-{ "sql/on-conflict-nothing-returning", { A_THING, { SAY(COUNTED(0, PUT " ON CONFLICT (id) DO NOTHING RETURNING id", INT(1), TEXT("x"), INT(0))), NO_ROWS } } },
-{ "sql/insert-returning", { { SAY(Q(PUT " RETURNING id, name, n", INT(1), TEXT("one"), INT(10))), FOUND(R(INT(1), TEXT("one"), INT(10))) } } },
-{ "sql/update-returning", { A_THING, { SAY(Q("UPDATE conform_things SET n = n + $1 WHERE id = $2 RETURNING n", INT(5), INT(1))), FOUND(R(INT(15))) } } },
-{ "sql/delete-returning", { A_THING, { SAY(Q("DELETE FROM conform_things WHERE id = $1 RETURNING name", INT(1))), FOUND(R(TEXT("one"))) }, THINGS(0) } },
-{ "sql/several-rows", { { SAY(COUNTED(2, "INSERT INTO conform_things (id, name) VALUES ($1, $2), ($3, $4)", INT(1), TEXT("a"), INT(2), TEXT("b"))) },
+{ "sql/on-conflict-nothing-returning", { A_THING, { SAY(COUNTED(0, PUT " ON CONFLICT (id) DO NOTHING RETURNING id", INT(1), TEXT("x"),
+	INT(0))), NO_ROWS } } },
+{ "sql/insert-returning", { { SAY(Q(PUT " RETURNING id, name, n", INT(1), TEXT("one"), INT(10))), FOUND(R(INT(1), TEXT("one"),
+	INT(10))) } } },
+{ "sql/update-returning", { A_THING, { SAY(Q("UPDATE conform_things SET n = n + $1 WHERE id = $2 RETURNING n", INT(5), INT(1))),
+	FOUND(R(INT(15))) } } },
+{ "sql/delete-returning", { A_THING, { SAY(Q("DELETE FROM conform_things WHERE id = $1 RETURNING name", INT(1))), FOUND(R(TEXT("one"))) },
+	THINGS(0) } },
+{ "sql/several-rows", { { SAY(COUNTED(2, "INSERT INTO conform_things (id, name) VALUES ($1, $2), ($3, $4)", INT(1), TEXT("a"), INT(2),
+	TEXT("b"))) },
 	{ SAY(Q("SELECT name, n FROM conform_things ORDER BY id DESC")), FOUND(R(TEXT("b"), INT(0)), R(TEXT("a"), INT(0))) } } },
-{ "sql/insert-select", { { SAY(COUNTED(5, "INSERT INTO conform_things (id, name, n) SELECT i, CAST(i AS TEXT), $1 FROM conform_many WHERE i <= $2",
+{ "sql/insert-select", { { SAY(COUNTED(5, "INSERT INTO conform_things (id, name, n) SELECT i, "
+		"CAST(i AS TEXT), $1 FROM conform_many WHERE i <= $2",
 	INT(3), INT(5))) }, { SAY(Q("SELECT name, n FROM conform_things WHERE id = $1", INT(5))), FOUND(R(TEXT("5"), INT(3))) } } },
 { "sql/join", { THREE_THINGS, { SAY(Q("INSERT INTO conform_parts (id, thing) VALUES ($1, $2), ($3, $2)", INT(7), INT(2), INT(8))) },
-	{ SAY(Q("SELECT t.name, COUNT(p.id) FROM conform_things t LEFT JOIN conform_parts p ON p.thing = t.id GROUP BY t.id, t.name ORDER BY t.id")),
+	{ SAY(Q("SELECT t.name, "
+		"COUNT(p.id) FROM conform_things t LEFT JOIN conform_parts p ON p.thing = t.id GROUP BY t.id, t.name ORDER BY t.id")),
 		FOUND(R(TEXT("one"), INT(0)), R(TEXT("two"), INT(2)), R(TEXT("three"), INT(0))) } } },
-{ "sql/subquery", { THREE_THINGS, { SAY(Q("SELECT name FROM conform_things WHERE n = (SELECT MAX(n) FROM conform_things WHERE id < $1)", INT(3))),
+{ "sql/subquery", { THREE_THINGS, { SAY(Q("SELECT name FROM conform_things WHERE n = (SELECT MAX(n) FROM conform_things WHERE id < $1)",
+	INT(3))),
 	FOUND(R(TEXT("two"))) } } },
-{ "sql/with", { THREE_THINGS, { SAY(Q("WITH big AS (SELECT id FROM conform_things WHERE n > $1) SELECT COUNT(*) FROM big", INT(15))), FOUND(R(INT(2))) } } },
-{ "sql/case-and-coalesce", { A_THING, { SAY(Q("SELECT CASE WHEN n > $1 THEN name ELSE $2 END, COALESCE((SELECT n FROM conform_things WHERE id = $3), $1) "
+{ "sql/with", { THREE_THINGS, { SAY(Q("WITH big AS (SELECT id FROM conform_things WHERE n > $1) SELECT COUNT(*) FROM big", INT(15))),
+	FOUND(R(INT(2))) } } },
+{ "sql/case-and-coalesce", { A_THING, { SAY(Q("SELECT CASE WHEN n > $1 THEN name ELSE $2 END, "
+		"COALESCE((SELECT n FROM conform_things WHERE id = $3), $1) "
 	"FROM conform_things", INT(99), TEXT("small"), INT(9))), FOUND(R(TEXT("small"), INT(99))) } } },
 { "sql/aggregates", { THREE_THINGS, { SAY(Q("SELECT COUNT(*), SUM(n), MIN(n), MAX(name) FROM conform_things")),
 	FOUND(R(INT(3), INT(60), INT(10), TEXT("two"))) } } },
-{ "sql/aggregates-of-nothing", { { SAY(Q("SELECT COUNT(*), SUM(n), MIN(n) FROM conform_things")), FOUND(R(INT(0), NIL(INT), NIL(INT))) } } },
-{ "sql/like", { THREE_THINGS, { SAY(Q("SELECT id FROM conform_things WHERE name LIKE $1 ORDER BY id", TEXT("t%"))), FOUND(R(INT(2)), R(INT(3))) } } },
-{ "sql/limit-and-offset", { { SAY(Q("SELECT i FROM conform_many ORDER BY i DESC LIMIT 2 OFFSET 1")), FOUND(R(INT(SQL_MANY - 1)), R(INT(SQL_MANY - 2))) } } },
+{ "sql/aggregates-of-nothing", { { SAY(Q("SELECT COUNT(*), SUM(n), MIN(n) FROM conform_things")), FOUND(R(INT(0), NIL(INT),
+	NIL(INT))) } } },
+{ "sql/like", { THREE_THINGS, { SAY(Q("SELECT id FROM conform_things WHERE name LIKE $1 ORDER BY id", TEXT("t%"))), FOUND(R(INT(2)),
+	R(INT(3))) } } },
+{ "sql/limit-and-offset", { { SAY(Q("SELECT i FROM conform_many ORDER BY i DESC LIMIT 2 OFFSET 1")), FOUND(R(INT(SQL_MANY - 1)),
+	R(INT(SQL_MANY - 2))) } } },
 { "sql/whole-division", GIVES("SELECT CAST($1 AS BIGINT) / $2, CAST($3 AS BIGINT) / $2", R(INT(3), INT(-3)), INT(7), INT(2), INT(-7)) },
 { "sql/text-by-bytes", { { SAY(Q("INSERT INTO conform_things (id, name) VALUES ($1, $2), ($3, $4), ($5, $6), ($7, $8)",
 		INT(1), TEXT("a"), INT(2), TEXT("B"), INT(3), TEXT("\xc3\xa4"), INT(4), TEXT("b "))) },
 	{ SAY(Q("SELECT id FROM conform_things ORDER BY name")), FOUND(R(INT(2)), R(INT(1)), R(INT(4)), R(INT(3))) } } },
-{ "sql/not-alike", { A_THING, { SAY(Q("SELECT COUNT(*) FROM conform_things WHERE name = $1 OR name = $2", TEXT("ONE"), TEXT("one "))), FOUND(R(INT(0))) } } },
+{ "sql/not-alike", { A_THING, { SAY(Q("SELECT COUNT(*) FROM conform_things WHERE name = $1 OR name = $2", TEXT("ONE"), TEXT("one "))),
+	FOUND(R(INT(0))) } } },
 { "sql/null-is-no-value", { { SAY(Q("INSERT INTO conform_values (id) VALUES ($1), ($2)", INT(1), INT(2))) },
 	{ SAY(Q("SELECT COUNT(*) FROM conform_values WHERE t = $1 OR t IS NULL AND id = $2", NIL(TEXT), INT(2))), FOUND(R(INT(1))) } } },
 
@@ -229,7 +257,8 @@ const struct sql_case sql_cases[] = {
 	{ SAY(COUNTED(1, "DELETE FROM conform_things WHERE name = $1", TEXT("\\'; DELETE FROM conform_things; --"))) } } },
 { "inject/dollars", { { SAY(Q(PUT, INT(1), TEXT("$1$$ $2 $body$ {\"} (\\)"), INT(1))) },
 	{ SAY(Q("SELECT id FROM conform_things WHERE name = $1", TEXT("$1$$ $2 $body$ {\"} (\\)"))), FOUND(R(INT(1))) } } },
-{ "inject/comment", { A_THING, { SAY(COUNTED(0, "UPDATE conform_things SET n = $1 WHERE name = $2", INT(0), TEXT("one' /* ")) ) }, N_IS(1, 10) } },
+{ "inject/comment", { A_THING, { SAY(COUNTED(0, "UPDATE conform_things SET n = $1 WHERE name = $2", INT(0), TEXT("one' /* "))) },
+	N_IS(1, 10) } },
 { "inject/blob", { { SAY(Q("INSERT INTO conform_values (id, x) VALUES ($1, $2)", INT(1), BLOB("'); DROP TABLE conform_values; --"))) },
 	{ SAY(Q("SELECT COUNT(*) FROM conform_values")), FOUND(R(INT(1))) } } },
 
@@ -239,7 +268,8 @@ const struct sql_case sql_cases[] = {
 { "size/under", { { SAY(Q("SELECT i FROM conform_many")), .max_bytes = 1 << 20, .nrows = ROWS(SQL_MANY) } } },
 { "size/default", { { SAY(Q("SELECT a.i, b.i FROM conform_many a, conform_many b")), ERROR(TOO_LARGE) } } },
 { "size/of-a-batch", UNDONE(0, TOO_BIG, Q("SELECT i FROM conform_many")) },
-{ "size/returning", { A_THING, { SAY(Q("INSERT INTO conform_things (id, name) SELECT i + $1, CAST(i AS TEXT) FROM conform_many RETURNING id, name",
+{ "size/returning", { A_THING, { SAY(Q("INSERT INTO conform_things (id, name) SELECT i + $1, "
+		"CAST(i AS TEXT) FROM conform_many RETURNING id, name",
 	INT(100))), TOO_BIG }, THINGS(1) } },
 
 /* time/: within the timeout, and by the ctx's deadline at the latest, whatever the database does. */
@@ -266,7 +296,8 @@ const struct sql_case sql_cases[] = {
 /* race/: many callers at a time, on all loops and on one: all is done exactly once or not at all, and who waited is served. */
 
 { "race/insert", { { .race = RACE_INSERT, .racers = 4, .rounds = 40 }, { SAY(Q(HOW_MANY)), .total = true } } },
-{ "race/add", { A_THING, { SAY(Q(SET, INT(0), INT(1))) }, { .race = RACE_ADD, .racers = 4, .rounds = 25 }, { SAY(Q(LOOK, INT(1))), .total = true } } },
+{ "race/add", { A_THING, { SAY(Q(SET, INT(0), INT(1))) }, { .race = RACE_ADD, .racers = 4, .rounds = 25 }, { SAY(Q(LOOK, INT(1))),
+	.total = true } } },
 { "race/compare-and-swap", { A_THING, { SAY(Q(SET, INT(0), INT(1))) }, { .race = RACE_SWAP, .racers = 2, .rounds = 15 },
 	{ SAY(Q(LOOK, INT(1))), .total = true } } },
 { "race/once", { { .race = RACE_ONCE, .racers = 4, .rounds = 30 }, THINGS(30) } },

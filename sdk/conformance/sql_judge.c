@@ -32,7 +32,8 @@ static void judge_values(struct store_run *r, const struct sql_found *want, uint
 		}
 }
 
-void sql_judge_row(struct store_run *r, const struct sql_step *s, struct sql_seen *seen, size_t statement, const struct ch_value *row, size_t n)
+void sql_judge_row(struct store_run *r, const struct sql_step *s, struct sql_seen *seen, size_t statement, const struct ch_value *row,
+                   size_t n)
 {
 	int64_t first = n && row ? ch_v_as_int(&row[0]) : 0;
 
@@ -48,7 +49,8 @@ void sql_judge_row(struct store_run *r, const struct sql_step *s, struct sql_see
 		complain(r, "row %llu holds %lld, which does not come after %lld", (unsigned long long)seen->rows + 1, (long long)first,
 			(long long)seen->first);
 	if (s->total && first != (int64_t)own_of(r)->total)
-		complain(r, "expected %llu, the number of all that was done, found %lld", (unsigned long long)own_of(r)->total, (long long)first);
+		complain(r, "expected %llu, the number of all that was done, found %lld", (unsigned long long)own_of(r)->total,
+			(long long)first);
 	seen->first = first;
 	seen->statement = statement;
 	seen->rows++;
@@ -62,25 +64,28 @@ static bool shows_value(const char *detail, const struct ch_sql_statement *s)
 	for (size_t i = 0; i < s->nvalues && s->nvalues <= CH_SQL_VALUES_MAX; i++) {
 		struct ch_str v = ch_v_as_text(&s->values[i]);
 
-		if (v.p && v.n >= 6 && memmem(detail, strlen(detail), v.p, v.n))
+		if (v.p && v.n >= 6 && store_holds(detail, v.p, v.n))
 			return true;
 	}
 	return false;
 }
 
-void sql_judge_all(struct store_run *r, const struct ch_sql_result *out, const struct ch_sql_statement *statements, size_t n, const struct sql_seen *seen)
+void sql_judge_all(struct store_run *r, const struct ch_sql_result *out, const struct ch_sql_statement *statements, size_t n,
+                   const struct sql_seen *seen)
 {
 	if (out->error < 0 || out->error >= ERRORS)
 		complain(r, "error is %d, which is no error", out->error);
 	if ((out->error != 0) != (out->detail != NULL))
-		complain(r, out->error ? "there is no detail with error %s" : "there is a detail without an error", sql_error_name(out->error));
+		complain(r, out->error ? "there is no detail with error %s" : "there is a detail without an error",
+			sql_error_name(out->error));
 	for (size_t i = 0; out->detail && i < n; i++)
 		if (shows_value(out->detail, &statements[i])) {
 			complain(r, "the detail shows a value: %.200s", out->detail);
 			break;
 		}
 	if ((out->error == 0) != (out->counts != NULL))
-		complain(r, out->error ? "there are counts with error %s" : "there are no counts, and no error", sql_error_name(out->error));
+		complain(r, out->error ? "there are counts with error %s" : "there are no counts, and no error",
+			sql_error_name(out->error));
 	if (out->error && seen->rows)
 		complain(r, "rows were given, and the call ended with %s", sql_error_name(out->error));
 	if (out->error && out->at >= n && out->at)
@@ -96,7 +101,7 @@ static void judge_error(struct store_run *r, const struct sql_step *s, const str
 	for (const char *p = s->constraint; p && out->constraint; p += *p == '|') {
 		size_t n = strcspn(p, "|");
 
-		if (memmem(out->constraint, strlen(out->constraint), p, n))
+		if (store_holds(out->constraint, p, n))
 			return;
 		p += n;
 		if (!*p) {

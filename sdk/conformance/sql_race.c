@@ -136,8 +136,8 @@ static int ask(struct store_call *k)
 	struct racer *r = racer_of(k);
 
 	r->value = r->second ? r->value : -1;
-	r->args = (struct ch_sql_args){ .size = sizeof(r->args), .statements = CH_SQL(r->statements, 0), .timeout_ms = PATIENCE, .row = on_row,
-		.arg = r };
+	r->args = (struct ch_sql_args){ .size = sizeof(r->args), .statements = CH_SQL(r->statements, 0), .timeout_ms = PATIENCE,
+		.row = on_row, .arg = r };
 	say_round(r);
 	return sql_of(k->run)->run(conf_of(k->run)->target, k->c, &r->args, k->out, k->ticket);
 }
@@ -244,8 +244,9 @@ void sql_race(struct store_run *run, const struct sql_step *s, void (*next)(stru
 	for (unsigned i = 0; i < race->n; i++) {
 		struct racer *r = &race->v[i];
 
-		*r = (struct racer){ .race = race, .number = i, .k = { .run = run, .loop = s->race == RACE_BURST ? run->loop : ch_loop_at(i % loops),
-			.out_size = sizeof(struct ch_sql_result), .limit = PATIENCE, .ask = ask, .give_up = give_up, .judge = judge, .over = over } };
+		*r = (struct racer){ .race = race, .number = i, .k = { .run = run,
+			.loop = s->race == RACE_BURST ? run->loop : ch_loop_at(i % loops), .out_size = sizeof(struct ch_sql_result),
+			.limit = PATIENCE, .ask = ask, .give_up = give_up, .judge = judge, .over = over } };
 		store_call(&r->k);
 	}
 }

@@ -49,7 +49,8 @@ struct sql_seen {                         /* of the rows */
 };
 void sql_judge_row(struct store_run *, const struct sql_step *, struct sql_seen *, size_t statement, const struct ch_value *row, size_t n);
 /* What holds for every result; `statements` are those that were handed over. */
-void sql_judge_all(struct store_run *, const struct ch_sql_result *, const struct ch_sql_statement *statements, size_t n, const struct sql_seen *);
+void sql_judge_all(struct store_run *, const struct ch_sql_result *, const struct ch_sql_statement *statements, size_t n,
+	const struct sql_seen *);
 /* The step's own claims. */
 void sql_judge(struct store_run *, const struct sql_step *, const struct ch_sql_result *, const struct sql_seen *);
 

@@ -166,7 +166,8 @@ static void judge(struct store_call *call, int rc)
 	struct sql_own *own = own_of(call->run);
 
 	own->error = out->error;
-	snprintf(own->detail, sizeof(own->detail), "The provider says %s: %.300s", sql_error_name(out->error), out->detail ? out->detail : "nothing");
+	snprintf(own->detail, sizeof(own->detail), "The provider says %s: %.300s", sql_error_name(out->error),
+		out->detail ? out->detail : "nothing");
 	sql_judge_all(call->run, out, k->statements, k->n, &k->seen);
 	if (rc == CH_OK && !out->error && k->seen.rows)
 		complain(call->run, "rows were given, and the call returned CH_OK");

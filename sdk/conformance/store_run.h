@@ -92,7 +92,7 @@ struct store_call {
 	int64_t cancel_ms;                /* CANCEL_LATER: so much later */
 	int (*ask)(struct store_call *);
 	void (*give_up)(struct store_call *);
-	void (*judge)(struct store_call *, int rc); /* what stands in `out`; not called if the deadline came first, or it was never answered */
+	void (*judge)(struct store_call *, int rc); /* what stands in `out`; not called if the deadline came first, or no answer */
 	void (*over)(struct store_call *);
 
 	/* As it runs. */
@@ -114,6 +114,8 @@ bool store_here(const struct store_call *);
 
 /* A UUID, its text, or its bytes; false: something else. */
 bool store_uuid(const struct ch_value *, unsigned char out[16]);
+/* Does the text hold these bytes? */
+bool store_holds(const char *text, const char *p, size_t n);
 /* Is it the value that was handed over? */
 bool store_same(const struct ch_value *want, const struct ch_value *found);
 /* For a note. */

@@ -30,6 +30,14 @@ bool store_uuid(const struct ch_value *v, unsigned char out[16])
 	return true;
 }
 
+bool store_holds(const char *text, const char *p, size_t n)
+{
+	for (size_t len = strlen(text); len >= n; text++, len--)
+		if (!memcmp(text, p, n))
+			return true;
+	return false;
+}
+
 bool store_same(const struct ch_value *want, const struct ch_value *v)
 {
 	struct ch_str s = ch_v_as_text(v);

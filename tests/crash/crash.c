@@ -62,6 +62,16 @@ void crash_remove(const char *folder)
 	rmdir(folder);
 }
 
+/* The folder of the run under way; a test that fails leaves nothing, but with CRASH_KEEP. */
+static char base[128];
+
+static void remove_base(void)
+{
+	if (base[0] && !getenv("CRASH_KEEP"))
+		crash_remove(base);
+	base[0] = 0;
+}
+
 /* ---- recording ---- */
 
 static void own_path(char out[PATH_MAX])
@@ -92,7 +102,7 @@ static void set(const char *name, const char *value)
 		unsetenv(name);
 }
 
-static void start_writer(const struct crash_plan *plan, const char *base, uint64_t seed)
+static void start_writer(const struct crash_plan *plan, uint64_t seed)
 {
 	char self[PATH_MAX], shim[PATH_MAX + 32], live[256], trace[256], number[32], fail[32], asan[512];
 	const char *options = getenv("ASAN_OPTIONS");
@@ -114,7 +124,7 @@ static void start_writer(const struct crash_plan *plan, const char *base, uint64
 	_exit(127);
 }
 
-static void record(const struct crash_plan *plan, const char *base, uint64_t seed)
+static void record(const struct crash_plan *plan, uint64_t seed)
 {
 	char live[256];
 	int status;
@@ -128,7 +138,7 @@ static void record(const struct crash_plan *plan, const char *base, uint64_t see
 	if (child < 0)
 		die("fork");
 	if (!child)
-		start_writer(plan, base, seed);
+		start_writer(plan, seed);
 	if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status)) {
 		fprintf(stderr, "crash: the writer \"%s\" failed with status %x\n", plan->word, (unsigned)status);
 		exit(2);
@@ -209,7 +219,7 @@ static bool flip(const struct crash_plan *plan, const char *folder, uint64_t *se
 	return done;
 }
 
-static void one_state(const struct crash_plan *plan, const struct trace *t, const char *base, uint64_t *seed, struct crash_result *r)
+static void one_state(const struct crash_plan *plan, const struct trace *t, uint64_t *seed, struct crash_result *r)
 {
 	static const char *const modes[] = { "least", "prefix", "pages", "all" };
 	enum state_mode mode = (enum state_mode)(crash_random(seed) % STATE_MODES);
@@ -238,16 +248,19 @@ struct crash_result crash_run(const struct crash_plan *plan)
 	const char *many = getenv("CHIMERA_CRASH_STATES");
 	unsigned states = plan->states ? plan->states : many && *many ? (unsigned)atoi(many) : 150;
 	static uint64_t runs;
-	uint64_t seed = crash_seed() + runs++ * 1000003;
+	uint64_t seed = crash_seed() + runs * 1000003;
 	struct crash_result r = { 0 };
-	char base[128], path[256];
+	char path[256];
 	struct trace t;
 
+	if (!runs)
+		atexit(remove_base);
 	/* In memory: thousands of files, none of which must last. */
 	snprintf(base, sizeof(base), "%s/crash.XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 	if (!mkdtemp(base))
 		die(base);
-	record(plan, base, seed);
+	runs++;
+	record(plan, seed);
 	snprintf(path, sizeof(path), "%s/trace", base);
 	trace_load(&t, path);
 	r.events = t.n;
@@ -255,9 +268,9 @@ struct crash_result crash_run(const struct crash_plan *plan)
 		r.synced += t.events[i].op == TRACE_SYNCED;
 	r.acknowledged = known_at(&t, t.n).has;
 	for (unsigned i = 0; i < states; i++)
-		one_state(plan, &t, base, &seed, &r);
+		one_state(plan, &t, &seed, &r);
 	trace_free(&t);
-	crash_remove(base);
+	remove_base();
 	printf("%s%s%s%s%u: %zu events, %zu syncs, %" PRIu64 " acknowledged; %u states, %u flipped, %u bad%s%s\n", plan->word,
 	       plan->skip ? " without syncs of kind " : "", plan->skip ? plan->skip : "", ", failing sync ", plan->fail, r.events, r.synced,
 	       r.acknowledged, r.states, r.flipped, r.bad, r.bad ? ": " : "", r.first);

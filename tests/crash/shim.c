@@ -185,6 +185,20 @@ static void drop_name(const char *path)
 
 /* ---- opening and closing ---- */
 
+/* The file of a name that was just opened. */
+static uint32_t opened(const char *name, int flags)
+{
+	struct name *n = find(name);
+
+	if (!n) {
+		add_name(name, ++files);
+		return files;
+	}
+	if (flags & O_TRUNC)
+		emit(TRACE_SIZE, n->file, 0, 0, NULL, 0);
+	return n->file;
+}
+
 static int do_open(int dir, const char *path, int flags, mode_t mode)
 {
 	char full[PATH_MAX];
@@ -195,25 +209,13 @@ static int do_open(int dir, const char *path, int flags, mode_t mode)
 	if (!begin())
 		return (int)syscall(SYS_openat, dir, path, flags, mode);
 	fd = (int)syscall(SYS_openat, dir, path, flags, mode);
-	name = fd >= 0 ? resolve(dir, path, full) : NULL;
-	if (fd >= 0 && fd < FDS_MAX)
+	if (fd >= FDS_MAX)
+		die("too many descriptors");
+	if (fd >= 0) {
 		fds[fd] = 0;
-	if (name && !fstat(fd, &st)) {
-		struct name *n = find(name);
-
-		if (fd >= FDS_MAX)
-			die("too many descriptors");
-		if (S_ISDIR(st.st_mode)) {
-			fds[fd] = FOLDER;
-		} else {
-			if (!n) {
-				add_name(name, ++files);
-				n = find(name);
-			} else if (flags & O_TRUNC) {
-				emit(TRACE_SIZE, n->file, 0, 0, NULL, 0);
-			}
-			fds[fd] = n->file;
-		}
+		name = resolve(dir, path, full);
+		if (name && !fstat(fd, &st))
+			fds[fd] = S_ISDIR(st.st_mode) ? FOLDER : opened(name, flags);
 	}
 	end();
 	return fd;

@@ -13,8 +13,8 @@
 
 enum fault {
 	NONE, DONE_UNASKED, HALF_BATCH, NEW_IDS, KNOWN_BATCH, ALL_NEW, NAN_AS_NULL, TAKES_OTHERS, WRONG_ROW, NO_WHY, NO_COLUMN, TELLS_VALUE,
-	REFUSES_TABLE, NO_LIMIT, ROW_TWICE, ROW_AFTER_DONE, ROW_INSIDE, TEXT_CUT, EMPTY_AS_NULL, NO_ROWS, EXPIRES_MORE, EXPIRES_NOTHING, NO_CANCEL,
-	CHANGED_LATE, NEVER, WITH_RESULT, NO_DETAIL, NO_FIGURES
+	REFUSES_TABLE, NO_LIMIT, ROW_TWICE, ROW_AFTER_DONE, ROW_INSIDE, TEXT_CUT, EMPTY_AS_NULL, NO_ROWS, EXPIRES_MORE, EXPIRES_NOTHING,
+	NO_CANCEL, CHANGED_LATE, NEVER, WITH_RESULT, NO_DETAIL, NO_FIGURES
 };
 static const char *const faults[] = {
 	"none", "done_unasked", "half_batch", "new_ids", "known_batch", "all_new", "nan_as_null", "takes_others", "wrong_row", "no_why",
@@ -273,7 +273,8 @@ static int find(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_sink
 	return end_call(k, target_of(k)->find(k->conf->target, c, &k->find, &k->inner, k->mine));
 }
 
-static int expire(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_relation *r, int64_t before, struct ch_sink_result *out, ch_ticket ticket)
+static int expire(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_relation *r, int64_t before, struct ch_sink_result *out,
+                  ch_ticket ticket)
 {
 	struct call *k = new_call(svc, c, out, ticket);
 	int64_t day = INT64_C(86400000000);
@@ -336,7 +337,8 @@ static const struct ch_option options[] = {
 	CH_OPT(struct t_lame_sink_conf, target, SERVICE, .flags = CH_O_REQUIRED, .iface = "sink/1", .help = "Who does the work"),
 	CH_OPT(struct t_lame_sink_conf, fault, ENUM, .def = "none", .values = faults, .help = "The rule that it breaks"),
 };
-static const struct ch_sink_v1 sink = { .size = sizeof(sink), .append = append, .find = find, .expire = expire, .cancel = cancel, .about = about };
+static const struct ch_sink_v1 sink = { .size = sizeof(sink), .append = append, .find = find, .expire = expire, .cancel = cancel,
+	.about = about };
 static const struct ch_provide provides[] = { { .iface = "sink/1", .vt = &sink, .rank = -20 } };
 
 static const struct ch_plugin plugin = {

@@ -4,7 +4,7 @@
  *
  * POST /t/ledger?n=100&first=0&bad=10&pad=0&thread=0 appends n rows to inference_records; the k-th, counted from `first`, has the req_id "t-K". Of
  * every `bad` rows one has a model that is no UTF-8, which a sink must refuse; `pad` bytes stand in its prompt. thread=1: from a thread of the
- * pool, as [any] promises. The answer is how many were taken.
+ * pool, as [any] promises. The answer is how many were taken. GET /t/ledger: would a row be kept now?
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,11 +122,20 @@ static int on_post(struct ch_self *self, struct ch_ctx *c)
 	return CH_AGAIN;
 }
 
+static int on_takes(struct ch_self *self, struct ch_ctx *c)
+{
+	const struct ch_svc *svc = ((const struct t_ledger_conf *)self->conf)->ledger;
+	bool takes = ((const struct ch_ledger_v1 *)svc->vt)->takes(svc);
+
+	return ch_respond(c, 200, "application/json", takes ? "true" : "false", takes ? 4 : 5);
+}
+
 static const struct ch_option options[] = {
 	CH_OPT(struct t_ledger_conf, ledger, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "ledger/1", .help = "Who keeps rows"),
 };
 static const struct ch_route routes[] = {
 	{ .method = "POST", .pattern = "/t/ledger", .cls = CH_PUBLIC, .body = CH_BODY_BUFFER, .fn = on_post, .summary = "Appends rows" },
+	{ .method = "GET", .pattern = "/t/ledger", .fn = on_takes, .summary = "Would a row be kept" },
 };
 static const struct ch_plugin t_ledger = {
 	.size = sizeof(t_ledger),

@@ -12,9 +12,9 @@
  *   deadline_ms        of the ctx, from now; 0: none
  *   cancel_after_ms    cancel is called so long after run returned; 0: right behind it; -1: never
  *
- * The answer, always 200 and one object: rc (what run returned: 0 CH_OK, 2 CH_AGAIN, -1 CH_ERROR), error ("ok", "busy", …), detail, at, value,
- * constraint, counts ([n, …] or null), nrows, rows ([[statement, [["int", 5], ["text", null], …]], …]; blob and uuid as hex), elapsed_us,
- * why ("ready", "timeout", "gone", or null after rc 0), wrong (a rule that the provider broke, or null), engine, up.
+ * The answer, always 200 and one object: rc (what run returned: 0 CH_OK, 2 CH_AGAIN, -1 CH_ERROR), error ("ok", "busy", …), detail, at,
+ * value, constraint, counts ([n, …] or null), nrows, rows ([[statement, [["int", 5], ["text", null], …]], …]; blob and uuid as hex),
+ * elapsed_us, why ("ready", "timeout", "gone", or null after rc 0), wrong (a rule that the provider broke, or null), engine, up.
  *
  * Threads and ownership: everything on the request's loop, in its ctx.
  */
@@ -448,7 +448,8 @@ static int run(struct ch_self *self, struct ch_ctx *c)
 /* ---- tables ---- */
 
 static const struct ch_option options[] = {
-	CH_OPT(struct t_sql_conf, sql, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "sql/1", .help = "The provider that is called"),
+	CH_OPT(struct t_sql_conf, sql, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "sql/1",
+		.help = "The provider that is called"),
 };
 
 static const struct ch_route routes[] = {

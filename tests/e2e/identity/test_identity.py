@@ -67,7 +67,7 @@ def test_a_revocation_is_seen_by_a_second_server_within_a_second(start, store):
     ctl(a, "keys", "revoke", key)
     assert look_up(a, secret)["disabled"]  # here at once
     kit.wait_for(lambda: look_up(b, secret)["disabled"], "the revocation to be seen by the other server")
-    assert time.monotonic() - began < 1 + kit.SLACK if hasattr(kit, "SLACK") else time.monotonic() - began < 1.5
+    assert time.monotonic() - began < (3 if kit.SANITIZERS else 1.5)  # a second, and what looking takes
     ctl(b, "users", "add", "bob")
     ctl(b, "users", "disable", "bob")
     kit.wait_for(lambda: look_up(a, other)["disabled"], "a disabled owner's key to be disabled there")

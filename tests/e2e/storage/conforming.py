@@ -26,7 +26,8 @@ def adapter(request, name):
     if name == "storage_postgres":
         return {"storage_postgres": {"dsn": request.getfixturevalue("postgres").dsn, **TABLES}}
     db = request.getfixturevalue("clickhouse")
-    return {"http_client": {}, "storage_clickhouse": {"url": db.url, "database": db.name, "user": db.user, "password": db.password, **TABLES}}
+    return {"http_client": {},
+            "storage_clickhouse": {"url": db.url, "database": db.name, "user": db.user, "password": db.password, **TABLES}}
 
 
 def start(chimera, plugins, suite, target, sections, **options):

@@ -14,7 +14,7 @@ but the one-time faults holds for connections that stand as well as for new ones
   One-time faults, that happen to the first connection that gives them reason; each returns an event that is set when it has happened.
   after=b"COMMIT": only behind the piece of the client's bytes that holds these (the piece itself is passed on).
       p.reset(up=n) / p.reset(down=n)         a reset both ways once n more bytes of the client / the server have been passed on
-      p.lose_answer()                         the next bytes of the server are swallowed, and the connection is reset: the request went through
+      p.lose_answer()                         the next bytes of the server are swallowed, the connection is reset: the request went through
       p.corrupt(up=n) / p.corrupt(down=n)     the n-th byte from now on, counted from 0, is passed on with all bits turned
 
   p.connections, p.open: all and now; p.bytes_up, p.bytes_down: passed on; p.resets; p.seen: the client's bytes so far, if record=True.

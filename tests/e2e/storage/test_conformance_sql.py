@@ -2,15 +2,17 @@
 """Each adapter passes the suite that every provider of sql/1 must pass: sdk/conformance, as docs/conformance.md tells to run it."""
 import conforming
 import pytest
+from proxy import Proxy
 
 import chimera as kit
 
 ADAPTERS = ["storage_sqlite", "storage_postgres"]
 
 
-def start(request, chimera, plugins, name, workers=2):
-    sections = {"server": {"workers": workers}, **conforming.adapter(request, name)}
-    return conforming.start(chimera, plugins, "conform_sql", name, sections)
+def start(request, chimera, plugins, name, server=None, **options):
+    sections = conforming.adapter(request, name)
+    sections[name] |= options
+    return conforming.start(chimera, plugins, "conform_sql", name, {"server": {"workers": 2, **(server or {})}, **sections})
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
@@ -24,9 +26,23 @@ def test_every_case_passes(request, chimera, plugins, name):
                      lambda: f"no transaction and no given up statement to be left: {server.sessions()}")
 
 
+@pytest.mark.parametrize("name, options", [("storage_sqlite", {"readers": 1, "statements": 10}),
+                                           ("storage_postgres", {"pool_size": 1, "max_overflow": 0, "pool_timeout": "10s"})])
+def test_every_case_passes_with_the_least_of_everything(request, chimera, plugins, name, options):
+    conforming.passes(start(request, chimera, plugins, name, **options), "sql", 180)
+
+
+def test_every_case_passes_over_a_network_that_cuts_and_delays(request, chimera, plugins):
+    db = request.getfixturevalue("postgres")
+    with Proxy(db.server.port) as proxy:
+        proxy.slices = 1000
+        proxy.latency = 0.002
+        conforming.passes(start(request, chimera, plugins, "storage_postgres", dsn=db.at(proxy.port)), "sql", 180)
+
+
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_races_pass_with_more_loops(request, chimera, plugins, name):
-    c = start(request, chimera, plugins, name, workers=4)
+    c = start(request, chimera, plugins, name, {"workers": 4})
     cases, text = conforming.report(c, "sql", "?case=race/,open/begin")
     assert len(cases) == 8 and all(cases.values()), text
 
@@ -51,8 +67,8 @@ def test_a_client_that_leaves_lets_go_of_its_call(request, chimera, plugins, nam
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
-def test_a_server_that_stops_does_not_wait_for_a_slow_call(request, chimera, plugins, name):
-    c = start(request, chimera, plugins, name)
+def test_a_server_that_stops_gives_up_a_slow_call(request, chimera, plugins, name):
+    c = start(request, chimera, plugins, name, {"drain_timeout": "1s"})
     conforming.report(c, "sql", "?case=no-such/")
     with c.connect() as connection:
         connection.send(b"POST /conform/sql/slow HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n")
@@ -68,6 +84,7 @@ def test_one_group_or_case_can_be_asked_for(request, chimera, plugins):
 
 
 def test_a_suite_without_its_tables_bails_out(chimera, plugins):
-    c = conforming.start(chimera, plugins, "conform_sql", "storage_sqlite", {"storage_sqlite": {"path": "bare.db", "migrate": "off"}}, slack="100ms")
+    bare = {"storage_sqlite": {"path": "bare.db", "migrate": "off"}}
+    c = conforming.start(chimera, plugins, "conform_sql", "storage_sqlite", bare, slack="100ms")
     r = c.request("POST", "/conform/sql?case=rows/none")
     assert "\nBail out! " in r.text and "SCHEMA" in r.text and "\nok" not in r.text and "1.." not in r.text, r.text

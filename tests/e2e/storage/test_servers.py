@@ -15,7 +15,8 @@ def test_each_test_has_a_fresh_postgres_database(postgres):
 
 def test_and_so_has_the_next_one(postgres):
     assert postgres.psql("SELECT to_regclass('t')") == [(None,)]
-    done = subprocess.run([postgres_program("psql"), "-X", "-At", "-c", "SELECT current_user", postgres.dsn], capture_output=True, text=True)
+    done = subprocess.run([postgres_program("psql"), "-X", "-At", "-c", "SELECT current_user", postgres.dsn], capture_output=True,
+                          text=True)
     assert done.stdout == "chimera\n", done.stderr
 
 
