@@ -58,7 +58,8 @@ void id_add(struct id_call *k, const char *text, int64_t want, const struct ch_v
 		k->no_memory = true;
 		return;
 	}
-	memcpy(v, values, n * sizeof(*v));
+	if (n)
+		memcpy(v, values, n * sizeof(*v));
 	k->nvalues += n;
 	k->statements[k->n++] = (struct ch_sql_statement){ .text = text, .values = v, .nvalues = n, .want = want };
 }

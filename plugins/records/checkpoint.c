@@ -187,7 +187,8 @@ struct checkpoint *checkpoint_open(const char *dir, const char *name, struct che
 	pthread_mutex_init(&c->lock, NULL);
 	if (!file_name(c->name, sizeof(c->name), name)) {
 		snprintf(err, err_size, "\"%s\" is no name of a checkpoint", name);
-	} else if ((c->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 || !(c->map = map_file(c->dir, c->name, 0)) || fsync(c->dir)) {
+	} else if ((c->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 || !(c->map = map_file(c->dir, c->name, 0)) ||
+		   fsync(c->dir)) {
 		snprintf(err, err_size, "%s/%s cannot be used: %s", dir, c->name, strerror(errno));
 	} else {
 		load(c, data);

@@ -223,8 +223,8 @@ static bool drop_oldest(struct journal *j, const char *why)
 	j->status.dropped_segments++;
 	pthread_mutex_unlock(&j->lock);
 	remove_file(j, number, size);
-	journal_say(j, CH_WARN, "%s: segment %" PRIu64 " of the journal in %s, the oldest, was dropped for new rows (on_full = drop_oldest)", why,
-		    number, j->conf.dir);
+	journal_say(j, CH_WARN, "%s: segment %" PRIu64 " of the journal in %s, the oldest, was dropped for new rows (on_full = drop_oldest)",
+		    why, number, j->conf.dir);
 	bury(j);
 	return true;
 }

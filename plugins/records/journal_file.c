@@ -56,13 +56,13 @@ static bool fill(struct segment *s, int fd)
 		return false;
 	}
 	/*
-	 * No readahead: that also keeps the kernel from making one large folio of many pages here, which a sync of its first page would clean,
-	 * and protect against stores, as a whole (journal_ahead.c).
+	 * No readahead: that also keeps the kernel from making one large folio of many pages here, which a sync of its first page would
+	 * clean, and protect against stores, as a whole (journal_ahead.c).
 	 */
 	madvise(s->map, s->size, MADV_RANDOM);
 	clock_gettime(CLOCK_REALTIME, &now);
 	segment_put_header(s->map, &(struct segment_header){ s->number, s->size, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 });
-	return !msync(s->map, SEGMENT_PAGE, MS_SYNC) && !fsync(fd);
+	return !fsync(fd);
 }
 
 struct segment *journal_make(struct journal *j, uint64_t number, size_t size)
@@ -175,7 +175,8 @@ struct segment *journal_load(struct journal *j, uint64_t number)
 good:
 	/* After kill -9 it may be in the page cache only. */
 	if (fsync(fd))
-		journal_say(j, CH_ERR, "segment %" PRIu64 " of the journal in %s cannot be made durable: %s", number, j->conf.dir, strerror(errno));
+		journal_say(j, CH_ERR, "segment %" PRIu64 " of the journal in %s cannot be made durable: %s", number, j->conf.dir,
+			    strerror(errno));
 	close(fd);
 	atomic_store(&s->rolled, true);
 	return s;
@@ -241,8 +242,8 @@ void journal_quarantine(struct journal *j, struct segment *s, size_t from, size_
 		journal_say(j, CH_ERR, "segment %" PRIu64 " of the journal, bytes %zu to %zu: %s; a copy is in %s/%s", s->number, from, to, what,
 			    j->conf.dir, name);
 	else
-		journal_say(j, CH_ERR, "segment %" PRIu64 " of the journal, bytes %zu to %zu: %s; %s/%s cannot be written: %s", s->number, from, to,
-			    what, j->conf.dir, name, strerror(errno));
+		journal_say(j, CH_ERR, "segment %" PRIu64 " of the journal, bytes %zu to %zu: %s; %s/%s cannot be written: %s", s->number, from,
+			    to, what, j->conf.dir, name, strerror(errno));
 	if (fd >= 0)
 		close(fd);
 }

@@ -247,7 +247,8 @@ static bool load_all(struct journal *j, struct found *f, char *err, size_t err_s
 		struct segment *s = journal_load(j, f->numbers[i]);
 
 		if (!s) {
-			snprintf(err, err_size, "segment %" PRIu64 " of the journal in %s cannot be read: %s", f->numbers[i], j->conf.dir, strerror(errno));
+			snprintf(err, err_size, "segment %" PRIu64 " of the journal in %s cannot be read: %s", f->numbers[i], j->conf.dir,
+				 strerror(errno));
 			return false;
 		}
 		*last = s;
@@ -258,7 +259,8 @@ static bool load_all(struct journal *j, struct found *f, char *err, size_t err_s
 		}
 		bytes += s->size;
 		if (bytes >= told) {
-			journal_say(j, CH_INFO, "reading the journal in %s: %zu of %zu segments, %" PRIu64 " MiB so far", j->conf.dir, i + 1, f->n, bytes >> 20);
+			journal_say(j, CH_INFO, "reading the journal in %s: %zu of %zu segments, %" PRIu64 " MiB so far", j->conf.dir, i + 1,
+				    f->n, bytes >> 20);
 			told += TOLD_ABOVE;
 		}
 	}
@@ -288,7 +290,8 @@ bool journal_recover(struct journal *j, char *err, size_t err_size)
 	if (f.n)
 		j->next_number = f.numbers[f.n - 1] + 1;
 	if (f.n && f.first_row != UINT64_MAX)
-		journal_say(j, CH_INFO, "the journal in %s has %zu segments with up to %" PRIu64 " rows", j->conf.dir, f.n, j->next_row - f.first_row);
+		journal_say(j, CH_INFO, "the journal in %s has %zu segments with up to %" PRIu64 " rows", j->conf.dir, f.n,
+			    j->next_row - f.first_row);
 	good = true;
 out:
 	free(f.numbers);

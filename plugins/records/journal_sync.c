@@ -119,8 +119,8 @@ static void sync_failed(struct journal *j, struct segment *s, int error)
 	j->status.sync_failures++;
 	journal_note(j, "a sync of segment %" PRIu64 " failed: %s", number, strerror(error));
 	pthread_mutex_unlock(&j->lock);
-	journal_say(j, CH_ERR, "segment %" PRIu64 " of the journal in %s cannot be made durable: %s; it is not trusted again, and its rows since the"
-		    " last good sync are appended to another one", number, j->conf.dir, strerror(error));
+	journal_say(j, CH_ERR, "segment %" PRIu64 " of the journal in %s cannot be made durable: %s; it is not trusted again, and its rows"
+		    " since the last good sync are appended to another one", number, j->conf.dir, strerror(error));
 }
 
 enum round { DONE, MORE, BROKEN };

@@ -31,8 +31,8 @@ enum segment_kind {
 	SEGMENT_TABLE,                    /* what the rows of a table consist of: before its first row in each segment */
 	SEGMENT_PAD,                      /* nothing, up to the next page: everything before it is being synced */
 	/*
-	 * A segment failed a sync: its rows in a stretch were repeated in front of this record, and do not count where they were. Payload: its
-	 * number, and the offsets from and to, 8 bytes each.
+	 * A segment failed a sync: its rows in a stretch were repeated in front of this record, and do not count where they were.
+	 * Payload: its number, and the offsets from and to, 8 bytes each.
 	 */
 	SEGMENT_REPEATED
 };

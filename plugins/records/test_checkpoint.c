@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_checkpoint.c - a checkpoint is what was saved last, also after kill -9 and with one slot damaged; else the beginning, and it is told. */
+/* test_checkpoint.c - a checkpoint is what was saved last, after kill -9 and with one slot damaged too; else the beginning, told. */
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>

@@ -33,8 +33,8 @@ static void extreme_values_come_back(void **state)
 	(void)state;
 	memset(id, 0xff, 16);
 	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++) {
-		struct ch_value v[7] = { ch_v_uuid(id), ch_v_time(whole[i] == INT64_MIN ? INT64_MIN : -whole[i]), ch_v_int(whole[i]), ch_v_real(-0.0), ch_v_bool(false),
-			ch_v_text(""), ch_v_blob("\0\xff\0", 3) };
+		struct ch_value v[7] = { ch_v_uuid(id), ch_v_time(whole[i] == INT64_MIN ? INT64_MIN : -whole[i]), ch_v_int(whole[i]),
+			ch_v_real(-0.0), ch_v_bool(false), ch_v_text(""), ch_v_blob("\0\xff\0", 3) };
 
 		assert_int_equal(journal_append(j, &test_table, v, NULL), JOURNAL_OK);
 		assert_int_equal(journal_next(r, &row), JOURNAL_ROW);

@@ -136,7 +136,8 @@ static inline struct journal *open_with(const struct journal_conf *conf)
 
 static inline struct journal_conf small_conf(void)
 {
-	return (struct journal_conf){ .dir = folder, .max_bytes = 1024 * KIB, .segment_bytes = 64 * KIB, .sync_interval_us = 10000, .log = hear };
+	return (struct journal_conf){ .dir = folder, .max_bytes = 1024 * KIB, .segment_bytes = 64 * KIB, .sync_interval_us = 10000,
+		.log = hear };
 }
 
 static inline struct journal *open_small(void)

@@ -213,6 +213,48 @@ static void a_full_ledger_refuses_requests_if_it_is_to_lose_nothing(void **state
 	sink_free(a);
 }
 
+static int later(struct sink *s, const struct ch_sink_batch *b, struct ch_sink_result *out)
+{
+	(void)b;
+	(void)out;
+	return s->fails ? CH_SINK_RETRY : CH_SINK_DONE;
+}
+
+/* The batch under way is in memory and arrives, whatever becomes of its segments; what is neither there nor counted is lost in silence. */
+static void a_ledger_that_drops_the_oldest_counts_each_row_that_does_not_arrive(void **state)
+{
+	struct sink *a = sink_new();
+	struct ch_test *t = world(a, NULL, "on_full = drop_oldest");
+	const struct ch_svc *svc = ch_test_provided(t, "records", "ledger/1");
+	char *text = calloc(1, 100000);
+	int taken = 0, there = 0;
+
+	(void)state;
+	a->decide = later;
+	a->fails = 1;
+	memset(text, 'x', 99999);
+	for (int n = 0; n < 250; n++) {
+		unsigned char id[16] = { 9, (unsigned char)(n >> 8), (unsigned char)n };
+		struct ch_value row[4] = { ch_v_uuid(id), ch_v_time(0), ch_v_int(n), ch_v_bytes(CH_V_TEXT, text, 99999) };
+
+		taken += ((const struct ch_ledger_v1 *)svc->vt)->append(svc, &numbers, row) == CH_OK;
+		usleep(3000);
+		ch_test_advance(t, 100);
+	}
+	a->fails = 0;
+	ch_test_advance(t, 60000);
+	for (int n = 0; n < 250; n++)
+		there += a->copies[n];
+	assert_int_equal(a->copies[0], 1);
+	assert_int_equal(a->rows, there);
+	assert_int_equal(ch_test_metric(t, "chimera_ledger_lost_total", "dropped", NULL), taken - there);
+	assert_int_equal(ch_test_metric(t, "chimera_ledger_lost_total", "full", NULL), 250 - taken);
+	assert_int_equal(ch_test_metric(t, "chimera_ledger_lag_rows", NULL), 0);
+	free(text);
+	ch_test_free(t);
+	sink_free(a);
+}
+
 static void a_wrong_pattern_is_refused_by_its_place(void **state)
 {
 	struct ch_test *t = ch_test_new();
@@ -250,6 +292,7 @@ int main(void)
 		T(content_is_cut_at_content_max),
 		T(with_durability_disk_the_answer_waits_for_the_sync),
 		T(a_full_ledger_refuses_requests_if_it_is_to_lose_nothing),
+		T(a_ledger_that_drops_the_oldest_counts_each_row_that_does_not_arrive),
 		T(a_wrong_pattern_is_refused_by_its_place),
 		T(a_second_server_in_the_same_folder_is_refused_in_one_sentence),
 	};

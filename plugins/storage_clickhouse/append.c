@@ -24,6 +24,7 @@ enum { ROUNDS_MAX = 4 };
 
 struct append {
 	struct click_call call;
+	struct ch_loop *loop;
 	const struct ch_sink_batch *batch;
 	struct click_body *body;          /* not in the arena: a pool thread, and the HTTP client, may outlast us by a turn */
 	int64_t first, last;              /* the rows' times */
@@ -221,13 +222,22 @@ static void *work(void *data)
 	return a;
 }
 
-/* The ctx ended while the thread was at work: only now nobody reads the caller's batch any more. Any thread. */
+/* The ctx ended while the thread was at work: only now nobody reads the caller's batch any more. */
+static void abandon(void *data)
+{
+	struct append *a = data;
+
+	free_body(a->body);
+	click_call_abandon(&a->call);
+}
+
+/* Any thread; the loop may be in click_call_cancel just now, so the end is left to it. Without a loop there is nobody to collide with. */
 static void on_too_late(void *result)
 {
 	struct append *a = result;
 
-	free_body(a->body);
-	click_call_abandon(&a->call);
+	if (!ch_post(a->loop, abandon, a))
+		abandon(a);
 }
 
 static void stop_encoding(struct click_call *call)
@@ -369,6 +379,7 @@ int click_append(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_sin
 	a->call.op = CLICK_APPEND;
 	a->call.steps = start;
 	a->call.clean = clean;
+	a->loop = ch_loop(c);
 	a->batch = batch;
 	a->first = INT64_MAX;
 	a->last = INT64_MIN;

@@ -53,7 +53,7 @@ void click_call_over(struct click_call *call, int outcome, const char *detail, e
 void click_call_failed(struct click_call *call);
 /* The layout is asked anew by the next call: something about it was wrong. */
 void click_call_forget(struct click_call *call);
-/* The end of one whose ctx is gone, but for what `clean` would free: that is yours. Any thread; the breaker has been told by unpass. */
+/* The end of one whose ctx is gone, but for what `clean` would free: that is yours. The breaker has been told by unpass. */
 void click_call_abandon(struct click_call *call);
 /* The breaker hears nothing of it any more. */
 void click_call_unpass(struct click_call *call);

@@ -236,8 +236,7 @@ static void last_words(struct pg_conn *conn, char state[6], char *why, size_t n)
 	snprintf(why, n, "The connection to PostgreSQL broke.");
 	for (int i = 0; i < 64 && !*state; i++) {
 		PGresult *r = PQgetResult(conn->pg);
-		const char *s = r ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL, *m = r ? PQresultErrorField(r,
-			PG_DIAG_MESSAGE_PRIMARY) : NULL;
+		const char *s = PQresultErrorField(r, PG_DIAG_SQLSTATE), *m = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
 
 		if (s && m && strncmp(s, "22", 2) && strncmp(s, "23", 2)) {
 			snprintf(state, 6, "%s", s);
@@ -331,9 +330,11 @@ static void ready(struct pg_conn *conn)
 
 	ch_timer_set(conn->timer, -1);
 	conn->idle_since = ch_now();
-	if (conf->max_lifetime >= 0) /* up to a tenth less, so that those made together do not end together */
-		conn->dies = conn->idle_since + conf->max_lifetime * 1000 - (int64_t)(ch_random() % (uint64_t)(conf->max_lifetime * 100 +
-			1));
+	if (conf->max_lifetime >= 0) { /* up to a tenth less, so that those made together do not end together */
+		int64_t life = conf->max_lifetime * 1000;
+
+		conn->dies = conn->idle_since + life - (int64_t)(ch_random() % (uint64_t)(life / 10 + 1));
+	}
 	set_state(conn, PG_IDLE);
 	pg_pool_connected(p);
 	pg_pool_run(p);
@@ -344,8 +345,8 @@ static bool own_answer(struct pg_conn *conn, const PGresult *r)
 {
 	ExecStatusType status = PQresultStatus(r);
 
-	return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || (status == PGRES_PIPELINE_SYNC &&
-		conn->ops[conn->op_first].kind == PG_OP_SYNC);
+	return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK ||
+	       (status == PGRES_PIPELINE_SYNC && conn->ops[conn->op_first].kind == PG_OP_SYNC);
 }
 
 /* ---- what comes in ---- */
@@ -454,7 +455,7 @@ static void on_time(void *data)
 		if (conn->pg)
 			pg_where(conn->pg, where, sizeof(where));
 		snprintf(why, sizeof(why), conn->state == PG_RESOLVING ? "The host in dsn was not found within %lld ms%s." :
-		         "No answer from PostgreSQL within connect_timeout (%lld ms) at %s; is it there, and not stopped or behind a firewall?",
+		         "No answer from PostgreSQL within connect_timeout (%lld ms) at %s; is it stopped, or behind a firewall?",
 		         (long long)conf->connect_timeout, conn->pg ? where : "");
 		pg_conn_failed(conn, "", why);
 	}

@@ -49,12 +49,12 @@ const char *pg_dsn_fault(const char *dsn)
 	const char *host = pg_dsn_get(o, "host"), *hostaddr = pg_dsn_get(o, "hostaddr"), *fault = NULL;
 
 	if (!o)
-		fault = "this is no connection string: write host=NAME port=5432 dbname=NAME user=NAME, or postgresql://USER@HOST:5432/DBNAME with "
-		        "%-escapes for what is special in a URL";
+		fault = "this is no connection string: write host=NAME port=5432 dbname=NAME user=NAME, or "
+		        "postgresql://USER@HOST:5432/DBNAME with %-escapes for what is special in a URL";
 	else if (pg_dsn_get(o, "service"))
 		fault = "service: name the server itself, by host and port";
 	else if (host && host[0] != '@' && strchr(host, '@'))
-		fault = "the host has an @ in it: in a URL, an @ of the password is written %40; better, leave the password to the option password";
+		fault = "the host has an @ in it: in a URL, an @ of the password is written %40; better, leave it to the option password";
 	else if (items(host ? host : "") > PG_HOSTS_MAX || items(hostaddr ? hostaddr : "") > PG_HOSTS_MAX)
 		fault = "8 hosts at most";
 	pg_dsn_free(o);
@@ -215,6 +215,6 @@ void pg_where(PGconn *pg, char *text, size_t n)
 	const char *host = PQhost(pg), *port = PQport(pg);
 	bool six = host && strchr(host, ':');
 
-	snprintf(text, n, "%s%s%s:%s", six ? "[" : "", host && *host ? host : "the local socket", six ? "]" : "", port && *port ? port :
-		"5432");
+	snprintf(text, n, "%s%s%s:%s", six ? "[" : "", host && *host ? host : "the local socket", six ? "]" : "",
+	         port && *port ? port : "5432");
 }

@@ -89,8 +89,8 @@ int pg_error_tell(const struct pg_said *said, char *text, size_t n)
 		break;
 	case CH_SQL_CONSTRAINT:
 		snprintf(text, n, "PostgreSQL says that %s%s%s%s%s (SQLSTATE %s).", constraint_fault(state),
-		         said->constraint || said->column ? ": " : "", said->constraint ? said->constraint : said->column ? said->column :
-		         "",
+		         said->constraint || said->column ? ": " : "", said->constraint ? said->constraint :
+		         said->column ? said->column : "",
 		         said->table ? " of table " : "", said->table ? said->table : "", state);
 		break;
 	case CH_SQL_SCHEMA:
@@ -102,7 +102,7 @@ int pg_error_tell(const struct pg_said *said, char *text, size_t n)
 		break;
 	case CH_SQL_FULL:
 		snprintf(text, n, is(state, "25006") ?
-			"The database only reads (%s): it is a standby, or default_transaction_read_only is set; "
+		         "The database only reads (%s): it is a standby, or default_transaction_read_only is set; "
 		         "name the writing server in dsn, or all of them with target_session_attrs=read-write." :
 		         is(state, "53100") ? "The database's disk is full (%s); make room there." :
 		         "The database has no memory left (%s).", message);
@@ -206,12 +206,10 @@ void pg_error_connect(const char *said, const char *where, const char *user, con
 			user, len, line);
 	else if (is(state, "3D000"))
 		snprintf(text, n, "PostgreSQL at %s has no database %s; create it (createdb -O %s %s), or correct dbname in dsn.", where,
-			dbname,
-		         user, dbname);
+			dbname, user, dbname);
 	else if (is(state, "53300"))
-		snprintf(text, n,
-			"PostgreSQL at %s has no connection left for us; lower pool_size and max_overflow, or raise its max_connections "
-		         "(%.*s).", where, len, line);
+		snprintf(text, n, "PostgreSQL at %s has no connection left for us; lower pool_size and max_overflow, or raise its "
+			"max_connections (%.*s).", where, len, line);
 	else if (is(state, "57P"))
 		snprintf(text, n, "PostgreSQL at %s is not ready (%.*s).", where, len, line);
 	else if (*state)
@@ -219,8 +217,8 @@ void pg_error_connect(const char *said, const char *where, const char *user, con
 	else if (strstr(said, "no password supplied"))
 		snprintf(text, n, "PostgreSQL at %s wants a password for user %s; set password.", where, user);
 	else if (says(said, "SSL", "certificate")) {
-		snprintf(text, n, "TLS with PostgreSQL at %s failed; correct tls_mode and tls_ca, or the dsn's own (%.*s).", where, len,
-			line);
+		snprintf(text, n, "TLS with PostgreSQL at %s failed; correct tls_mode and tls_ca, or the dsn's own (%.*s).", where,
+			len, line);
 		memcpy(state, "SSL", 4); /* no SQLSTATE, for pg_error_slow */
 	} else if (says(said, "refused", "No such file"))
 		snprintf(text, n, "Nobody listens at %s; start PostgreSQL, or correct host and port in dsn.", where);

@@ -58,8 +58,8 @@ static bool rows(void *arg, const char *sql, ch_migrate_row row, void *row_arg, 
 		if (ok && PQresultStatus(r) != PGRES_TUPLES_OK && PQresultStatus(r) != PGRES_COMMAND_OK) {
 			const char *m = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY), *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 
-			ok = ch_migrate_fail(error, "%s (SQLSTATE %s)", m ? m : "the connection to PostgreSQL broke", state ? state :
-				"none");
+			ok = ch_migrate_fail(error, "%s (SQLSTATE %s)", m ? m : "the connection to PostgreSQL broke",
+				state ? state : "none");
 		}
 		for (int i = 0; ok && row && i < PQntuples(r); i++) {
 			const char *columns[64];

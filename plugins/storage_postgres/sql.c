@@ -314,8 +314,7 @@ static bool fine(struct ch_ctx *c, const struct ch_sql_args *args, struct ch_sql
 		const struct ch_sql_statement *s = statement_at(args, i);
 
 		if (!s->text || !*s->text || strlen(s->text) > CH_SQL_TEXT_MAX || s->nvalues > CH_SQL_VALUES_MAX || s->want < CH_SQL_ANY) {
-			no(out, CH_SQL_BAD_REQUEST, i, ch_print(c, "Statement %zu has no text or too much of it, or more than %d values.",
-				i,
+			no(out, CH_SQL_BAD_REQUEST, i, ch_print(c, "Statement %zu has no text or too much of it, or more than %d values.", i,
 			                                       CH_SQL_VALUES_MAX));
 			return false;
 		}
@@ -345,8 +344,8 @@ struct slot {
 static struct pg_sql *make(const struct ch_sql_args *args, size_t values)
 {
 	size_t n = args->statements.n;
-	size_t bytes = sizeof(struct pg_sql) + n * sizeof(struct pg_statement) + values * (sizeof(char *) + sizeof(struct slot) +
-		sizeof(int) + sizeof(Oid));
+	size_t each = sizeof(char *) + sizeof(struct slot) + sizeof(int) + sizeof(Oid);
+	size_t bytes = sizeof(struct pg_sql) + n * sizeof(struct pg_statement) + values * each;
 	struct pg_sql *q = malloc(bytes);
 	const char **pointers;
 	struct slot *slots;

@@ -50,8 +50,8 @@ static void judge(struct probe *p, const char *error)
 		p->result->health = CH_DEGRADED;
 		snprintf(p->result->message, sizeof(p->result->message), "SELECT 1 took %lld ms", (long long)ms);
 	} else {
-		snprintf(p->result->message, sizeof(p->result->message), "SELECT 1 took %lld ms%s%.100s", (long long)ms, *text ? "; " :
-			"", text);
+		snprintf(p->result->message, sizeof(p->result->message), "SELECT 1 took %lld ms%s%.100s", (long long)ms,
+			*text ? "; " : "", text);
 	}
 }
 
@@ -215,7 +215,7 @@ static void stop(struct ch_self *self)
 
 static const struct ch_option options[] = {
 	OPT(dsn, STR, .flags = CH_O_SECRET, .def = "host=127.0.0.1 dbname=chimera user=chimera", .env = "DATABASE_URL",
-		.help = "libpq's connection string, keywords or postgresql://…; several hosts with target_session_attrs find the one that writes"),
+		.help = "libpq's connection string, keywords or postgresql://…; several hosts with target_session_attrs find the writing one"),
 	OPT(password, STR, .flags = CH_O_SECRET, .help = "The role's password, in place of one in dsn; @FILE keeps it out of the config"),
 	OPT(tls_mode, ENUM, .def = "dsn", .values = pg_tls_modes,
 		.help = "libpq's sslmode; dsn: what stands there, else prefer. Over networks that are not yours: verify-full"),

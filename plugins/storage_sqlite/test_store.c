@@ -152,13 +152,16 @@ static void a_file_moved_away_takes_its_rows_along_and_a_new_one_is_made(void **
 {
 	char aside[160];
 	(void)state;
-	begin("CREATE TABLE x (a)", NULL);
+	begin("CREATE TABLE x (a)", "readers = 1\n");
 	assert_int_equal(sql0("INSERT INTO x VALUES (1)")->error, CH_SQL_OK);
+	assert_string_equal(sql0("SELECT a FROM x")->rows, "1;");
 	snprintf(aside, sizeof(aside), "%s.aside", file);
 	assert_int_equal(rename(file, aside), 0);
 	struct asked *a = sql0("INSERT INTO x VALUES (2)");
 	assert_int_equal(a->error, CH_SQL_SCHEMA); /* into the new one, which has no table: never into what is gone */
 	assert_true(ch_test_logged(t, "was moved or deleted"));
+	WAIT_FOR(is_state(SQ_UP));
+	assert_int_equal(sql0("SELECT a FROM x")->error, CH_SQL_SCHEMA);
 	strcpy(file, aside);
 	assert_string_equal(direct("SELECT group_concat(a) FROM x"), "1");
 	end();

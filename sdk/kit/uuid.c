@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* uuid.c - see chimera/kit/uuid.h. The fields are those of RFC 9562, figure 11: 48 bits time, 4 version, 12 random, 2 variant, 62 random. */
+/* uuid.c - see chimera/kit/uuid.h. RFC 9562, figure 11: 48 bits of time, 4 of version, 12 random ones, 2 of variant, 62 random ones. */
 #include <string.h>
 
 #include "chimera/kit/uuid.h"

@@ -112,7 +112,8 @@ static void count_pages(struct file *f, const struct trace *t, uint32_t file, si
 /* The pages of an event: [*from, *to). */
 static void pages_of(const struct file *f, const struct trace_event *e, size_t *from, size_t *to)
 {
-	size_t end = e->op == TRACE_WRITE ? (size_t)(e->at + e->n) : e->length == UINT64_MAX ? f->pages * PAGE : (size_t)(e->at + e->length);
+	size_t end = e->op == TRACE_WRITE ? (size_t)(e->at + e->n) :
+		e->length == UINT64_MAX ? f->pages * PAGE : (size_t)(e->at + e->length);
 
 	*from = (size_t)e->at / PAGE;
 	*to = (end + PAGE - 1) / PAGE;
@@ -152,7 +153,8 @@ static void find_durable(struct file *f, const struct trace *t, uint32_t file, s
 
 /*
  * A file that was cut has new blocks behind the cut, in the order of the file system's own journal: with the cut nothing of what was there
- * before it comes back, without it nothing is there of what came later. *from: the last cut that is in the state; *to: the first that is not.
+ * before it comes back, without it nothing is there of what came later. *from: the last cut that is in the state; *to: the first that is
+ * not.
  */
 static void find_cuts(const struct trace *t, uint32_t file, size_t until, size_t size_until, size_t *from, size_t *to)
 {
@@ -258,8 +260,8 @@ static void write_file(const char *folder, const char *name, const struct file *
 	close(fd);
 }
 
-static void make_file(const struct trace *t, uint32_t file, const char *name, size_t until, enum state_mode mode, size_t moment, uint64_t *seed,
-	const char *folder)
+static void make_file(const struct trace *t, uint32_t file, const char *name, size_t until, enum state_mode mode, size_t moment,
+	uint64_t *seed, const char *folder)
 {
 	struct file f = { 0 };
 	size_t size_until, from, to;

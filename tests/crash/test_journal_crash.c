@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_journal_crash.c - the usage ledger's journal over power losses: no row that a completed sync covered is lost, no row comes that was
- * never appended, a flipped bit is detected or harmless, a failed sync acknowledges nothing; and the harness sees it when syncs are left out.
+ * never appended, a flipped bit is detected or harmless, a failed sync acknowledges nothing; and the harness sees it when syncs are left
+ * out.
  */
 #include <dirent.h>
 #include <inttypes.h>
@@ -237,7 +238,8 @@ static void hear(void *arg, int level, const char *line)
 }
 
 /* Reads all from there; false: a row that is wrong. */
-static bool read_rows(struct journal *j, const struct journal_pos *from, unsigned char *seen, const struct crash_known *known, char *why, size_t n)
+static bool read_rows(struct journal *j, const struct journal_pos *from, unsigned char *seen, const struct crash_known *known, char *why,
+	size_t n)
 {
 	struct journal_reader *r = journal_reader(j, "judge", from);
 	struct journal_row row;
@@ -249,7 +251,8 @@ static bool read_rows(struct journal *j, const struct journal_pos *from, unsigne
 		if (found == JOURNAL_LOST)
 			continue;
 		if (!is_right(&row, &number) || number >= known->tries) {
-			snprintf(why, n, "row %" PRIu64 " at %" PRIu64 ":%" PRIu64 " was never appended, or otherwise", number, row.at.segment, row.at.offset);
+			snprintf(why, n, "row %" PRIu64 " at %" PRIu64 ":%" PRIu64 " was never appended, or otherwise", number, row.at.segment,
+				 row.at.offset);
 			good = false;
 		} else {
 			seen[number] = 1;
@@ -293,8 +296,8 @@ static bool judge(const char *folder, const struct crash_known *known, bool flip
 	detected = said_damaged || st.damaged_bytes || st.torn_bytes || st.missing_segments;
 	for (uint64_t i = passed; good && i < known->has && !(flipped && detected); i++)
 		if (!seen[i]) {
-			snprintf(why, n, "row %" PRIu64 " of %" PRIu64 " acknowledged ones is lost (%" PRIu64 " were passed; %" PRIu64 " bytes damaged, %" PRIu64
-				 " torn)", i, known->has, passed, st.damaged_bytes, st.torn_bytes);
+			snprintf(why, n, "row %" PRIu64 " of %" PRIu64 " acknowledged ones is lost (%" PRIu64 " were passed; %" PRIu64
+				 " bytes damaged, %" PRIu64 " torn)", i, known->has, passed, st.damaged_bytes, st.torn_bytes);
 			good = false;
 		}
 	if (good)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_sqlite_crash.c - SQLite with the settings of storage_sqlite (WAL, synchronous=FULL) over power losses: no acknowledged commit is lost,
- * none is there in part, the database is whole; and the harness sees it when synchronous is less.
+ * test_sqlite_crash.c - SQLite with the settings of storage_sqlite (WAL, synchronous=FULL) over power losses: no acknowledged commit is
+ * lost, none is there in part, the database is whole; and the harness sees it when synchronous is less.
  */
 #include <inttypes.h>
 #include <setjmp.h>
@@ -51,7 +51,8 @@ static int writer(const char *folder, uint64_t seed, const char *synchronous)
 	bool good;
 
 	snprintf(path, sizeof(path), "%s/" FILE_NAME, folder);
-	snprintf(pragma, sizeof(pragma), "PRAGMA synchronous=%s; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=65536", synchronous);
+	snprintf(pragma, sizeof(pragma), "PRAGMA synchronous=%s; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=65536",
+		 synchronous);
 	good = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) == SQLITE_OK &&
 		run(db, "PRAGMA journal_mode=WAL") && run(db, pragma) &&
 		run(db, "CREATE TABLE rows (n INTEGER PRIMARY KEY, last INTEGER NOT NULL, filler BLOB NOT NULL) STRICT");
@@ -118,7 +119,8 @@ static bool look(sqlite3 *db, const struct crash_known *known, char *why, size_t
 		snprintf(why, n, "%" PRId64 " rows are there, %" PRIu64 " acknowledged, %" PRIu64 " tried", rows, known->has, known->tries);
 		return false;
 	}
-	if (rows && (number(db, "SELECT max(n) FROM rows") != rows - 1 || number(db, "SELECT last FROM rows ORDER BY n DESC LIMIT 1") != rows - 1 ||
+	if (rows && (number(db, "SELECT max(n) FROM rows") != rows - 1 ||
+		     number(db, "SELECT last FROM rows ORDER BY n DESC LIMIT 1") != rows - 1 ||
 		     number(db, "SELECT count(*) FROM rows WHERE length(filler) <> n * 37 % 900"))) {
 		snprintf(why, n, "the %" PRId64 " rows are not those of whole transactions", rows);
 		return false;
@@ -168,8 +170,8 @@ static void a_failed_sync_acknowledges_nothing(void **state)
 
 	(void)state;
 	for (int i = 0; i < 8; i++) {
-		struct crash_result r = crash_run(&(struct crash_plan){ .word = "FULL", .judge = judge, .fail = 1 + (unsigned)(crash_random(&seed) % 120),
-			.states = getenv("CHIMERA_CRASH_STATES") ? 0 : 30 });
+		struct crash_result r = crash_run(&(struct crash_plan){ .word = "FULL", .judge = judge,
+			.fail = 1 + (unsigned)(crash_random(&seed) % 120), .states = getenv("CHIMERA_CRASH_STATES") ? 0 : 30 });
 
 		if (r.bad)
 			fail_msg("%s", r.first);

@@ -69,7 +69,7 @@ def test_a_token_that_cannot_be_read_is_a_503(gateway, store):
     store.change("UPDATE provider_tokens SET key_id = 'lost'")
     store.change("UPDATE identity_revision SET tokens = tokens + 1")
     kit.wait_for(lambda: chat(c, "alice").status == 503, "the change to be seen")
-    assert c.said("encryption_keys_old")
+    assert c.wait_said("encryption_keys_old")
 
 
 def test_the_encryption_key_is_replaced_without_losing_a_token(gateway, start, store, provider):

@@ -91,9 +91,11 @@ def test_values_of_every_type_come_back(world, kind, cast, values):
 @pytest.mark.parametrize("expression,value", [
     ("CAST(7 AS smallint)", ["int", 7]), ("CAST(-7 AS integer)", ["int", -7]), ("CAST(1.5 AS real)", ["real", 1.5]),
     ("SUM(v) FROM (VALUES (CAST(9223372036854775807 AS bigint)), (-7)) AS t(v)", ["int", 9223372036854775800]),
-    ("CAST('-9223372036854775808' AS numeric)", ["int", -2 ** 63]), ("CAST('9223372036854775808' AS numeric)", ["real", 9223372036854775808.0]),
+    ("CAST('-9223372036854775808' AS numeric)", ["int", -2 ** 63]),
+    ("CAST('9223372036854775808' AS numeric)", ["real", 9223372036854775808.0]),
     ("CAST('12345.625' AS numeric)", ["real", 12345.625]), ("CAST('-0.0001' AS numeric)", ["real", -0.0001]),
-    ("CAST('100000000' AS numeric)", ["int", 100000000]), ("CAST('3.00' AS numeric)", ["int", 3]), ("CAST('NaN' AS numeric)", ["real", None]),
+    ("CAST('100000000' AS numeric)", ["int", 100000000]), ("CAST('3.00' AS numeric)", ["int", 3]),
+    ("CAST('NaN' AS numeric)", ["real", None]),
     ("CAST('2000-01-02' AS date)", ["time", 946771200000000]), ("CAST('infinity' AS timestamptz)", ["time", 253402300799999999]),
     ("CAST('x' AS varchar(3))", ["text", "x"]), ("COUNT(*) FROM things", ["int", 0]), ("CAST('NaN' AS double precision)", ["real", None]),
     ("CAST('127.0.0.1' AS inet)", ["blob", "022000047f000001"])])
@@ -176,10 +178,12 @@ def test_a_demand_in_a_batch_that_fails_otherwise_tells_the_failure(world):
 
 
 @pytest.mark.parametrize("text,values,error,constraint", [
-    ("SELECT nothing FROM things", [], "schema", None), ("SELECT 1 FROM nowhere", [], "schema", None), ("SELEC 1", [], "bad_request", None),
+    ("SELECT nothing FROM things", [], "schema", None), ("SELECT 1 FROM nowhere", [], "schema", None),
+    ("SELEC 1", [], "bad_request", None), ("SELECT 1 FROM", [], "bad_request", None),
     ("SELECT 1; SELECT 2", [], "bad_request", None), ("INSERT INTO things (id) VALUES (NULL)", [], "constraint", "things.id"),
     ("INSERT INTO things (id, weight) VALUES (1, 2000)", [], "constraint", "light"), ("SELECT $1 / 0", [["int", 1]], "value", None),
-    ("SELECT 1 WHERE CAST('x' AS text) = $1", [["int", 1]], "bad_request", None), ("SELECT $2", [["int", 1]], "bad_request", None)])
+    ("SELECT 1 WHERE CAST('x' AS text) = $1", [["int", 1]], "bad_request", None),
+    ("SELECT $2", [["int", 1]], "bad_request", None)])
 def test_errors_are_told_apart(world, text, values, error, constraint):
     w = world()
     a = w.ask(text, *values)
@@ -264,8 +268,8 @@ def test_many_calls_at_once_share_the_pool(world):
 # ---- sink ------------------------------------------------------------------------------------------------------------------
 
 COLUMNS = [["row_id", "uuid"], ["time", "time"], ["note", "text?"], ["n", "int"], ["x", "real?"], ["ok", "bool?"], ["raw", "blob?"]]
-ROWS_TABLE = f"""CREATE TABLE rows (row_id uuid PRIMARY KEY, time timestamptz NOT NULL, batch_id uuid NOT NULL, note text, n bigint NOT NULL,
-    x double precision, ok boolean, raw bytea, CONSTRAINT few CHECK (n < 1000000)); ALTER TABLE rows OWNER TO {USER};"""
+ROWS_TABLE = f"""CREATE TABLE rows (row_id uuid PRIMARY KEY, time timestamptz NOT NULL, batch_id uuid NOT NULL, note text,
+    n bigint NOT NULL, x double precision, ok boolean, raw bytea, CONSTRAINT few CHECK (n < 1000000)); ALTER TABLE rows OWNER TO {USER};"""
 
 
 def uid(n):
@@ -299,11 +303,13 @@ def test_appended_rows_are_there_as_they_were_given(sink, again):
     rows = [row(1), row(2, None), row(3, "Ærø\t\n\\N"), [uid(4), 0, "", -2 ** 63, None, None, None]]
     a = w.append(rows, again=again, batch=77)
     assert (a["outcome"], a["rows"]) == ("done", 4), a
-    assert w.db.psql("SET timezone TO 'UTC'; SELECT row_id, time, batch_id, note, n, x, ok, raw FROM rows ORDER BY row_id") == [
-        ("00000000-0000-0000-0000-000000000001", "2026-01-01 00:00:00+00", "00000000-0000-0000-0000-00000000004d", "note", "1", "0.5", "f", "\\x00ff"),
-        ("00000000-0000-0000-0000-000000000002", "2026-01-01 00:00:00+00", "00000000-0000-0000-0000-00000000004d", None, "2", "1", "t", "\\x00ff"),
-        ("00000000-0000-0000-0000-000000000003", "2026-01-01 00:00:00+00", "00000000-0000-0000-0000-00000000004d", "Ærø\t\n\\N", "3", "1.5", "f", "\\x00ff"),
-        ("00000000-0000-0000-0000-000000000004", "1970-01-01 00:00:00+00", "00000000-0000-0000-0000-00000000004d", "", "-9223372036854775808", None, None, None)]
+    rows = w.db.psql("SET timezone TO 'UTC'; SELECT row_id, batch_id, time, note, n, x, ok, raw FROM rows ORDER BY row_id")
+    assert [r[0] for r in rows] == [f"00000000-0000-0000-0000-{i:012x}" for i in range(1, 5)]
+    assert {r[1] for r in rows} == {"00000000-0000-0000-0000-00000000004d"}
+    assert [r[2:] for r in rows] == [
+        ("2026-01-01 00:00:00+00", "note", "1", "0.5", "f", "\\x00ff"), ("2026-01-01 00:00:00+00", None, "2", "1", "t", "\\x00ff"),
+        ("2026-01-01 00:00:00+00", "Ærø\t\n\\N", "3", "1.5", "f", "\\x00ff"),
+        ("1970-01-01 00:00:00+00", "", "-9223372036854775808", None, None, None)]
 
 
 def test_a_batch_that_comes_again_is_there_once(sink):
@@ -403,7 +409,7 @@ def chimeractl(c, *args):
 
 def test_a_schema_that_is_behind_is_unhealthy_until_it_is_migrated(chimera, postgres):
     folder = os.path.join(kit.SRC, "migrations")
-    c = chimera({"storage_postgres": {"dsn": postgres.dsn, "migrate": "check", "migrations": folder}, "t_sql": {}, "t_sink": {}, "health": {}})
+    c = chimera({"storage_postgres": {"dsn": postgres.dsn, "migrate": "check", "migrations": folder}, "t_sql": {}, "t_sink": {}})
     w = World(c, postgres)
     kit.wait_for(lambda: not w.ask("SELECT 1")["up"], "about.up to know")
     text = c.wait_said("check storage_postgres is unhealthy now: SELECT 1 took")["msg"]
@@ -430,7 +436,8 @@ def test_dsns_of_every_kind_are_taken(chimera, postgres):
     for options in ({"dsn": f"host=localhost port={port} dbname={name} user={USER} password={PASSWORD}"},
                     {"dsn": f"host={postgres.server.folder} port={port} dbname={name} user={USER}"},
                     {"dsn": f"postgresql://{USER}@127.0.0.1:{port}/{name}", "password": PASSWORD},
-                    {"dsn": f"postgresql://{USER}:wrong@localhost:1,localhost:{port}/{name}?target_session_attrs=read-write", "password": PASSWORD}):
+                    {"dsn": f"postgresql://{USER}:wrong@localhost:1,localhost:{port}/{name}?target_session_attrs=read-write",
+                     "password": PASSWORD}):
         c = chimera({"storage_postgres": {**options, "migrate": "off"}, "t_sql": {}, "t_sink": {}})
         assert World(c, postgres).ask("SELECT current_setting('application_name')")["rows"] == [[0, [["text", "chimera"]]]]
         c.stop()
@@ -477,3 +484,33 @@ def test_metrics_tell_of_the_pool_and_of_statements(world):
     assert w.metric('chimera_db_errors_total{instance="storage_postgres",error="schema"}') == 1
     assert w.metric('chimera_db_connections{instance="storage_postgres",state="idle"}') >= 1
     assert w.metric('chimera_postgres_connects_total{result="ok"}') >= 1
+
+
+def test_a_fault_of_the_seam_strikes_as_if_the_database_had_failed(world, sink):
+    w = sink(t={"t_seam": {"strike": "yes"}})
+    body = json.dumps({"statements": [s("INSERT INTO things (id) VALUES (1)")]})
+
+    def struck(path, text, **fields):
+        r = w.c.request("POST", path, body=text, headers=[("X-Fault", "storage"), *fields.items()])
+        return r.json()
+
+    a = struck("/t/sql", body, **{"X-Delay": "300", "X-Kind": "down"})
+    assert a["error"] == "unavailable" and a["elapsed_us"] >= 0.3e6 and w.db.psql("SELECT count(*) FROM things") == [("0",)], a
+    a = struck("/t/sql", body, **{"X-Delay": "200"})
+    assert a["error"] == "ok" and a["elapsed_us"] >= 0.2e6, a
+    text = json.dumps({"op": "append", "table": "rows", "columns": COLUMNS, "batch": uid(1), "again": False, "rows": [row(1)]})
+    a = struck("/t/sink", text, **{"X-Delay": "0", "X-Kind": "down"})
+    assert a["outcome"] == "retry" and w.count() == 0, a
+
+
+def test_a_password_file_is_read_again_at_a_reload(chimera, postgres, tmp_path):
+    secret = tmp_path / "password"
+    secret.write_text("wrong\n")
+    secret.chmod(0o600)
+    c = chimera({"storage_postgres": {"dsn": f"host=127.0.0.1 port={postgres.server.port} dbname={postgres.name} user={USER}",
+                                      "password": f"@{secret}", "migrate": "off"}, "t_sql": {}, "t_sink": {}})
+    c.wait_said("database is degraded now")
+    secret.write_text(PASSWORD + "\n")
+    c.signal(signal.SIGHUP)
+    assert World(c, postgres).ask("SELECT 1")["error"] == "ok"
+    assert PASSWORD not in c.stderr()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""storage_postgres when PostgreSQL is down, restarts, is full, refuses, or takes connections and never answers. Rows S4, S8, S9 of FAULTS."""
+"""storage_postgres when PostgreSQL is down, restarts, is full, refuses, or takes connections and never answers: S4, S8, S9 of FAULTS."""
 import concurrent.futures
 import os
 import re
@@ -121,7 +121,6 @@ def test_s8_idle_connections_that_were_killed_are_not_handed_out(at, server):
     w = at(db.dsn)
     for _ in range(5):
         db.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{USER}'")
-        kit.wait_for(lambda: USER not in str(db.psql(f"SELECT usename FROM pg_stat_activity WHERE usename = '{USER}' AND state IS NULL")), "gone")
         kit.wait_for(w.answers, "an answer", 5)
 
 
@@ -242,9 +241,18 @@ def test_s8_too_many_clients_shrinks_the_pool_and_is_no_storm(at):
 def test_s8_a_server_without_room_is_waited_for(at):
     with Postgres(max_connections=3, superuser_reserved_connections=1) as server:
         db = server.database()
-        others = [kit.subprocess.Popen([*kit_psql(server), db.name, "-c", "SELECT pg_sleep(60)"], stdin=kit.subprocess.DEVNULL) for _ in range(2)]
+        others = []
+
+        def hold():
+            """Sessions of others until the server has no more room; one that came a moment too early is made anew."""
+            others[:] = [o for o in others if o.poll() is None]
+            if len(others) < 2:
+                others.append(kit.subprocess.Popen([*kit_psql(server), db.name, "-c", "SELECT pg_sleep(60)"], stdin=kit.subprocess.DEVNULL,
+                                                   stderr=kit.subprocess.DEVNULL))
+            return len([1 for x in server.sessions() if x[1] == db.name]) == 2
+
         try:
-            kit.wait_for(lambda: len([1 for x in server.sessions() if x[1] == db.name]) == 2, "the others")
+            kit.wait_for(hold, "the others")
             w = at(db.dsn, wait=False)
             assert "max_connections" in reason(w)
             assert w.ask("SELECT 1")["error"] == "unavailable"
@@ -450,4 +458,4 @@ def test_idle_connections_and_old_ones_are_closed(at, server):
     kit.wait_for(lambda: server.sessions() == [], "idle connections to be closed")
     w = at(db.dsn, max_lifetime="300ms")
     pids = set()
-    kit.wait_for(lambda: pids.add(w.ask("SELECT pg_backend_pid()")["rows"][0][1][0][1]) or len(pids) > 2, "connections of later generations")
+    kit.wait_for(lambda: pids.add(w.ask("SELECT pg_backend_pid()")["rows"][0][1][0][1]) or len(pids) > 2, "later connections")

@@ -201,7 +201,9 @@ def test_a_slow_disk_holds_up_calls_and_no_loop(chimera, tmp_path):
         lag.append(a.elapsed_us)
     for t in threads:
         t.join()
-    assert {a.error for a in answers} <= {"unknown", "busy"} and all(280000 <= a.elapsed_us < 690000 for a in answers), answers
+    errors = {a.error for a in answers}
+    assert "unknown" in errors and errors <= {"unknown", "busy"}, answers
+    assert all(280000 <= a.elapsed_us < 690000 for a in answers), answers
     assert sorted(lag)[len(lag) // 2] < 100000
     assert all(v < 0.25 for n, _, v in w.c.metrics() if n == "chimera_loop_lag_seconds") and not w.c.said("stalled")
     disk.set("slow", 0)
