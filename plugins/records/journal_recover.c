@@ -15,7 +15,6 @@
 #include "journal_parts.h"
 
 #define TOLD_ABOVE ((uint64_t)128 << 20)   /* bytes; less is read before anybody asks */
-#define DIGITS 12                          /* of a file's name, at least */
 
 /* What a REPEATED record says. */
 struct repeated {
@@ -32,13 +31,15 @@ struct found {
 
 static bool number_of(const char *name, uint64_t *number)
 {
+	char own[JOURNAL_NAME];
 	size_t digits = 0;
 
 	*number = 0;
 	for (; isdigit((unsigned char)name[digits]); digits++)
 		if (__builtin_mul_overflow(*number, 10, number) || __builtin_add_overflow(*number, (uint64_t)(name[digits] - '0'), number))
 			return false;
-	return digits >= DIGITS && !strcmp(name + digits, ".segment") && *number && *number < UINT64_MAX / 2;
+	journal_file_name(own, *number);
+	return *number && *number < UINT64_MAX / 2 && !strcmp(name, own);
 }
 
 static int ascending(const void *a, const void *b)

@@ -282,13 +282,23 @@ struct ledger *ledger_hold(struct ledger *l)
 	return l;
 }
 
+void ledger_enter(struct ledger *l)
+{
+	l->instances++;
+}
+
+void ledger_leave(struct ledger *l)
+{
+	if (--l->instances || !l->running)
+		return;
+	journal_stop(l->journal);
+	pthread_join(l->ahead, NULL);
+	pthread_join(l->sync, NULL);
+	l->running = false;
+}
+
 static void ledger_free(struct ledger *l)
 {
-	if (l->running) {
-		journal_stop(l->journal);
-		pthread_join(l->ahead, NULL);
-		pthread_join(l->sync, NULL);
-	}
 	if (l->journal)
 		journal_close(l->journal);
 	dead_close(l->dead);

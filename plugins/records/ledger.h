@@ -27,6 +27,7 @@ struct lane {
 
 struct ledger {
 	atomic_uint refs;
+	unsigned instances;               /* that work with it; the boot thread's */
 	struct journal *journal;
 	struct dead *dead;
 	char *dir;
@@ -52,6 +53,12 @@ struct ledger_conf {
 struct ledger *ledger_open(struct ch_self *self, const struct ledger_conf *conf, char *err, size_t cap);
 /* Starts the journal's threads, behind the first shippers. False: there is none to be had. */
 bool ledger_run(struct ledger *l);
+/*
+ * An instance begins, and ends, to work with it. With the last one its threads end: before readers are freed, or the journal would take their
+ * sinks for gone and remove what only they have not passed. Blocks.
+ */
+void ledger_enter(struct ledger *l);
+void ledger_leave(struct ledger *l);
 struct ledger *ledger_hold(struct ledger *l);
 /* The last one stops the threads and closes the journal: blocks. NULL is fine. */
 void ledger_put(struct ledger *l);

@@ -142,6 +142,8 @@ static void stop(struct ch_self *self)
 {
 	struct records *state = self->state;
 
+	if (state->ledger)
+		ledger_leave(state->ledger);
 	for (size_t i = 0; i < state->nsinks; i++)
 		shipper_put(state->sinks[i].shipper);
 	free(state->sinks);
@@ -154,7 +156,7 @@ static void stop(struct ch_self *self)
 	state->ledger = NULL;
 }
 
-static bool open_ledger(struct ch_self *self)
+static void open_ledger(struct ch_self *self)
 {
 	const struct records_conf *conf = self->conf;
 	struct records *state = self->state;
@@ -164,7 +166,6 @@ static bool open_ledger(struct ch_self *self)
 	state->ledger = ledger_open(self, &l, err, sizeof(err));
 	if (!state->ledger)
 		ch_log(self, NULL, CH_ERR, "%s", err);
-	return state->ledger != NULL;
 }
 
 static int start(struct ch_self *self, const struct ch_self *prev)
@@ -176,7 +177,11 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	series(self);
 	if (was)
 		state->ledger = ledger_hold(was->ledger); /* its keys cannot change in a running server: CH_O_RESTART */
-	ok = (was || open_ledger(self)) && compile_rules(self) && take_sinks(self, was);
+	else
+		open_ledger(self);
+	if (state->ledger)
+		ledger_enter(state->ledger);
+	ok = state->ledger && compile_rules(self) && take_sinks(self, was);
 	if (ok && !was && !ledger_run(state->ledger)) {
 		ch_log(self, NULL, CH_ERR, "no thread can be had for the journal");
 		ok = false;

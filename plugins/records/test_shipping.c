@@ -496,6 +496,40 @@ static void a_batch_that_was_not_answered_is_sent_again_by_the_next_server(void 
 	sink_free(a);
 }
 
+static int fails(struct sink *s, const struct ch_sink_batch *b, struct ch_sink_result *out)
+{
+	(void)b;
+	(void)out;
+	return s->fails ? CH_SINK_RETRY : CH_SINK_DONE;
+}
+
+/* Rows of several segments: one sink has them all when the server stops, the other none. */
+static void a_stop_keeps_what_a_sink_that_is_down_has_not_got(void **state)
+{
+	struct sink *a = sink_new(), *b = sink_new();
+	struct ch_test *t = world(a, b, NULL);
+
+	(void)state;
+	b->decide = fails;
+	b->fails = 1;
+	for (int64_t n = 0; n < ROWS_MAX; n += 500) {
+		append_rows(t, n, n + 500);
+		usleep(2000);
+	}
+	wait_rows(t, a, ROWS_MAX);
+	for (int i = 0; i < 5; i++) {
+		ch_test_free(t);
+		t = world(a, b, NULL);
+		ch_test_advance(t, 1000);
+	}
+	b->fails = 0;
+	wait_rows(t, b, ROWS_MAX);
+	each_once(b, ROWS_MAX);
+	ch_test_free(t);
+	sink_free(a);
+	sink_free(b);
+}
+
 static void retention_asks_until_nothing_is_left(void **state)
 {
 	struct sink *a = sink_new();
@@ -531,6 +565,7 @@ int main(void)
 		T(a_sink_that_is_added_gets_what_is_still_in_the_journal_and_all_that_follows),
 		T(a_draining_server_does_not_wait_for_age),
 		T(a_batch_that_was_not_answered_is_sent_again_by_the_next_server),
+		T(a_stop_keeps_what_a_sink_that_is_down_has_not_got),
 		T(retention_asks_until_nothing_is_left),
 	};
 

@@ -259,7 +259,8 @@ void sq_run_expire(struct sq_conn *c, struct sq_call *call)
 	r = call->expire.table;
 	before = ch_v_time(call->expire.before);
 	put(&t, "DELETE FROM \"%s\" WHERE \"%s\" IN (SELECT \"%s\" FROM \"%s\" WHERE \"%s\" < $1 ORDER BY \"%s\" LIMIT %d)", r->name,
-		ch_column_at(r, 0)->name, ch_column_at(r, 0)->name, r->name, ch_column_at(r, 1)->name, ch_column_at(r, 1)->name, SQ_APPEND_ROWS);
+		ch_column_at(r, 0)->name, ch_column_at(r, 0)->name, r->name, ch_column_at(r, 1)->name, ch_column_at(r, 1)->name,
+			SQ_APPEND_ROWS);
 	sq_leave(call);
 	run_one(c, call, &t, &before);
 }

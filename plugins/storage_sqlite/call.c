@@ -2,9 +2,9 @@
 /*
  * call.c - a call between its ctx's loop and the thread that runs it.
  *
- * Two hold it: the loop until the call is answered, the other side from the queue until what it posted has come. The answer is given once,
- * by whoever sets `answered` under the call's lock: the post of a finished call, its deadline, or a cancel. From then on its caller's memory
- * is not touched; a thread that is in the middle of the call finds out at its next sq_enter.
+ * Two hold it: the loop until the call is answered, the other side from the queue until what it posted has come. The answer is given
+ * once, by whoever sets `answered` under the call's lock: the post of a finished call, its deadline, or a cancel. From then on its
+ * caller's memory is not touched; a thread that is in the middle of the call finds out at its next sq_enter.
  */
 #include <stdlib.h>
 

@@ -96,8 +96,8 @@ static bool make_folders(const char *path, struct sq_error *e)
 		memcpy(folder, path, i);
 		folder[i] = 0;
 		if (mkdir(folder, 0700) && errno != EEXIST && access(folder, F_OK))
-			return sq_fail(e, errno == ENOSPC ? CH_SQL_FULL : CH_SQL_UNAVAILABLE, "The folder %.150s cannot be made: %s.", folder,
-				strerror(errno));
+			return sq_fail(e, errno == ENOSPC ? CH_SQL_FULL : CH_SQL_UNAVAILABLE, "The folder %.150s cannot be made: %s.",
+				folder, strerror(errno));
 	}
 	return true;
 }
@@ -114,7 +114,8 @@ static bool make_file(const char *path, struct sq_error *e)
 
 	snprintf(log, sizeof(log), "%s-wal", path);
 	if ((stat(path, &file) || !file.st_size) && !stat(log, &of_log) && of_log.st_size) /* SQLite would delete it */
-		return sq_fail(e, CH_SQL_UNAVAILABLE, "The database file is gone, but its log %.150s is there: put the file back, or move the log away.",
+		return sq_fail(e, CH_SQL_UNAVAILABLE, "The database file is gone, but its log %.150s is there: put the file back, or "
+			"move the log away.",
 			log);
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
 	if (fd >= 0) {
@@ -123,7 +124,8 @@ static bool make_file(const char *path, struct sq_error *e)
 	}
 	if (errno == EEXIST)
 		return true;
-	return sq_fail(e, errno == ENOSPC || errno == EROFS ? CH_SQL_FULL : CH_SQL_UNAVAILABLE, "The database file %.150s cannot be made: %s.", path,
+	return sq_fail(e, errno == ENOSPC || errno == EROFS ? CH_SQL_FULL : CH_SQL_UNAVAILABLE, "The database file %.150s cannot be "
+		"made: %s.", path,
 		strerror(errno));
 }
 
@@ -155,7 +157,8 @@ static int turn_to_wal(struct sq_conn *c, struct sq_error *e)
 	rc = sqlite3_step(st);
 	mode = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
 	if (mode && strcmp(mode, "wal")) {
-		sq_fail(e, CH_SQL_UNAVAILABLE, "The file system cannot share memory between processes, so the database's journal mode stays \"%.20s\": put "
+		sq_fail(e, CH_SQL_UNAVAILABLE, "The file system cannot share memory between processes, so the database's journal mode "
+			"stays \"%.20s\": put "
 			"the database on a local disk.", mode);
 		rc = SQLITE_PROTOCOL;
 	} else if (mode) {
@@ -166,7 +169,8 @@ static int turn_to_wal(struct sq_conn *c, struct sq_error *e)
 
 static int prepare_own(struct sq_conn *c)
 {
-	static const char *const texts[SQ_OWN] = { "BEGIN IMMEDIATE", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT s", "RELEASE s", "ROLLBACK TO s" };
+	static const char *const texts[SQ_OWN] = { "BEGIN IMMEDIATE", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT s", "RELEASE s",
+		"ROLLBACK TO s" };
 	int rc = SQLITE_OK;
 
 	c->owner = true;
@@ -207,7 +211,9 @@ static int set_up(struct sq_conn *c, int how, struct sq_error *e)
 
 bool sq_open(struct sq_store *s, struct sq_conn *c, int how, struct sq_error *e)
 {
-	int rc, flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | (how == SQ_OPEN_READER ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+		(how == SQ_OPEN_READER ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+	int rc;
 
 	memset(c, 0, sizeof(*c));
 	c->store = s;

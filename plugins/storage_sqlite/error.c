@@ -66,15 +66,17 @@ static bool of_io(struct sq_error *e, int rc, const char *said)
 	switch (rc) {
 	case SQLITE_IOERR_FSYNC:
 	case SQLITE_IOERR_DIR_FSYNC:
-		return sq_fail(e, CH_SQL_UNKNOWN, "The disk has failed to keep what was written (fsync): the database is opened anew and checked; see "
-			"the disk's health.");
+		return sq_fail(e, CH_SQL_UNKNOWN, "The disk has failed to keep what was written (fsync): the database is opened anew "
+			"and checked; see the disk's health.");
 	case SQLITE_IOERR_WRITE:
 	case SQLITE_IOERR_TRUNCATE:
 	case SQLITE_IOERR_SHMSIZE:
-		return sq_fail(e, CH_SQL_FULL, "The database cannot be written (%s): look for a full or failing disk, a quota or a limit of file sizes.",
+		return sq_fail(e, CH_SQL_FULL, "The database cannot be written (%s): look for a full or failing disk, a quota or a "
+			"limit of file sizes.",
 			said);
 	default:
-		return sq_fail(e, CH_SQL_UNAVAILABLE, "The disk does not give what is in the database (%s, code %d): see the disk's health.", said, rc);
+		return sq_fail(e, CH_SQL_UNAVAILABLE, "The disk does not give what is in the database (%s, code %d): see the disk's "
+			"health.", said, rc);
 	}
 }
 
@@ -85,8 +87,8 @@ bool sq_fail_db(struct sq_error *e, sqlite3 *db, int rc)
 	switch (rc & 0xff) {
 	case SQLITE_ERROR:
 		if (code_of_error(said) == CH_SQL_SCHEMA)
-			sq_fail(e, CH_SQL_SCHEMA, "The database has not what the statement names (%s): is a migration missing? See `chimeractl schema "
-				"status`.", said);
+			sq_fail(e, CH_SQL_SCHEMA, "The database has not what the statement names (%s): is a migration missing? See "
+				"`chimeractl schema status`.", said);
 		else
 			sq_fail(e, CH_SQL_BAD_REQUEST, "The statement is wrong: %s.", said);
 		break;
@@ -96,7 +98,8 @@ bool sq_fail_db(struct sq_error *e, sqlite3 *db, int rc)
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 	case SQLITE_PROTOCOL:
-		sq_fail(e, CH_SQL_CONFLICT, "Another process holds the lock of the database file for longer than busy_timeout: end it, or try again.");
+		sq_fail(e, CH_SQL_CONFLICT, "Another process holds the lock of the database file for longer than busy_timeout: end it, "
+			"or try again.");
 		break;
 	case SQLITE_FULL:
 		sq_fail(e, CH_SQL_FULL, "The disk is full: make room where the database lies; it goes on by itself then.");
@@ -106,20 +109,22 @@ bool sq_fail_db(struct sq_error *e, sqlite3 *db, int rc)
 		if (rc == SQLITE_READONLY_DBMOVED)
 			sq_fail(e, CH_SQL_UNAVAILABLE, "The database file was moved or deleted while it was open: it is opened anew.");
 		else
-			sq_fail(e, CH_SQL_FULL, "The database is read-only (%s): give the server the right to write to the file and its folder, or mount "
-				"the file system for writing.", said);
+			sq_fail(e, CH_SQL_FULL, "The database is read-only (%s): give the server the right to write to the file and its "
+				"folder, or mount the file system for writing.", said);
 		break;
 	case SQLITE_IOERR:
 		of_io(e, rc, said);
 		break;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
-		sq_fail(e, CH_SQL_UNAVAILABLE, "The database file is damaged: %s. Nothing was deleted: put a backup in its place, or move it away and a "
-			"new one is made.", said);
+		sq_fail(e, CH_SQL_UNAVAILABLE, "The database file is damaged: %s. Nothing was deleted: put a backup in its place, or "
+			"move it away and a new one is made.", said);
 		break;
 	case SQLITE_CANTOPEN:
-		sq_fail(e, CH_SQL_UNAVAILABLE, "The database file cannot be opened (%s%s%s): look at the file, its folder and their rights.", said,
-			db && sqlite3_system_errno(db) ? ": " : "", db && sqlite3_system_errno(db) ? strerror(sqlite3_system_errno(db)) : "");
+		sq_fail(e, CH_SQL_UNAVAILABLE, "The database file cannot be opened (%s%s%s): look at the file, its folder and their "
+			"rights.", said,
+			db && sqlite3_system_errno(db) ? ": " : "", db && sqlite3_system_errno(db) ?
+				strerror(sqlite3_system_errno(db)) : "");
 		break;
 	case SQLITE_CONSTRAINT:
 		if (rc == SQLITE_CONSTRAINT_DATATYPE) {

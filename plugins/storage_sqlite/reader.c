@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reader.c - a thread that reads, on a read-only connection of its own, beside the writer: what is committed, at one moment for each call. */
+/* reader.c - a thread that reads beside the writer, on a read-only connection of its own: what is committed, at one moment a call. */
 #include "sqlite.h"
 
 /* The file is opened when the first call comes, and anew when the writer has done so. */

@@ -85,7 +85,8 @@ void sq_answer_sink(struct sq_call *call, struct sq_error *e)
 
 static bool is_table(const struct ch_relation *r)
 {
-	return r && r->columns.n >= 2 && r->columns.n <= 64 && ch_column_at(r, 0)->type == CH_V_UUID && ch_column_at(r, 1)->type == CH_V_TIME;
+	return r && r->columns.n >= 2 && r->columns.n <= 64 && ch_column_at(r, 0)->type == CH_V_UUID &&
+		ch_column_at(r, 1)->type == CH_V_TIME;
 }
 
 static int submit(struct sq_call *call, struct ch_sink_result *out)

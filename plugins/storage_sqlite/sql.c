@@ -14,10 +14,11 @@ static const struct ch_sql_statement *statement_at(const struct ch_sql_args *a, 
 /* ---- running ---- */
 
 /*
- * The statement's text and values, copied while the caller must keep them: the answer may be given at any time, and its memory is gone then.
- * Returns the text, and its values in *v, both in the scratch; NULL: *e, with code OK if the call is answered.
+ * The statement's text and values, copied while the caller must keep them: the answer may be given at any time, and its memory is gone
+ * then. Returns the text, and its values in *v, both in the scratch; NULL: *e, with code OK if the call is answered.
  */
-static char *take(struct sq_conn *c, struct sq_call *call, size_t i, struct ch_value **v, size_t *nvalues, size_t *ntext, struct sq_error *e)
+static char *take(struct sq_conn *c, struct sq_call *call, size_t i, struct ch_value **v, size_t *nvalues, size_t *ntext,
+	struct sq_error *e)
 {
 	const struct ch_sql_statement *s;
 	size_t values, n;
@@ -231,7 +232,8 @@ int sq_sql_run(struct ch_self *self, struct ch_ctx *ctx, const struct ch_sql_arg
 		if (!s->text || strnlen(s->text, CH_SQL_TEXT_MAX + 1) > CH_SQL_TEXT_MAX)
 			return refuse(out, CH_SQL_BAD_REQUEST, i, "A statement has no text, or one over 16 KiB.");
 		if (s->nvalues > CH_SQL_VALUES_MAX || s->want < CH_SQL_ANY)
-			return refuse(out, CH_SQL_BAD_REQUEST, i, "A statement has over 99 values, or demands a number of rows that cannot be.");
+			return refuse(out, CH_SQL_BAD_REQUEST, i, "A statement has over 99 values, or demands a number of rows that "
+				"cannot be.");
 		writes = writes || !(begins_with(s->text, "select") || begins_with(s->text, "with"));
 	}
 	call = sq_call_new(self, ctx, SQ_SQL, args->timeout_ms, ticket);

@@ -74,8 +74,8 @@ static bool read_parameters(struct sq_statement *s, struct sq_error *e)
 		for (const char *p = name && *name == '$' ? name + 1 : ""; *p; p++)
 			number = *p >= '0' && *p <= '9' && number <= CH_SQL_VALUES_MAX ? number * 10 + (unsigned)(*p - '0') : 1000;
 		if (!number || number > CH_SQL_VALUES_MAX || name[1] == '0' || i > CH_SQL_VALUES_MAX)
-			return sq_fail(e, CH_SQL_BAD_REQUEST, "The statement has the parameter %.40s: they are $1 to $%d.", name ? name : "?",
-				CH_SQL_VALUES_MAX);
+			return sq_fail(e, CH_SQL_BAD_REQUEST, "The statement has the parameter %.40s: they are $1 to $%d.",
+				name ? name : "?", CH_SQL_VALUES_MAX);
 		s->number[i - 1] = (unsigned char)number;
 		if (number > s->values)
 			s->values = number;

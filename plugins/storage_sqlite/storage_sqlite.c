@@ -62,10 +62,12 @@ static const struct ch_option options[] = {
 		.help = "How long to wait for the lock of the file while another process has it"),
 	CH_OPT(struct sq_conf, max_waiting, INT, .def = "10000", .min = "1", .max = "1000000",
 		.help = "How many calls may wait; the next ones are refused as busy"),
-	CH_OPT(struct sq_conf, cache_size, SIZE, .def = "16m", .min = "64k", .max = "16g", .help = "Pages of the file kept in memory, for each connection"),
+	CH_OPT(struct sq_conf, cache_size, SIZE, .def = "16m", .min = "64k", .max = "16g",
+		.help = "Pages of the file kept in memory, for each connection"),
 	CH_OPT(struct sq_conf, checkpoint, SIZE, .def = "4m", .min = "64k", .max = "1g",
 		.help = "From this size on the log (-wal) is moved into the file; it is cut to four times as much"),
-	CH_OPT(struct sq_conf, statements, INT, .def = "200", .min = "10", .max = "10000", .help = "Prepared statements kept, for each connection"),
+	CH_OPT(struct sq_conf, statements, INT, .def = "200", .min = "10", .max = "10000",
+		.help = "Prepared statements kept, for each connection"),
 };
 
 static const double commit_buckets[] = { .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5 };
@@ -74,7 +76,8 @@ static const struct ch_metric metrics[] = {
 	CH_MIGRATE_METRICS,
 	[SQ_COMMITS] = { .name = "chimera_sqlite_commits_total", .kind = CH_COUNTER, .labels = { { "instance", CH_L_CONFIG } },
 		.help = "Transactions that were written and kept by the disk; each holds all calls that waited" },
-	[SQ_COMMIT_SECONDS] = { .name = "chimera_sqlite_commit_duration_seconds", .kind = CH_HISTOGRAM, .labels = { { "instance", CH_L_CONFIG } },
+	[SQ_COMMIT_SECONDS] = { .name = "chimera_sqlite_commit_duration_seconds", .kind = CH_HISTOGRAM,
+		.labels = { { "instance", CH_L_CONFIG } },
 		.buckets = commit_buckets, .nbuckets = sizeof(commit_buckets) / sizeof(commit_buckets[0]),
 		.help = "How long COMMIT took: writing the log, and fsync" },
 	[SQ_WAL_BYTES] = { .name = "chimera_sqlite_wal_bytes", .kind = CH_GAUGE, .labels = { { "instance", CH_L_CONFIG } },

@@ -27,7 +27,8 @@ bool sq_enqueue(struct sq_store *s, struct sq_call *call, struct sq_error *e)
 	if (s->state == SQ_DOWN) {
 		good = sq_fail(e, s->why_code, "%s", s->why);
 	} else if (s->writes.n + s->reads.n >= (size_t)s->conf->max_waiting) {
-		good = sq_fail(e, CH_SQL_BUSY, "%lld calls wait for the database already (max_waiting): try again later.", (long long)s->conf->max_waiting);
+		good = sq_fail(e, CH_SQL_BUSY, "%lld calls wait for the database already (max_waiting): try again later.",
+			(long long)s->conf->max_waiting);
 	} else {
 		call->place = SQ_WAITING;
 		call->since = ch_now();

@@ -55,7 +55,8 @@ static void rows_are_there_with_their_batch(void **state)
 	struct asked *a = append_n(&things, 3, 0xab);
 	assert_int_equal(a->outcome, CH_SINK_DONE);
 	assert_int_equal(a->new_rows, 3);
-	assert_string_equal(direct("SELECT group_concat(row_id || ' ' || at || ' ' || name || ' ' || ifnull(cost, '-') || ' ' || good || ' ' ||"
+	assert_string_equal(direct("SELECT group_concat(row_id || ' ' || at || ' ' || name || ' ' || ifnull(cost, '-') || ' ' || good "
+		"|| ' ' ||"
 		" ifnull(hex(raw), '-') || ' ' || batch_id, char(10)) FROM things ORDER BY at"),
 		"018f0000-0000-7000-8000-000000000000 1000000 a thing 0.25 1 00FF ab000000-0000-0000-0000-000000000000\n"
 		"018f0000-0000-7000-8000-000000000001 2000000 a thing - 0  ab000000-0000-0000-0000-000000000000\n"

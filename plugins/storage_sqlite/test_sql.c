@@ -112,7 +112,8 @@ static void parameters_repeat_and_come_in_any_order(void **state)
 	a = sql("SELECT $1, $3", ch_v_int(1));
 	assert_int_equal(a->error, CH_SQL_BAD_REQUEST);
 	assert_non_null(strstr(a->detail, "needs 3 values, and has 1"));
-	static const char *const wrong[] = { "SELECT ?", "SELECT ?1", "SELECT :a", "SELECT @a", "SELECT $a", "SELECT $0", "SELECT $100", "SELECT $01",
+	static const char *const wrong[] = { "SELECT ?", "SELECT ?1", "SELECT :a", "SELECT @a", "SELECT $a", "SELECT $0",
+		"SELECT $100", "SELECT $01",
 		"SELECT $1::INT" };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		a = sql(wrong[i], ch_v_int(1));
@@ -135,7 +136,8 @@ static void only_the_four_kinds_of_statements_are_allowed(void **state)
 {
 	(void)state;
 	begin(USERS, NULL);
-	static const char *const wrong[] = { "DROP TABLE users", "CREATE TABLE x (a)", "PRAGMA synchronous=OFF", "ATTACH 'x' AS y", "BEGIN", "COMMIT",
+	static const char *const wrong[] = { "DROP TABLE users", "CREATE TABLE x (a)", "PRAGMA synchronous=OFF", "ATTACH 'x' AS y",
+		"BEGIN", "COMMIT",
 		"VACUUM", "SAVEPOINT s", "ALTER TABLE users ADD x", "", "SELECT 1; SELECT 2", "SELEC 1", "SELECT \"nope\"\"", "WITH" };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		struct asked *a = sql0(wrong[i]);
@@ -192,8 +194,10 @@ static struct asked batch(const struct ch_sql_statement *s, size_t n)
 static void a_batch_is_all_or_nothing(void **state)
 {
 	const struct ch_value ada = ch_v_text("ada");
-	const struct ch_sql_statement s[] = { { "INSERT INTO users (name) VALUES ($1)", &ada, 1, 1 }, { "UPDATE users SET age = 5", NULL, 0, 2 } };
-	const struct ch_sql_statement good[] = { s[0], { "UPDATE users SET age = 5", NULL, 0, 1 }, { "SELECT name FROM users", NULL, 0, 1 } };
+	const struct ch_sql_statement s[] = { { "INSERT INTO users (name) VALUES ($1)", &ada, 1, 1 },
+		{ "UPDATE users SET age = 5", NULL, 0, 2 } };
+	const struct ch_sql_statement good[] = { s[0], { "UPDATE users SET age = 5", NULL, 0, 1 },
+		{ "SELECT name FROM users", NULL, 0, 1 } };
 	(void)state;
 	begin(USERS, NULL);
 	struct asked a = batch(s, 2);
@@ -212,8 +216,8 @@ static void of_a_group_only_the_call_that_fails_is_undone(void **state)
 {
 	struct ch_value name[9];
 	struct ch_sql_statement s[9];
-	const struct ch_sql_statement two[] = { { "INSERT INTO users (name) VALUES ('x')", NULL, 0, 1 }, { "DELETE FROM users WHERE name = '-'", NULL,
-		0, 1 } };
+	const struct ch_sql_statement two[] = { { "INSERT INTO users (name) VALUES ('x')", NULL, 0, 1 },
+		{ "DELETE FROM users WHERE name = '-'", NULL, 0, 1 } };
 	struct asked *a = calloc(9, sizeof(*a));
 	(void)state;
 	begin(USERS, NULL);

@@ -174,7 +174,8 @@ static void a_locked_file_at_start_is_waited_for(void **state)
 	make_folder();
 	direct("PRAGMA journal_mode=WAL; CREATE TABLE x (a)");
 	assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; INSERT INTO x VALUES (1)", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; INSERT INTO x VALUES (1)", NULL, NULL,
+		NULL), SQLITE_OK);
 	begin_again("busy_timeout = 50ms\n");
 	WAIT_FOR(is_state(SQ_DOWN));
 	struct asked *a = sql0("SELECT 1");

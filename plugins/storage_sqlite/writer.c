@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * writer.c - the one thread that writes: it opens the file, and opens it again when it must, commits what waits in groups, moves the log into
- * the file behind the answers.
+ * writer.c - the one thread that writes: it opens the file, and opens it again when it must, commits what waits in groups, moves the log
+ * into the file behind the answers.
  *
  * A group is what waits when the lock of the file is had: one transaction, each call in a savepoint of its own, one fsync for all of them.
  * Until then a call may leave the queue; nobody gets an answer before COMMIT has returned.
@@ -31,7 +31,7 @@ struct writer {
 
 /* ---- opening and closing ---- */
 
-/* Behind a failed fsync nobody knows what the disk has of the log. It is moved into the file as a whole, and fsync has to be good for that. */
+/* Behind a failed fsync nobody knows what the disk has of the log: all of it is moved into the file, for which fsync has to be good. */
 static bool move_log(struct writer *w, struct sq_error *e)
 {
 	int rc, left = 0, moved = 0;
@@ -152,8 +152,8 @@ static void roll_back(struct writer *w)
 }
 
 /*
- * Commits what went well. False: all are undone for the sake of one: its deadline or cancel interrupted it in the middle of a statement, or a
- * constraint that is looked at only now speaks against it.
+ * Commits what went well. False: all are undone for the sake of one: its deadline or cancel interrupted it in the middle of a statement,
+ * or a constraint that is looked at only now speaks against it.
  */
 static bool commit(struct writer *w)
 {

@@ -163,7 +163,8 @@ def test_a_demand_that_is_not_met_undoes_the_batch(world):
         a = w.sql(*batch)
         assert (a["error"], a["at"]) == ("count", at), a
         assert w.db.psql("SELECT id, good FROM things") == [("1", None)]
-    assert w.sql(s("UPDATE things SET good = true WHERE id = 1", want=1), s("INSERT INTO things (id) VALUES (2)", want=1))["counts"] == [1, 1]
+    a = w.sql(s("UPDATE things SET good = true WHERE id = 1", want=1), s("INSERT INTO things (id) VALUES (2)", want=1))
+    assert a["counts"] == [1, 1], a
     assert w.sql(s("SELECT 1", want=1))["error"] == "ok"
     assert w.db.psql("SELECT count(*) FROM things WHERE good OR id = 2") == [("2",)]
 

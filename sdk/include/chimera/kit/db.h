@@ -31,7 +31,8 @@ enum { CH_DB_QUERIES_, CH_DB_SECONDS_, CH_DB_ACTIVE_, CH_DB_CONNECTIONS_, CH_DB_
 
 static const double ch_db_buckets_[] __attribute__((unused)) = { .001, .005, .01, .025, .05, .1, .25, .5, 1 };
 static const char *const ch_db_states_[] __attribute__((unused)) = { "in_use", "idle", "waiting", NULL };
-static const char *const ch_db_error_names_[] __attribute__((unused)) = { "bad_request", "value", "schema", "constraint", "count", "conflict",
+static const char *const ch_db_error_names_[] __attribute__((unused)) = { "bad_request", "value", "schema", "constraint", "count",
+	"conflict",
 	"full", "too_large", "no_memory", "busy", "unavailable", "unknown", "cancelled", NULL }; /* enum ch_sql_error, from 1 */
 
 /* Five rows, without a final comma. */
