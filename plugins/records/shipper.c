@@ -6,6 +6,25 @@
 
 /* ---- life ---- */
 
+/*
+ * One that is new begins at the oldest row that is there, and says so: from a beginning that bears no row's number a loss could not be told.
+ */
+static void begin(struct shipper *s)
+{
+	struct journal_pos end;
+	struct journal_row row;
+
+	journal_end(s->ledger->journal, &end);
+	if (journal_next(s->reader, &row) == JOURNAL_ROW) {
+		s->data.passed = row.at;
+		journal_seek(s->reader, &row.at);
+	} else {
+		s->data.passed = end;
+	}
+	checkpoint_save(s->checkpoint, &s->data);
+	journal_passed(s->reader, &s->data.passed);
+}
+
 static bool open_files(struct shipper *s, char *err, size_t cap)
 {
 	s->checkpoint = checkpoint_open(s->ledger->dir, s->id, &s->data, ledger_log, s->ledger, err, cap);
@@ -18,6 +37,8 @@ static bool open_files(struct shipper *s, char *err, size_t cap)
 			JOURNAL_CONSUMERS_MAX);
 		return false;
 	}
+	if (!s->data.passed.segment && !s->data.nbatches)
+		begin(s);
 	atomic_store(&s->passed_row, s->data.passed.row);
 	return true;
 }

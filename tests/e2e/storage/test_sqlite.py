@@ -47,7 +47,8 @@ def world(chimera, tmp_path, plugins):
 # ---- values
 
 
-VALUES = [["int", 2**63 - 1], ["int", -2**63], ["int", 0], ["real", 0.1], ["real", -1.5e300], ["text", ""], ["text", "it's \"q\" -- /* ; \\ $1 ?1"],
+VALUES = [["int", 2**63 - 1], ["int", -2**63], ["int", 0], ["real", 0.1], ["real", -1.5e300], ["text", ""],
+          ["text", "it's \"q\" -- /* ; \\ $1 ?1"],
           ["text", "\U0001f409 ä\u0301\u200b"], ["text", "%s%n\x01\x7f"], ["blob", ""], ["blob", "0001ff27"],
           ["text", "'); DROP TABLE things; --"], ["text", "1' OR '1'='1"], ["text", "x\"; ATTACH 'y' AS z; --"], ["text", None]]
 
@@ -55,7 +56,8 @@ VALUES = [["int", 2**63 - 1], ["int", -2**63], ["int", 0], ["real", 0.1], ["real
 @pytest.mark.parametrize("value", VALUES, ids=[f"{t}-{i}" for i, (t, _) in enumerate(VALUES)])
 def test_s11_a_value_goes_in_and_out_as_it_is(world, value):
     w = world()
-    a = w.sql.run(statement("INSERT INTO things (v) VALUES ($1) RETURNING v", value), statement("SELECT v FROM things WHERE v = $1 OR v IS NULL", value))
+    a = w.sql.run(statement("INSERT INTO things (v) VALUES ($1) RETURNING v", value),
+                  statement("SELECT v FROM things WHERE v = $1 OR v IS NULL", value))
     assert a.error == "ok" and [r[1][0][1] for r in a.rows] == [value[1]] * 2, a
     stored = sqlite(w.path, "SELECT v FROM things")
     want = bytes.fromhex(value[1]) if value[0] == "blob" else value[1]
@@ -150,8 +152,8 @@ def test_a_fresh_folder_is_migrated_without_a_word(chimera, plugins):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     kit.wait_for(lambda: "[+]storage_sqlite ok" in ready(c), lambda: ready(c))
     assert c.metric("chimera_schema_revision", instance="storage_sqlite", kind="current") >= 1
-    status = subprocess.run([kit.CHIMERACTL, "--socket", c.address("control"), "run", "storage_sqlite", "schema", "status"], capture_output=True,
-                            text=True, check=False)
+    words = [kit.CHIMERACTL, "--socket", c.address("control"), "run", "storage_sqlite", "schema", "status"]
+    status = subprocess.run(words, capture_output=True, text=True, check=False)
     assert status.returncode == 0, status
 
 

@@ -189,8 +189,11 @@ def test_a_slow_disk_holds_up_calls_and_no_loop(chimera, tmp_path):
     assert w.sql.ask("SELECT 1").error == "ok"
     disk.set("slow", 700)
     answers = []
-    threads = [threading.Thread(target=lambda i=i: answers.append(w.sql.ask("INSERT INTO things (id) VALUES ($1)", ["int", i], timeout_ms=300)))
-               for i in range(4)]
+
+    def insert(i):
+        answers.append(w.sql.ask("INSERT INTO things (id) VALUES ($1)", ["int", i], timeout_ms=300))
+
+    threads = [threading.Thread(target=insert, args=(i,)) for i in range(4)]
     for t in threads:
         t.start()
     kit.wait_for(lambda: w.c.metric("chimera_db_connections", instance="storage_sqlite", state="in_use") >= 1, "the writer to be at it")
