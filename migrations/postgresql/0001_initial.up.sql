@@ -1,20 +1,20 @@
--- Rows of the usage ledger and of ingestion. docs/data_model.md says what each column means.
+-- Rows of the usage ledger and of ingestion. docs/data_model.md says what each column means. Text is ordered by its bytes, as sql.h promises.
 
 CREATE TABLE inference_records (
 	row_id uuid NOT NULL PRIMARY KEY,
 	time timestamptz NOT NULL,
 	batch_id uuid NOT NULL,
-	req_id text NOT NULL,
-	trace_id text,
-	endpoint text NOT NULL,
-	method text NOT NULL,
-	backend text,
-	model text,
-	asked text,
-	owner text,
-	tier text,
+	req_id text COLLATE "C" NOT NULL,
+	trace_id text COLLATE "C",
+	endpoint text COLLATE "C" NOT NULL,
+	method text COLLATE "C" NOT NULL,
+	backend text COLLATE "C",
+	model text COLLATE "C",
+	asked text COLLATE "C",
+	owner text COLLATE "C",
+	tier text COLLATE "C",
 	status bigint NOT NULL,
-	error_type text,
+	error_type text COLLATE "C",
 	tokens_in bigint NOT NULL,
 	tokens_out bigint NOT NULL,
 	cost double precision,
@@ -23,8 +23,8 @@ CREATE TABLE inference_records (
 	bytes_in bigint NOT NULL,
 	bytes_out bigint NOT NULL,
 	aborted boolean NOT NULL,
-	prompt text,
-	answer text
+	prompt text COLLATE "C",
+	answer text COLLATE "C"
 );
 CREATE INDEX inference_records_time ON inference_records (time);
 CREATE INDEX inference_records_req_id ON inference_records (req_id);
@@ -34,15 +34,15 @@ CREATE TABLE ingestion_records (
 	row_id uuid NOT NULL PRIMARY KEY,
 	time timestamptz NOT NULL,
 	batch_id uuid NOT NULL,
-	req_id text,
-	owner text,
-	source text NOT NULL,
-	item text NOT NULL,
-	kind text NOT NULL,
-	status text NOT NULL,
-	detail text,
+	req_id text COLLATE "C",
+	owner text COLLATE "C",
+	source text COLLATE "C" NOT NULL,
+	item text COLLATE "C" NOT NULL,
+	kind text COLLATE "C" NOT NULL,
+	status text COLLATE "C" NOT NULL,
+	detail text COLLATE "C",
 	bytes bigint NOT NULL,
-	sha256 text,
+	sha256 text COLLATE "C",
 	latency_ms double precision
 );
 CREATE INDEX ingestion_records_time ON ingestion_records (time);

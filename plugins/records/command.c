@@ -33,7 +33,8 @@ static void show_journal(const struct records *state, struct ch_ctx *c)
 	bar[BAR] = 0;
 	used = bytes(c, st.used_bytes);
 	max = bytes(c, st.max_bytes);
-	ch_out(c, "journal [%s] %s of %s in %llu segments, %llu rows so far, %llu of them on disk\n", bar, used ? used : "?", max ? max : "?",
+	ch_out(c, "journal [%s] %s of %s in %llu segments, %llu rows so far, %llu of them on disk\n", bar, used ? used : "?",
+		max ? max : "?",
 		(unsigned long long)st.segments, (unsigned long long)st.end.row, (unsigned long long)st.synced.row);
 	if (*st.error)
 		ch_out(c, "   |     %s: %s\n", st.failed ? "FAILS" : "failed once", st.error);

@@ -2,8 +2,8 @@
 /*
  * content.c - what was asked and answered, for operators who want it kept.
  *
- * Threads and ownership: on the request's loop. Of the answer the tap keeps a copy in the ctx, as much of it as can matter; the rooms in which
- * patterns work are the loop's.
+ * Threads and ownership: on the request's loop. Of the answer the tap keeps a copy in the ctx, as much of it as can matter; the rooms in
+ * which patterns work are the loop's.
  */
 #include <stdlib.h>
 

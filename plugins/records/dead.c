@@ -28,7 +28,8 @@ struct dead *dead_open(const char *dir, char *err, size_t cap)
 {
 	struct dead *d = calloc(1, sizeof(*d));
 
-	if (d && (d->dir = strdup(dir)) && asprintf(&d->path, "%s/dlq.jsonl", dir) > 0 && asprintf(&d->fresh, "%s/dlq.jsonl.new", dir) > 0) {
+	if (d && (d->dir = strdup(dir)) && asprintf(&d->path, "%s/dlq.jsonl", dir) > 0 && asprintf(&d->fresh, "%s/dlq.jsonl.new",
+		dir) > 0) {
 		pthread_mutex_init(&d->lock, NULL);
 		unlink(d->fresh); /* of a purge that did not come to its end */
 		return d;

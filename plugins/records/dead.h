@@ -16,8 +16,8 @@ struct dead *dead_open(const char *dir, char *err, size_t cap);
 void dead_close(struct dead *d);
 
 /*
- * Appends lines and syncs them: NULL, or why they are not there, static text. After a failed sync nothing more is appended until the file was
- * purged or the server starts anew: what the disk holds of it is not known.
+ * Appends lines and syncs them: NULL, or why they are not there, static text. After a failed sync nothing more is appended until the file
+ * was purged or the server starts anew: what the disk holds of it is not known.
  */
 const char *dead_append(struct dead *d, const char *lines, size_t n);
 

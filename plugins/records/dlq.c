@@ -70,14 +70,16 @@ static int write_line(struct dlq *q, const struct letter *l)
 	ch_uuid_text(l->row_id, id);
 	if (!q->shown++)
 		ch_out(q->c, "%-27s  %-36s  %-20s  %-20s  %s\n", "TIME", "ROW_ID", "SINK", "TABLE", "REASON");
-	return ch_out(q->c, "%-27.*s  %s  %-20.*s  %-20.*s  %.*s\n", (int)l->time.n, l->time.p, id, (int)l->sink.n, l->sink.p, (int)l->table.n,
+	return ch_out(q->c, "%-27.*s  %s  %-20.*s  %-20.*s  %.*s\n", (int)l->time.n, l->time.p, id, (int)l->sink.n, l->sink.p,
+		(int)l->table.n,
 		l->table.p, (int)l->reason.n, l->reason.p);
 }
 
 static int write_all(struct dlq *q, const struct letter *l)
 {
 	q->shown++;
-	return ch_out(q->c, "%.*s, refused by %.*s, for %.*s:\n%.*s\n%.*s\n\n", (int)l->time.n, l->time.p, (int)l->sink.n, l->sink.p, (int)l->table.n,
+	return ch_out(q->c, "%.*s, refused by %.*s, for %.*s:\n%.*s\n%.*s\n\n", (int)l->time.n, l->time.p, (int)l->sink.n, l->sink.p,
+		(int)l->table.n,
 		l->table.p, (int)l->reason.n, l->reason.p, (int)l->payload.n, l->payload.p);
 }
 

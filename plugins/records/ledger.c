@@ -2,8 +2,8 @@
 /*
  * ledger.c - one journal for all generations; answers that wait for the disk.
  *
- * Threads and ownership: the ledger is counted. Its two threads are the journal's: a ch_thread belongs to an instance and cannot be handed to
- * its successor, but the journal goes on over a reload. A loop's lane is that loop's; the sync thread posts to it.
+ * Threads and ownership: the ledger is counted. Its two threads are the journal's: a ch_thread belongs to an instance and cannot be handed
+ * to its successor, but the journal goes on over a reload. A loop's lane is that loop's; the sync thread posts to it.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -101,7 +101,8 @@ static void on_sync(void *arg, const struct journal_pos *upto, bool ok)
 			return;
 		if (ch_post(lane->loop, on_told, lane))
 			continue;
-		atomic_store(&lane->posted, false); /* no memory, and the next sync tries again; or the loop has ended, and nobody waits there */
+		/* no memory, and the next sync tries again; or the loop has ended, and nobody waits there */
+		atomic_store(&lane->posted, false);
 		atomic_fetch_sub(&l->refs, 1);
 	}
 }

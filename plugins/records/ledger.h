@@ -54,8 +54,8 @@ struct ledger *ledger_open(struct ch_self *self, const struct ledger_conf *conf,
 /* Starts the journal's threads, behind the first shippers. False: there is none to be had. */
 bool ledger_run(struct ledger *l);
 /*
- * An instance begins, and ends, to work with it. With the last one its threads end: before readers are freed, or the journal would take their
- * sinks for gone and remove what only they have not passed. Blocks.
+ * An instance begins, and ends, to work with it. With the last one its threads end: before readers are freed, or the journal would take
+ * their sinks for gone and remove what only they have not passed. Blocks.
  */
 void ledger_enter(struct ledger *l);
 void ledger_leave(struct ledger *l);

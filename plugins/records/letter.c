@@ -138,7 +138,8 @@ static void write_id(struct ch_jw *w, const unsigned char id[16])
 	ch_jw_cstr(w, uuid(text, id));
 }
 
-void letter_write(struct ch_jw *w, int64_t now, const char *sink, const struct ch_relation *table, const struct ch_value *row, const char *reason)
+void letter_write(struct ch_jw *w, int64_t now, const char *sink, const struct ch_relation *table, const struct ch_value *row,
+	const char *reason)
 {
 	char types[65];
 	size_t n = table->columns.n < 64 ? table->columns.n : 64;
@@ -202,7 +203,8 @@ bool letter_read(const char *p, size_t n, struct letter *out)
 		else if (v.type == CH_JSON_TRUE && ch_json_eq(&t, "replayed"))
 			out->replayed = true;
 	}
-	return ch_json_next(&j, &t) == CH_JSON_END && id && out->sink.n && (out->replayed || (out->table.n && out->types.n && out->payload.n));
+	return ch_json_next(&j, &t) == CH_JSON_END && id && out->sink.n && (out->replayed || (out->table.n && out->types.n &&
+		out->payload.n));
 }
 
 static int nibble(char c)

@@ -6,8 +6,8 @@
  *      "types":"utsss…","payload":{"row_id":"…","time":"…",…}}
  *     {"time":"…","sink":"storage_postgres","row_id":"…","replayed":true}
  *
- * `types` has a letter for each column of the payload: i INT, r REAL, b BOOL, s TEXT, x BLOB (as hex), t TIME, u UUID. So the row can be read
- * back by a server that knows nothing of the table.
+ * `types` has a letter for each column of the payload: i INT, r REAL, b BOOL, s TEXT, x BLOB (as hex), t TIME, u UUID. So the row can be
+ * read back by a server that knows nothing of the table.
  */
 #ifndef RECORDS_LETTER_H
 #define RECORDS_LETTER_H
@@ -38,7 +38,8 @@ bool letter_time_read(struct ch_str s, int64_t *us);
 
 /* As a value of the payload. */
 void letter_value(struct ch_jw *w, const struct ch_value *v);
-void letter_write(struct ch_jw *w, int64_t now, const char *sink, const struct ch_relation *table, const struct ch_value *row, const char *reason);
+void letter_write(struct ch_jw *w, int64_t now, const char *sink, const struct ch_relation *table, const struct ch_value *row,
+	const char *reason);
 void letter_write_mark(struct ch_jw *w, int64_t now, const char *sink, const unsigned char row_id[16]);
 
 /* False: it is neither a letter nor a mark. */

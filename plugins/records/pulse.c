@@ -24,9 +24,11 @@ static void measure(struct ch_self *self)
 	full = status.max_bytes ? (double)status.used_bytes / (double)status.max_bytes : 0;
 	ch_set(state->bytes, (double)status.used_bytes);
 	ch_set(state->full, full);
+	ch_set(state->sync_seconds, (double)status.sync_us / 1e6);
 	ch_set(state->sync_failures, (double)status.sync_failures);
 	ch_set(state->quarantined, (double)status.damaged_bytes);
-	ch_degraded(self, "journal", status.failed || status.no_room || full >= ALARM, "%s%.0f %% of max_bytes is used: rows wait for their sinks",
+	ch_degraded(self, "journal", status.failed || status.no_room || full >= ALARM,
+		"%s%.0f %% of max_bytes is used: rows wait for their sinks",
 		status.failed ? "the disk takes no rows; " : status.no_room ? "the disk is full; " : "", full * 100);
 	for (size_t i = 0; i < state->nsinks; i++)
 		if (state->sinks[i].shipper->owner == self)
@@ -119,13 +121,16 @@ int records_on_check(struct ch_self *self, struct ch_ctx *c, struct ch_check_res
 		snprintf(out->message, sizeof(out->message), "the journal cannot be made durable: %.120s", status.error);
 	} else if (status.no_room || status.used_bytes >= status.max_bytes) {
 		out->health = CH_UNHEALTHY;
-		snprintf(out->message, sizeof(out->message), "the journal is full%s", status.no_room ? ": there is no room on its disk" : "");
+		snprintf(out->message, sizeof(out->message), "the journal is full%s",
+			status.no_room ? ": there is no room on its disk" : "");
 	} else if ((double)status.used_bytes >= ALARM * (double)status.max_bytes) {
 		out->health = CH_DEGRADED;
-		snprintf(out->message, sizeof(out->message), "%.0f %% of max_bytes is used", 100 * (double)status.used_bytes / (double)status.max_bytes);
+		snprintf(out->message, sizeof(out->message), "%.0f %% of max_bytes is used",
+			100 * (double)status.used_bytes / (double)status.max_bytes);
 	} else if (behind) {
 		out->health = CH_DEGRADED;
-		snprintf(out->message, sizeof(out->message), "%zu of %zu sinks are behind; %s by %.0f s", behind, state->nsinks, which, worst);
+		snprintf(out->message, sizeof(out->message), "%zu of %zu sinks are behind; %s by %.0f s", behind, state->nsinks, which,
+			worst);
 	} else {
 		out->health = CH_HEALTHY;
 		snprintf(out->message, sizeof(out->message), "all rows are at their sinks, or on their way");

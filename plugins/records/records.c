@@ -9,8 +9,8 @@
  *                                           v                             v refused
  *                                   answers that wait for the disk     dlq.jsonl
  *
- * Threads and ownership: hooks on the requests' loops; shippers, checks and commands on the house loop; two threads of the journal's own. The
- * ledger and the shippers are counted and go from an instance to its successor.
+ * Threads and ownership: hooks on the requests' loops; shippers, checks and commands on the house loop; two threads of the journal's own.
+ * The ledger and the shippers are counted and go from an instance to its successor.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,8 @@ static int check(struct ch_self *self)
 			rc = CH_ERROR;
 		}
 		if (strlen(rule->with) > REDACT_MORE / 2) {
-			ch_config_error(self, self->rows[i].name, "with", "has %zu bytes; %zu are allowed", strlen(rule->with), REDACT_MORE / 2);
+			ch_config_error(self, self->rows[i].name, "with", "has %zu bytes; %zu are allowed", strlen(rule->with),
+				REDACT_MORE / 2);
 			rc = CH_ERROR;
 		}
 	}
@@ -79,6 +80,7 @@ static void series(struct ch_self *self)
 	}
 	state->bytes = ch_series(self, M_BYTES, NULL);
 	state->full = ch_series(self, M_FULL, NULL);
+	state->sync_seconds = ch_series(self, M_SYNC_SECONDS, NULL);
 	state->sync_failures = ch_series(self, M_SYNC_FAILURES, NULL);
 	state->quarantined = ch_series(self, M_QUARANTINED, NULL);
 	state->redaction_failures = ch_series(self, M_REDACTION, NULL);
@@ -232,14 +234,17 @@ static const struct ch_option options[] = {
 		.help = "How long a row may be in memory alone; with durability = disk answers do not wait so long"),
 	CH_OPT(struct records_conf, on_full, ENUM, .def = "drop_oldest", .values = on_fulls, .flags = CH_O_RESTART,
 		.help = "At max_bytes: the oldest rows go, new ones are not taken, or requests are refused with 503 before that"),
-	CH_OPT(struct records_conf, store_content, BOOL, .def = "no", .help = "Keep prompts and answers, redacted by the rows of this section"),
-	CH_OPT(struct records_conf, content_max, SIZE, .def = "16k", .min = "1k", .max = "256k", .help = "Most bytes of a prompt or answer that are kept"),
+	CH_OPT(struct records_conf, store_content, BOOL, .def = "no",
+		.help = "Keep prompts and answers, redacted by the rows of this section"),
+	CH_OPT(struct records_conf, content_max, SIZE, .def = "16k", .min = "1k", .max = "256k",
+		.help = "Most bytes of a prompt or answer that are kept"),
 	CH_OPT(struct records_conf, retention, DURATION, .def = "30d", .min = "1d", .flags = CH_O_OFF,
 		.help = "Rows older than this are removed from the sinks, every hour; off: never"),
 };
 
 static const struct ch_option rule_options[] = {
-	CH_OPT(struct records_rule_conf, pattern, STR, .flags = CH_O_REQUIRED, .help = "What is taken out of prompts and answers: a pattern of PCRE2"),
+	CH_OPT(struct records_rule_conf, pattern, STR, .flags = CH_O_REQUIRED,
+		.help = "What is taken out of prompts and answers: a pattern of PCRE2"),
 	CH_OPT(struct records_rule_conf, with, STR, .def = "[redacted]", .help = "What stands there instead"),
 };
 
@@ -251,16 +256,21 @@ static const struct ch_metric metrics[] = {
 		.help = "Rows that the journal has not taken (sink: all), or that a sink will never get" },
 	[M_BYTES] = { .name = "chimera_ledger_bytes", .kind = CH_GAUGE, .help = "Bytes of the journal that are in use" },
 	[M_FULL] = { .name = "chimera_ledger_full_ratio", .kind = CH_GAUGE, .help = "The same as a share of max_bytes; alarm at 0.8" },
-	[M_LAG_ROWS] = { .name = "chimera_ledger_lag_rows", .kind = CH_GAUGE, .labels = { SINK }, .help = "Rows that are not at the sink yet" },
+	[M_LAG_ROWS] = { .name = "chimera_ledger_lag_rows", .kind = CH_GAUGE, .labels = { SINK },
+		.help = "Rows that are not at the sink yet" },
 	[M_LAG_SECONDS] = { .name = "chimera_ledger_lag_seconds", .kind = CH_GAUGE, .labels = { SINK },
 		.help = "Age of the oldest row that is not at the sink yet" },
-	[M_SHIPPED] = { .name = "chimera_ledger_shipped_total", .kind = CH_COUNTER, .labels = { SINK }, .help = "Rows that the sink has taken" },
+	[M_SHIPPED] = { .name = "chimera_ledger_shipped_total", .kind = CH_COUNTER, .labels = { SINK },
+		.help = "Rows that the sink has taken" },
 	[M_DEAD] = { .name = "chimera_ledger_dead_letters_total", .kind = CH_COUNTER, .labels = { SINK },
 		.help = "Rows that the sink has refused, kept in dlq.jsonl" },
 	[M_BATCHES] = { .name = "chimera_ledger_batches_total", .kind = CH_COUNTER, .labels = { SINK, { "outcome", CH_L_CONFIG, NULL } },
 		.help = "Batches sent, by what came of it" },
-	[M_SYNC_FAILURES] = { .name = "chimera_ledger_sync_failures", .kind = CH_GAUGE, .help = "Times that the journal could not be made durable, since the start" },
-	[M_QUARANTINED] = { .name = "chimera_ledger_quarantined_bytes", .kind = CH_GAUGE, .help = "Damaged bytes that were set aside, since the start" },
+	[M_SYNC_SECONDS] = { .name = "chimera_ledger_sync_seconds", .kind = CH_GAUGE, .help = "How long the journal's last sync took" },
+	[M_SYNC_FAILURES] = { .name = "chimera_ledger_sync_failures", .kind = CH_GAUGE,
+		.help = "Times that the journal could not be made durable, since the start" },
+	[M_QUARANTINED] = { .name = "chimera_ledger_quarantined_bytes", .kind = CH_GAUGE,
+		.help = "Damaged bytes that were set aside, since the start" },
 	[M_REDACTION] = { .name = "chimera_ledger_redaction_failures_total", .kind = CH_COUNTER,
 		.help = "Texts that were taken away whole because a pattern needed too many steps" },
 };
@@ -276,8 +286,8 @@ static const struct ch_cron crons[] = { { .name = "retention", .when = "23 * * *
 static const struct ch_command commands[] = {
 	{ .name = "records", .modes = CH_LIVE | CH_OFFLINE, .args = "status | show REQ_ID", .min_args = 1, .max_args = 2,
 	  .summary = "How far each sink is, or the rows of a request", .fn = records_command },
-	{ .name = "dlq", .modes = CH_LIVE | CH_OFFLINE, .args = "list | show ROW_ID | replay [ROW_ID|all] | purge [ROW_ID|all]", .min_args = 1,
-	  .max_args = 2, .summary = "Rows that a sink has refused", .fn = records_dlq },
+	{ .name = "dlq", .modes = CH_LIVE | CH_OFFLINE, .args = "list | show ROW_ID | replay [ROW_ID|all] | purge [ROW_ID|all]",
+	  .min_args = 1, .max_args = 2, .summary = "Rows that a sink has refused", .fn = records_dlq },
 };
 
 static const struct ch_plugin records = {

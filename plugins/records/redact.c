@@ -36,18 +36,21 @@ const char *redact_compile(const char *pattern, void **code, char *why, size_t c
 	int error = 0;
 	uint32_t empty = 0;
 	unsigned char text[160];
-	pcre2_code *made = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C, &error, &at, NULL);
+	pcre2_code *made = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C, &error, &at,
+		NULL);
 
 	if (!made) {
 		pcre2_get_error_message(error, text, sizeof(text));
-		snprintf(why, cap, "\"%s\" is no pattern of PCRE2: %s, at offset %zu: \"%.*s<HERE>%s\"", pattern, (const char *)text, (size_t)at,
+		snprintf(why, cap, "\"%s\" is no pattern of PCRE2: %s, at offset %zu: \"%.*s<HERE>%s\"", pattern, (const char *)text,
+			(size_t)at,
 			(int)at, pattern, pattern + at);
 		return why;
 	}
 	pcre2_pattern_info(made, PCRE2_INFO_MATCHEMPTY, &empty);
 	if (empty) {
 		pcre2_code_free(made);
-		snprintf(why, cap, "\"%s\" finds the empty text too, so it would find it everywhere; demand a character, by + in place of * say",
+		snprintf(why, cap,
+			"\"%s\" finds the empty text too, so it would find it everywhere; demand a character, by + in place of * say",
 			pattern);
 		return why;
 	}
@@ -182,8 +185,8 @@ static void make_valid(struct redact_room *r, struct ch_str from, struct text *t
 /* ---- patterns ---- */
 
 /*
- * Copies from[at .. end) and keeps track of where what may be kept ends. False: `to` is full. Its end may halve what a later rule would find,
- * which is why REDACT_MORE bytes before the end of a full text are not kept, see redact().
+ * Copies from[at .. end) and keeps track of where what may be kept ends. False: `to` is full. Its end may halve what a later rule would
+ * find, which is why REDACT_MORE bytes before the end of a full text are not kept, see redact().
  */
 static bool copy(struct redact_room *r, const struct text *from, size_t at, size_t end, struct text *to)
 {

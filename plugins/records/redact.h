@@ -3,8 +3,8 @@
  * redact.h - prompts and answers before they are kept: valid UTF-8 without NUL, without what the operator's patterns find, and not longer
  * than he allows.
  *
- * The cut comes last, and the text that patterns see is REDACT_MORE bytes longer than what is kept, so that a secret which the cut would halve
- * is found while it is whole.
+ * The cut comes last, and the text that patterns see is REDACT_MORE bytes longer than what is kept, so that a secret which the cut would
+ * halve is found while it is whole.
  *
  * Rules are made once and may be read by any thread. A room belongs to one thread.
  */
@@ -37,8 +37,8 @@ struct redact_room *redact_room_new(size_t most);
 void redact_room_free(struct redact_room *room);
 
 /*
- * The text to keep, in the room until its next use. A rule that needs too many steps, or too much memory, takes the whole text away: its `with`
- * stands alone then, and *failed counts it.
+ * The text to keep, in the room until its next use. A rule that needs too many steps, or too much memory, takes the whole text away: its
+ * `with` stands alone then, and *failed counts it.
  */
 struct ch_str redact(struct redact_room *room, const struct redact_rules *rules, struct ch_str text, unsigned *failed);
 

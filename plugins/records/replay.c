@@ -3,10 +3,11 @@
  * replay.c - `chimeractl dlq replay`: dead letters go to the sink that refused them, once more.
  *
  * They go in batches whose id is made of their rows' ids, always with `again`: so a replay that was cut short, by whatever, sends the same
- * batches when it is run again, and no row is there twice. What a batch has brought is marked in the file before the next one is sent. Between
- * two batches is a pause as long as the batch took, so that fresh rows find the sink half idle at least.
+ * batches when it is run again, and no row is there twice. What a batch has brought is marked in the file before the next one is sent.
+ * Between two batches is a pause as long as the batch took, so that fresh rows find the sink half idle at least.
  *
- * Threads and ownership: on the house loop. Each batch is sent by a task of its own, because what a sink needs for it lives as long as the task.
+ * Threads and ownership: on the house loop. Each batch is sent by a task of its own, because what a sink needs for it lives as long as the
+ * task.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,8 @@ static void release(void *data)
 
 static int no_memory(struct replay *r)
 {
-	return ch_refuse(r->c, CH_E_OVERLOADED, 1000, "there is no memory, or no thread of the pool, for this now; %zu %s replayed: run it again",
+	return ch_refuse(r->c, CH_E_OVERLOADED, 1000,
+		"there is no memory, or no thread of the pool, for this now; %zu %s replayed: run it again",
 		r->taken, r->taken == 1 ? "row was" : "rows were");
 }
 
@@ -90,7 +92,8 @@ static int finish(struct replay *r, const char *stopped)
 	ch_out(r->c, "\n");
 	if (stopped)
 		return ch_refuse(r->c, CH_E_UNAVAILABLE, 0, "%s; what is left stays a dead letter: run it again", stopped);
-	return r->refused || r->damaged || r->homeless ? ch_refuse(r->c, CH_E_CONFLICT, 0, "not all rows could be replayed%s%s", *r->detail ? ": " : "",
+	return r->refused || r->damaged || r->homeless ? ch_refuse(r->c, CH_E_CONFLICT, 0, "not all rows could be replayed%s%s",
+		*r->detail ? ": " : "",
 								 r->detail) : CH_DONE;
 }
 

@@ -60,7 +60,8 @@ static int go(struct sweep *w)
 
 		if (!table) {
 			if (w->gone)
-				ch_log(w->self, w->c, CH_INFO, "%llu rows older than `retention` have left %s", (unsigned long long)w->gone, svc->id);
+				ch_log(w->self, w->c, CH_INFO, "%llu rows older than `retention` have left %s", (unsigned long long)w->gone,
+					svc->id);
 			w->sink++;
 			w->table = w->gone = 0;
 			continue;

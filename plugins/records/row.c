@@ -2,8 +2,8 @@
 /*
  * row.c - END: what a request was and cost becomes a row of the ledger.
  *
- * Threads and ownership: on the request's loop. All is read from the facts and copied by the journal; nothing here prints, allocates or asks
- * the system.
+ * Threads and ownership: on the request's loop. All is read from the facts and copied by the journal; nothing here prints, allocates or
+ * asks the system.
  */
 #include <math.h>
 
@@ -15,7 +15,8 @@
 
 /* The order is a contract with migrations/.../0001_initial and with rows that lie in journals. */
 enum {
-	ROW_ID, TIME, REQ_ID, TRACE_ID, ENDPOINT, METHOD, BACKEND, MODEL, ASKED, OWNER, TIER, STATUS, ERROR_TYPE, TOKENS_IN, TOKENS_OUT, COST,
+	ROW_ID, TIME, REQ_ID, TRACE_ID, ENDPOINT, METHOD, BACKEND, MODEL, ASKED, OWNER, TIER, STATUS, ERROR_TYPE, TOKENS_IN, TOKENS_OUT,
+		COST,
 	LATENCY, FIRST_BYTE, BYTES_IN, BYTES_OUT, ABORTED, PROMPT, ANSWER, COLUMNS
 };
 

@@ -2,9 +2,9 @@
 /*
  * ship.c - one task for one batch: read, fix, send, and what its outcome asks for.
  *
- * Threads and ownership: on the house loop. The task holds its instance, and that its shipper. What blocks (syncs) runs in the pool; the rows
- * are the shipper's and stay until the batch is passed. When the server stops, a batch that is at the sink may still end there: then its outcome
- * is looked at as the task's memory goes.
+ * Threads and ownership: on the house loop. The task holds its instance, and that its shipper. What blocks (syncs) runs in the pool; the
+ * rows are the shipper's and stay until the batch is passed. When the server stops, a batch that is at the sink may still end there: then
+ * its outcome is looked at as the task's memory goes.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,7 +145,8 @@ static int on_letters(struct ch_ctx *c, void *data, int why, void *result)
 	shipper_leave_out(s);
 	s->dead += n;
 	ch_add(s->series.dead, (double)n);
-	ch_log(t->self, t->c, CH_WARN, "%zu %s refused by %s, and kept in dlq.jsonl: %s", n, n == 1 ? "row was" : "rows were", s->id, s->last_error);
+	ch_log(t->self, t->c, CH_WARN, "%zu %s refused by %s, and kept in dlq.jsonl: %s", n, n == 1 ? "row was" : "rows were", s->id,
+		s->last_error);
 	t->again = true;
 	return CH_DONE;
 }
@@ -258,7 +259,8 @@ static int on_fixed(struct ch_ctx *c, void *data, int why, void *result)
 		return CH_DONE;
 	if (!result && !t->s->corrupt) {
 		t->s->corrupt = true;
-		ch_degraded(t->self, "checkpoint", true, "the checkpoint of %s cannot be made durable: after a power loss its rows may be sent "
+		ch_degraded(t->self, "checkpoint", true,
+			"the checkpoint of %s cannot be made durable: after a power loss its rows may be sent "
 			"under another batch_id", t->s->id);
 	}
 	return send(t);

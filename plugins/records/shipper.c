@@ -7,7 +7,8 @@
 /* ---- life ---- */
 
 /*
- * One that is new begins at the oldest row that is there, and says so: from a beginning that bears no row's number a loss could not be told.
+ * One that is new begins at the oldest row that is there, and says so: from a beginning that bears no row's number a loss could not be
+ * told.
  */
 static void begin(struct shipper *s)
 {

@@ -5,9 +5,10 @@
  *        journal  ──rows.c──>  batch (id, end) ──checkpoint──>  sink/1 append
  *                                  ^                               │ DONE: `passed` moves behind it
  *                                  │                               │ RETRY: the same again, later
- *                                  └── without them, or halves ────┘ REFUSED: the rows that it named are dead letters, see split.c
+ *                                  └── without them, or halves ────┘ REFUSED: those that it named are dead letters (split.c)
  *
- * Threads. Made and freed on the boot thread; a reload hands it from instance to instance. All else on the house loop, but for what is atomic.
+ * Threads. Made and freed on the boot thread; a reload hands it from instance to instance. All else on the house loop, but for what is
+ * atomic.
  */
 #ifndef RECORDS_SHIPPER_H
 #define RECORDS_SHIPPER_H

@@ -176,7 +176,8 @@ static int go(struct showing *w)
 		}
 	}
 	if (!w->found)
-		return ch_refuse(w->c, CH_E_NOT_FOUND, 0, "no row of a request \"%.128s\" is in the journal or at a sink that can be asked", w->req_id.p);
+		return ch_refuse(w->c, CH_E_NOT_FOUND, 0, "no row of a request \"%.128s\" is in the journal or at a sink that can be asked",
+			w->req_id.p);
 	return CH_DONE;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * split.c - a refused batch becomes another one, or two. Each has an id of its own, because it is another batch for the sink; all are fixed in
- * the checkpoint at once, so that a crash between them changes nothing.
+ * split.c - a refused batch becomes another one, or two. Each has an id of its own, because it is another batch for the sink; all are fixed
+ * in the checkpoint at once, so that a crash between them changes nothing.
  */
 #include <stdlib.h>
 

@@ -54,8 +54,8 @@ static void a_letter_is_one_line_of_json(void **state)
 	assert_string_equal((p = realloc(p, n + 1), p[n] = 0, p),
 		"{\"time\":\"2026-01-01T00:00:00.000001Z\",\"sink\":\"pg\",\"table\":\"things\","
 		"\"row_id\":\"017f22e2-79b0-7cc3-98c4-dc0c0c07398f\",\"reason\":\"too \\\"large\\\"\",\"types\":\"utirbsxs\","
-		"\"payload\":{\"row_id\":\"017f22e2-79b0-7cc3-98c4-dc0c0c07398f\",\"time\":\"1969-12-31T23:59:59.999995Z\",\"i\":-5,\"d\":0.1,"
-		"\"b\":true,\"s\":\"a\\nb\",\"x\":\"00ff10\",\"none\":null}}\n");
+		"\"payload\":{\"row_id\":\"017f22e2-79b0-7cc3-98c4-dc0c0c07398f\",\"time\":\"1969-12-31T23:59:59.999995Z\","
+		"\"i\":-5,\"d\":0.1,\"b\":true,\"s\":\"a\\nb\",\"x\":\"00ff10\",\"none\":null}}\n");
 	free(p);
 }
 

@@ -95,7 +95,8 @@ static void a_request_of_another_route_leaves_none(void **state)
 static void content_is_kept_when_the_operator_says_so(void **state)
 {
 	struct sink *a = sink_new();
-	struct ch_test *t = world(a, NULL, "store_content = yes\n[records.names]\npattern = \"hel+o\"\n[records.ask]\npattern = there\nwith = here");
+	struct ch_test *t = world(a, NULL,
+		"store_content = yes\n[records.names]\npattern = \"hel+o\"\n[records.ask]\npattern = there\nwith = here");
 	struct ch_test_answer *answer;
 
 	(void)state;

@@ -426,7 +426,8 @@ static void a_reload_under_load_loses_nothing_and_doubles_nothing(void **state)
 	for (int i = 0; i < 200; i++) {
 		append_rows(t, n, n + 20);
 		n += 20;
-		snprintf(ini, sizeof(ini), "[dryrun]\n[ask]\n[records]\ndir = %s/journal\nmax_bytes = 8m\nretention = %dd\n", folder, i % 7 + 1);
+		snprintf(ini, sizeof(ini), "[dryrun]\n[ask]\n[records]\ndir = %s/journal\nmax_bytes = 8m\nretention = %dd\n", folder,
+			i % 7 + 1);
 		ch_test_config(t, ini);
 		if (!ch_test_start(t))
 			fail_msg("%s", ch_test_errors(t));

@@ -2,8 +2,8 @@
 /*
  * test_world.h - the whole plugin over the harness, with a folder of its own and sinks that do what the test says.
  *
- * A fake sink keeps each row it was given by its row_id and counts those that came twice. It takes a batch twice unless `again` is set, as a
- * database without a primary key would: so the tests see whether the caller keeps its word.
+ * A fake sink keeps each row it was given by its row_id and counts those that came twice. It takes a batch twice unless `again` is set, as
+ * a database without a primary key would: so the tests see whether the caller keeps its word.
  */
 #ifndef RECORDS_TEST_WORLD_H
 #define RECORDS_TEST_WORLD_H
@@ -147,7 +147,8 @@ static int sink_find(const struct ch_svc *svc, struct ch_ctx *c, const struct ch
 	return CH_OK;
 }
 
-static int sink_expire(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_relation *r, int64_t before, struct ch_sink_result *out, ch_ticket t)
+static int sink_expire(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_relation *r, int64_t before, struct ch_sink_result *out,
+	ch_ticket t)
 {
 	struct sink *s = ch_test_data(svc);
 

@@ -85,7 +85,7 @@ static void a_file_that_is_no_database_is_said_and_kept_and_healed(void **state)
 	assert_int_equal(a->error, CH_SQL_UNAVAILABLE);
 	assert_non_null(strstr(a->detail, "The database file is damaged: file is not a database"));
 	assert_non_null(strstr(checked(), "damaged"));
-	assert_true(ch_test_logged(t, "database is degraded now"));
+	WAIT_FOR(ch_test_logged(t, "database is degraded now"));
 	FILE *f = fopen(file, "r");
 	assert_int_equal(fread(again, 1, sizeof(again), f), sizeof(again));
 	fclose(f);

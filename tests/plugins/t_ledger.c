@@ -2,9 +2,9 @@
 /*
  * t_ledger.c - a test plugin: rows for "ledger/1" from another plugin than the ledger itself, and as bad as a test wants them.
  *
- * POST /t/ledger?n=100&first=0&bad=10&pad=0&thread=0 appends n rows to inference_records; the k-th, counted from `first`, has the req_id "t-K". Of
- * every `bad` rows one has a model that is no UTF-8, which a sink must refuse; `pad` bytes stand in its prompt. thread=1: from a thread of the
- * pool, as [any] promises. The answer is how many were taken. GET /t/ledger: would a row be kept now?
+ * POST /t/ledger?n=100&first=0&bad=10&pad=0&thread=0 appends n rows to inference_records; the k-th, counted from `first`, has the req_id
+ * "t-K". Of every `bad` rows one has a model that is no UTF-8, which a sink must refuse; `pad` bytes stand in its prompt. thread=1: from a
+ * thread of the pool, as [any] promises. The answer is how many were taken. GET /t/ledger: would a row be kept now?
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,8 +7,9 @@
  * together is one batch, and a condition on what was read is part of the statement that writes, or a row count that it demands.
  *
  * The dialect is what SQLite (3.35) and PostgreSQL (12) have in common:
- *  - SELECT, INSERT, UPDATE, DELETE; one statement a text, no semicolon; joins, subqueries, WITH, CASE, COALESCE, COUNT, SUM, MIN, MAX, LIKE;
- *    INSERT … ON CONFLICT (…) DO NOTHING or DO UPDATE SET … excluded.…; RETURNING; ORDER BY, LIMIT, OFFSET;
+ *  - SELECT, INSERT, UPDATE, DELETE, WITH before them, and nothing else (BEGIN or COMMIT is CH_SQL_BAD_REQUEST); one statement a text, no
+ *    semicolon; joins, subqueries, CASE, COALESCE, COUNT, SUM, MIN, MAX, LIKE (letter case counts); INSERT … ON CONFLICT (…) DO NOTHING or
+ *    DO UPDATE SET … excluded.…; RETURNING; ORDER BY, LIMIT, OFFSET;
  *  - parameters $1 … $99, which may repeat and come in any order; no literals from outside ever, lists of values by several parameters;
  *  - no functions of time or chance: pass ch_wall() and ids as parameters; whole-number division and comparison of text are by bytes;
  *  - tables and indexes are made by migrations (kit/migrate.h), written for each engine, never by statements here.
@@ -52,7 +53,7 @@ struct ch_sql_statement {
 	size_t nvalues;
 	int64_t want;                     /* rows that must be changed or returned, else CH_SQL_COUNT; CH_SQL_ANY */
 };
-struct ch_sql_args {
+struct ch_sql_args {                      /* as its statements: until the ticket is resumed */
 	size_t size;
 	struct ch_table statements;       /* CH_TABLE of struct ch_sql_statement; several: all of them or none, in order */
 	int64_t timeout_ms;               /* waiting for a connection included; 0: the provider's own. The ctx's deadline holds beside it */

@@ -59,7 +59,10 @@ static inline struct ch_value ch_v_uuid(const unsigned char *id) /* sixteen byte
 		memcpy(v.u.uuid, id, 16);
 	return v;
 }
-/* Reading back. A database has fewer types than we: INT, BOOL and TIME are read as whole numbers, a UUID also from its text. */
+/*
+ * Reading back. A database has fewer types than we: INT, BOOL and TIME are read as whole numbers, and a UUID of sql/1 is TEXT
+ * (ch_uuid_parse of kit/uuid.h).
+ */
 static inline int64_t ch_v_as_int(const struct ch_value *v)
 {
 	if (v->null)

@@ -388,8 +388,10 @@ DRIFT = {
         'missing index inference_records_time on inference_records btree ("time")': ["DROP INDEX inference_records_time"],
         'changed column inference_records.status: expected "bigint not null", found "text not null"': [
             "ALTER TABLE inference_records ALTER COLUMN status TYPE text"],
-        'changed column inference_records.req_id: expected "text not null", found "text"': [
+        'changed column inference_records.req_id: expected "text collate C not null", found "text collate C"': [
             "ALTER TABLE inference_records ALTER COLUMN req_id DROP NOT NULL"],
+        'changed column inference_records.owner: expected "text collate C", found "text"': [
+            "ALTER TABLE inference_records ALTER COLUMN owner TYPE text"],
         "missing key inference_records btree (row_id)": ["ALTER TABLE inference_records DROP CONSTRAINT inference_records_pkey"],
         "missing table ingestion_records": ["DROP TABLE ingestion_records"],
     },
