@@ -61,7 +61,7 @@ static void answer(struct chi_req *r)
 		chi_resp_finish(r);
 	chi_req_end(r);
 	if (!chi_ctx_held(c))
-		let_go(c, true);
+		let_go(c, !c->cut);
 }
 
 static void let_go(struct ch_ctx *c, bool ok)

@@ -298,7 +298,7 @@ void chi_ctx_let_go(struct ch_ctx *c, bool ok)
 		return;
 	}
 	c->cut = c->cut || !ok;
-	if (--c->holds) {
+	if (--c->holds || c->ending) { /* END still runs: whoever ran it looks, and goes on by itself */
 		chi_ctx_unpin(c);
 		return;
 	}

@@ -168,6 +168,35 @@ static void held_answers_are_let_go_together(void **state)
 	ch_test_free(t);
 }
 
+static void hold_and_let_go(struct ch_ctx *c)
+{
+	ch_hold(c);
+	ch_let_go(c, true);
+}
+
+static void hold_and_cut(struct ch_ctx *c)
+{
+	ch_hold(c);
+	ch_hold(c);
+	ch_let_go(c, false);
+	ch_let_go(c, true);
+}
+
+static void a_hold_may_be_let_go_inside_end(void **state)
+{
+	(void)state;
+	struct ch_test *t = begin_held(answer_ok, hold_and_let_go);
+	assert_int_equal(get(t)->status, 200);
+	handler = stream_three;
+	assert_true(get(t)->complete);
+	handler = answer_ok;
+	end = hold_and_cut;
+	struct ch_test_answer *a = get(t);
+	assert_true(a->done);
+	assert_int_equal(a->status, 0);
+	ch_test_free(t);
+}
+
 static int task_done(struct ch_ctx *c, void *data)
 {
 	(void)c;
@@ -213,6 +242,7 @@ int main(void)
 		cmocka_unit_test(two_holds_want_two_letting_go_and_one_no_cuts),
 		cmocka_unit_test(a_client_that_leaves_meanwhile_does_no_harm),
 		cmocka_unit_test(held_answers_are_let_go_together),
+		cmocka_unit_test(a_hold_may_be_let_go_inside_end),
 		cmocka_unit_test(a_task_is_held_too),
 		cmocka_unit_test(hold_outside_of_end_is_misuse),
 	};

@@ -98,7 +98,10 @@ void chi_ctx_end(struct ch_ctx *c);
 /* fn(data) when its memory goes, see ch_keep. */
 bool chi_ctx_keep(struct ch_ctx *c, ch_fn fn, void *data);
 void chi_ctx_end_hooks(struct ch_ctx *c); /* END now, once; chi_ctx_end does not repeat it */
-/* Behind END: does an END hook hold what comes next? Then owner->let_go is called when it goes on, in a turn of its own. */
+/*
+ * Behind END: does an END hook hold what comes next? Then owner->let_go is called when it goes on, in a turn of its own. Else go on, and mind
+ * `cut`.
+ */
 static inline bool chi_ctx_held(const struct ch_ctx *c) { return c->holds > 0; }
 void chi_ctx_hold(struct ch_ctx *c);
 void chi_ctx_let_go(struct ch_ctx *c, bool ok);

@@ -42,8 +42,8 @@ static const struct dialect dialects[] = {
 	{ .name = "postgresql",
 		.begin = "BEGIN",
 		.exists = "SELECT 1 WHERE to_regclass('chimera_migrations') IS NOT NULL",
-		.make = "CREATE TABLE IF NOT EXISTS chimera_migrations (owner text COLLATE \"C\" NOT NULL, number bigint NOT NULL, name text NOT NULL, "
-			"checksum text NOT NULL, applied_at timestamptz NOT NULL, PRIMARY KEY (owner, number))",
+		.make = "CREATE TABLE IF NOT EXISTS chimera_migrations (owner text COLLATE \"C\" NOT NULL, number bigint NOT NULL, "
+			"name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL, PRIMARY KEY (owner, number))",
 		.read = "SELECT owner, number, name, checksum FROM chimera_migrations ORDER BY owner, number",
 		.has = "SELECT 1 FROM chimera_migrations WHERE owner = '%s' AND number = %u",
 		.add = "INSERT INTO chimera_migrations (owner, number, name, checksum, applied_at) "
