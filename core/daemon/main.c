@@ -88,7 +88,6 @@ static void pause_ms(int ms)
 	poll(NULL, 0, ms);
 }
 
-/* Not ready any more, still serving; then no new connections; then the last ones end; then everything. */
 /* Is nobody left who has something to pass on? Else why it takes so long: who. */
 static bool drained(const char **who)
 {
@@ -102,6 +101,7 @@ static bool drained(const char **who)
 	return !*who;
 }
 
+/* Not ready any more, still serving; then no new connections; then the last ones end, and what is to be passed on; then everything. */
 static void drain(void)
 {
 	const char *who;
