@@ -26,9 +26,12 @@ struct checkpoint {
 	int dir;
 	char name[128];
 	unsigned char *map;
+	unsigned char *next;              /* the file that is about to take its place: what is saved goes into both */
 	uint64_t sequence;                /* of the newest slot */
 	unsigned slot;                    /* the one to be written next */
 	pthread_mutex_t lock;             /* the mapping changes when its file failed a sync */
+	pthread_mutex_t syncing;          /* who syncs, or replaces the file; taken before `lock` */
+	bool failed;                      /* the file failed a sync: the kernel says so once, what it says from then on is worth nothing */
 	void (*log)(void *arg, int level, const char *line);
 	void *arg;
 };
@@ -185,6 +188,7 @@ struct checkpoint *checkpoint_open(const char *dir, const char *name, struct che
 	c->arg = arg;
 	c->dir = -1;
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_mutex_init(&c->syncing, NULL);
 	if (!file_name(c->name, sizeof(c->name), name)) {
 		snprintf(err, err_size, "\"%s\" is no name of a checkpoint", name);
 	} else if ((c->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 || !(c->map = map_file(c->dir, c->name, 0)) ||
@@ -202,18 +206,21 @@ void checkpoint_save(struct checkpoint *c, const struct checkpoint_data *data)
 {
 	pthread_mutex_lock(&c->lock);
 	write_slot(c->map + c->slot * SLOT, ++c->sequence, data);
+	if (c->next)
+		memcpy(c->next + c->slot * SLOT, c->map + c->slot * SLOT, SLOT);
 	c->slot = (c->slot + 1) % SLOTS;
 	pthread_mutex_unlock(&c->lock);
 }
 
 /*
- * Its file failed a sync: the same bytes go into another one, which is durable before it takes the name. What is saved meanwhile still goes
- * into the old one, so it is copied once more under the lock, and both renamed and used at once: kill -9 finds all of it at any moment.
+ * Its file failed a sync: the same bytes go into another one, which is durable before it takes the name. What is saved meanwhile goes into
+ * both, so that kill -9 finds it at any moment; the one that saves never waits for the disk.
  */
 static bool replace(struct checkpoint *c)
 {
 	char name[sizeof(c->name) + 8];
 	unsigned char *map, *old;
+	bool took;
 
 	snprintf(name, sizeof(name), "%s.new", c->name);
 	map = map_file(c->dir, name, O_TRUNC);
@@ -221,36 +228,35 @@ static bool replace(struct checkpoint *c)
 		return false;
 	pthread_mutex_lock(&c->lock);
 	memcpy(map, c->map, FILE_BYTES);
+	c->next = map;
 	pthread_mutex_unlock(&c->lock);
-	if (msync(map, FILE_BYTES, MS_SYNC))
-		goto failed;
+	took = !msync(map, FILE_BYTES, MS_SYNC) && !renameat(c->dir, name, c->dir, c->name);
 	pthread_mutex_lock(&c->lock);
-	memcpy(map, c->map, FILE_BYTES);
-	if (renameat(c->dir, name, c->dir, c->name)) {
-		pthread_mutex_unlock(&c->lock);
-		goto failed;
-	}
-	old = c->map;
-	c->map = map;
+	old = took ? c->map : map;
+	if (took)
+		c->map = map;
+	c->next = NULL;
 	pthread_mutex_unlock(&c->lock);
 	munmap(old, FILE_BYTES);
-	return !msync(map, FILE_BYTES, MS_SYNC) && !fsync(c->dir);
-failed:
-	munmap(map, FILE_BYTES);
-	return false;
+	return took && !msync(map, FILE_BYTES, MS_SYNC) && !fsync(c->dir);
 }
 
 bool checkpoint_sync(struct checkpoint *c)
 {
-	bool again;
+	bool durable;
 
-	if (!msync(c->map, FILE_BYTES, MS_SYNC))
-		return true;
-	say(c, CH_ERR, "%s cannot be made durable: %s; another file takes its place", c->name, strerror(errno));
-	again = replace(c);
-	if (!again)
+	pthread_mutex_lock(&c->syncing);
+	if (!c->failed && msync(c->map, FILE_BYTES, MS_SYNC)) {
+		c->failed = true;
+		say(c, CH_ERR, "%s cannot be made durable: %s; another file takes its place", c->name, strerror(errno));
+	}
+	if (c->failed && replace(c))
+		c->failed = false;
+	else if (c->failed)
 		say(c, CH_ERR, "%s cannot be replaced: %s", c->name, strerror(errno));
-	return again;
+	durable = !c->failed;
+	pthread_mutex_unlock(&c->syncing);
+	return durable;
 }
 
 void checkpoint_close(struct checkpoint *c)
@@ -259,6 +265,7 @@ void checkpoint_close(struct checkpoint *c)
 		munmap(c->map, FILE_BYTES);
 	if (c->dir >= 0)
 		close(c->dir);
+	pthread_mutex_destroy(&c->syncing);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

@@ -4,7 +4,7 @@
  *
  * The file is mapped: what checkpoint_save has stored is there after kill -9, without a system call; after a power loss when
  * checkpoint_sync has returned since. Two slots are written in turn, each with a checksum, so that one of them is always whole.
- * One thread saves; another may call checkpoint_sync beside it.
+ * One thread saves; any others may call checkpoint_sync beside it.
  */
 #ifndef RECORDS_CHECKPOINT_H
 #define RECORDS_CHECKPOINT_H
@@ -43,7 +43,7 @@ struct checkpoint *checkpoint_open(const char *dir, const char *name, struct che
 void checkpoint_save(struct checkpoint *c, const struct checkpoint_data *data);
 /*
  * Makes durable what was saved before. Blocks. A file whose sync failed is told and not trusted again: another one takes its place. False:
- * nothing is durable. One thread at a time.
+ * nothing is durable, and the next call tries another file again. Any thread; several wait for each other.
  */
 bool checkpoint_sync(struct checkpoint *c);
 void checkpoint_close(struct checkpoint *c);

@@ -307,8 +307,10 @@ static bool prepare(struct journal *j)
 		if ((error != ENOSPC && error != EDQUOT) || j->conf.on_full != JOURNAL_DROP_OLDEST || !drop_oldest(j, "the disk is full"))
 			return false;
 	}
-	fault_in(j, s, SEGMENT_PAGE, j->window);
-	s->touched = j->window;
+	/* A spare one: enough until this thread has heard that it is in use. */
+	s->touched = j->window / 4 & ~(j->page - 1);
+	if (s->touched > SEGMENT_PAGE)
+		fault_in(j, s, SEGMENT_PAGE, s->touched);
 	taken(j, s);
 	return true;
 }

@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_checkpoint.c - a checkpoint is what was saved last, after kill -9 and with one slot damaged too; else the beginning, told. */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "checkpoint.h"
 #include "test_journal.h"
 
-static atomic_int fail_msync;
+static atomic_uint fail_msync;              /* which of the next ones fail: the lowest bit is the next one */
+static atomic_uint fail_each, msyncs;       /* each so many-th fails; 0: none */
 
 int msync(void *p, size_t n, int flags)
 {
-	if (atomic_load(&fail_msync) > 0) {
-		atomic_fetch_sub(&fail_msync, 1);
+	unsigned next = atomic_load(&fail_msync), each = atomic_load(&fail_each);
+
+	atomic_store(&fail_msync, next >> 1);
+	if (next & 1 || (each && atomic_fetch_add(&msyncs, 1) % each == 0)) {
 		errno = EIO;
 		return -1;
 	}
@@ -170,7 +175,7 @@ static void a_file_whose_sync_failed_is_replaced(void **state)
 	c = open_one(&d);
 	assert_memory_equal(&d, &want, sizeof(d));
 	/* Where that fails too nothing is said to be durable, and nothing is lost. */
-	atomic_store(&fail_msync, 2);
+	atomic_store(&fail_msync, 3);
 	assert_false(checkpoint_sync(c));
 	want = data_of(11);
 	checkpoint_save(c, &want);
@@ -178,6 +183,71 @@ static void a_file_whose_sync_failed_is_replaced(void **state)
 	c = open_one(&d);
 	assert_memory_equal(&d, &want, sizeof(d));
 	assert_true(checkpoint_sync(c));
+	checkpoint_close(c);
+}
+
+static ino_t file_number(void)
+{
+	char path[256];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/sink.storage_sqlite.checkpoint", folder);
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_ino;
+}
+
+/* The kernel tells a file's error once: whatever a later sync of the same file says, its bytes may be nowhere. */
+static void a_file_that_failed_is_never_said_to_be_durable(void **state)
+{
+	static const unsigned fails[] = { 3, 5 }; /* it and the new one before it has the name; it and the new one behind that */
+	struct checkpoint_data d, want = data_of(5);
+	struct checkpoint *c = open_one(&d);
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		ino_t file;
+
+		checkpoint_save(c, &want);
+		atomic_store(&fail_msync, fails[i]);
+		assert_false(checkpoint_sync(c));
+		file = file_number();
+		assert_true(checkpoint_sync(c));
+		assert_int_not_equal(file_number(), file);
+	}
+	checkpoint_close(c);
+	c = open_one(&d);
+	assert_memory_equal(&d, &want, sizeof(d));
+	checkpoint_close(c);
+}
+
+static void *sync_often(void *c)
+{
+	for (int i = 0; i < 300; i++)
+		checkpoint_sync(c);
+	return NULL;
+}
+
+static void several_may_sync_a_file_that_fails_beside_the_one_that_saves(void **state)
+{
+	struct checkpoint_data d, want;
+	struct checkpoint *c = open_one(&d);
+	pthread_t threads[2];
+
+	(void)state;
+	atomic_store(&fail_each, 3);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, sync_often, c), 0);
+	for (uint64_t n = 0; n < 20000; n++) {
+		want = data_of(n);
+		checkpoint_save(c, &want);
+	}
+	for (size_t i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	atomic_store(&fail_each, 0);
+	assert_true(checkpoint_sync(c));
+	checkpoint_close(c);
+	c = open_one(&d);
+	assert_memory_equal(&d, &want, sizeof(d));
 	checkpoint_close(c);
 }
 
@@ -201,6 +271,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(it_is_whole_after_kill_9_at_any_moment, new_folder, no_folder),
 		cmocka_unit_test_setup_teardown(every_flip_gives_one_of_the_last_two, new_quick_folder, no_folder),
 		cmocka_unit_test_setup_teardown(a_file_whose_sync_failed_is_replaced, new_folder, no_folder),
+		cmocka_unit_test_setup_teardown(a_file_that_failed_is_never_said_to_be_durable, new_folder, no_folder),
+		cmocka_unit_test_setup_teardown(several_may_sync_a_file_that_fails_beside_the_one_that_saves, new_quick_folder, no_folder),
 		cmocka_unit_test_setup_teardown(a_name_that_is_no_files_is_refused, new_folder, no_folder),
 	};
 

@@ -117,6 +117,10 @@ static int on_doubt_present(struct click_query *q)
 			"it: see whether a materialized view of that table fails.", call->table->name, a->doubt.code);
 		a->added = a->body->rows;
 		done(a);
+	} else if (q->n / 16 > a->body->npresent) {
+		call->out->retry_ms = 500;
+		click_call_over(call, CH_SINK_RETRY, "ClickHouse took some of the batch's days and reported an error behind them; what is missing "
+			"is sent again.", CLICK_B_WELL);
 	} else {
 		refused_by_server(a);
 	}
@@ -140,7 +144,8 @@ static void on_doubt_shape(struct click_call *call)
 
 /*
  * The server said that it cannot take a row. That is believed only when the table still looks as we thought, and when not all rows are
- * there: a materialized view that stumbles over a row does so behind the table itself.
+ * there: a materialized view that stumbles over a row does so behind the table itself. Of several days each is written by itself, so such a
+ * view leaves some of them there: then nothing may be called refused, and each new try writes one day more.
  */
 static void doubt(struct append *a)
 {

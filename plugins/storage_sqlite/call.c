@@ -102,15 +102,20 @@ static bool claim(struct sq_call *call)
 	return ours;
 }
 
-/* Its end before the thread has told one. May it have happened? Then the answer is that nobody knows. */
+/*
+ * Its end before the thread has told one. May it have happened? Then the answer is that nobody knows. Asked and claimed in one: between the
+ * two the writer might begin it.
+ */
 static void end_early(struct sq_call *call, struct sq_error *e)
 {
-	bool waits = !call->queued || sq_dequeue(call->store, call), happened;
+	bool waits = !call->queued || sq_dequeue(call->store, call), ours, happened;
 
 	pthread_mutex_lock(&call->lock);
+	ours = !call->answered;
+	call->answered = true;
 	happened = call->writes && call->begun && !(call->finished && call->error.code);
 	pthread_mutex_unlock(&call->lock);
-	if (!claim(call))
+	if (!ours)
 		return;
 	if (waits)
 		let_go(call, 1); /* what the queue held, or would have */

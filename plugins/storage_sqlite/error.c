@@ -52,7 +52,8 @@ static void constraint_name(const char *said, char *to, size_t cap)
 /* SQLITE_ERROR has many meanings; only its text tells a missing table from a wrong statement. */
 static int code_of_error(const char *said)
 {
-	static const char *const missing[] = { "no such table", "no such column", "no such index", "has no column named", NULL };
+	static const char *const missing[] = { "no such table", "no such column", "no such index", "has no column named",
+		"ON CONFLICT clause does not match", NULL };
 	const char *const *m;
 
 	for (m = missing; *m; m++)

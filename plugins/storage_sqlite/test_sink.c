@@ -106,6 +106,25 @@ static void rows_that_cannot_be_are_refused_by_number_and_nothing_is_there(void 
 	end();
 }
 
+/* A row that another unique index speaks against is not one that is there already. */
+static void an_index_of_the_operators_own_refuses_a_row_by_name(void **state)
+{
+	(void)state;
+	begin(TABLE "CREATE UNIQUE INDEX only_one ON things(name);", NULL);
+	make_rows(0, 2);
+	struct asked *a = append_n(&things, 2, 1);
+	assert_int_equal(a->outcome, CH_SINK_REFUSED);
+	assert_int_equal(a->nrefused, 1);
+	assert_int_equal(a->refused[0], 1);
+	assert_non_null(strstr(a->why[0], "things.name"));
+	assert_string_equal(direct("SELECT count(*) FROM things"), "0");
+	assert_int_equal(append_n(&things, 1, 1)->outcome, CH_SINK_DONE);
+	a = append_n(&things, 1, 1);
+	assert_int_equal(a->outcome, CH_SINK_DONE);
+	assert_int_equal(a->new_rows, 0);
+	end();
+}
+
 static void very_many_wrong_rows_are_named_up_to_a_bound(void **state)
 {
 	(void)state;
@@ -128,7 +147,12 @@ static void a_missing_table_is_to_be_tried_again_and_says_what_to_do(void **stat
 	assert_int_equal(a->outcome, CH_SINK_RETRY);
 	assert_non_null(strstr(a->detail, "no such table: nowhere"));
 	assert_non_null(strstr(a->detail, "migration"));
+	/* Nor does one without the key do: rows that come twice would be there twice. */
 	direct("CREATE TABLE nowhere AS SELECT * FROM things");
+	a = append_n(&nowhere, 1, 1);
+	assert_int_equal(a->outcome, CH_SINK_RETRY);
+	assert_non_null(strstr(a->detail, "UNIQUE constraint"));
+	direct("CREATE UNIQUE INDEX key ON nowhere(row_id)");
 	assert_int_equal(append_n(&nowhere, 1, 1)->outcome, CH_SINK_DONE);
 	end();
 }
@@ -245,6 +269,7 @@ int main(void)
 		cmocka_unit_test(rows_are_there_with_their_batch),
 		cmocka_unit_test(a_batch_that_comes_twice_is_there_once),
 		cmocka_unit_test(rows_that_cannot_be_are_refused_by_number_and_nothing_is_there),
+		cmocka_unit_test(an_index_of_the_operators_own_refuses_a_row_by_name),
 		cmocka_unit_test(very_many_wrong_rows_are_named_up_to_a_bound),
 		cmocka_unit_test(a_missing_table_is_to_be_tried_again_and_says_what_to_do),
 		cmocka_unit_test(rows_are_found_newest_first_in_their_own_types),

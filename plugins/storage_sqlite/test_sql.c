@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sql/1 over a real file: values, parameters, batches, errors, cancels, deadlines. */
+#include <dlfcn.h>
+
 #include "test_world.h"
 
 #define USERS "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, age INTEGER CHECK (age >= 0), note TEXT);" \
@@ -416,6 +418,62 @@ static void a_write_waits_for_a_locked_file_and_is_undone_by_its_cancel(void **s
 	end();
 }
 
+/* While it is armed, the loop's thread comes late to every lock: what may happen between two of them does. */
+static bool late;
+static pthread_t loop_thread;
+
+int pthread_mutex_lock(pthread_mutex_t *lock)
+{
+	static int (*real)(pthread_mutex_t *);
+	const struct timespec ms = { .tv_nsec = 1000000 };
+
+	if (!real)
+		real = (int (*)(pthread_mutex_t *))(uintptr_t)dlsym(RTLD_NEXT, "pthread_mutex_lock");
+	if (late && pthread_equal(pthread_self(), loop_thread))
+		nanosleep(&ms, NULL);
+	return real(lock);
+}
+
+/* Two in one group; the second is given up at a moment near the one at which its turn comes. */
+static void a_write_that_was_given_up_in_time_does_not_happen(void **state)
+{
+	const struct ch_sql_statement slow = { "INSERT INTO users (name) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c "
+		"WHERE x < 30000) SELECT 'slow' || max(x) || random() FROM c", NULL, 0, 1 };
+	struct ch_value name;
+	const struct ch_sql_statement s = { "INSERT INTO users (name) VALUES ($1)", &name, 1, 1 };
+	sqlite3 *db;
+	(void)state;
+	begin(USERS, NULL);
+	loop_thread = pthread_self();
+	assert_int_equal(sql0("SELECT 1")->error, CH_SQL_OK);
+	for (int i = 0; i < 60; i++) {
+		struct asked first = { .statements = &slow, .n = 1 }, second = { .statements = &s, .n = 1 };
+		const struct timespec pause = { .tv_nsec = i * 200000L };
+		char text[20], query[100];
+
+		snprintf(text, sizeof(text), "v%d", i);
+		name = ch_v_text(text);
+		assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+		assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+		ask(&first);
+		ask(&second);
+		assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+		sqlite3_close(db);
+		nanosleep(&pause, NULL);
+		late = true;
+		give_up(&second);
+		late = false;
+		WAIT_FOR(first.done && second.done);
+		assert_int_equal(first.error, CH_SQL_OK);
+		snprintf(query, sizeof(query), "SELECT count(*) FROM users WHERE name = '%s'", text);
+		if (second.error == CH_SQL_CANCELLED)
+			assert_string_equal(direct(query), "0");
+		else
+			assert_int_equal(second.error, CH_SQL_UNKNOWN);
+	}
+	end();
+}
+
 static void only_so_many_may_wait(void **state)
 {
 	const struct ch_sql_statement s = { FOR_EVER, NULL, 0, CH_SQL_ANY }, one = { "SELECT 1", NULL, 0, CH_SQL_ANY };
@@ -556,6 +614,7 @@ int main(void)
 		cmocka_unit_test(a_read_that_runs_is_cancelled_at_once_and_its_reader_goes_on),
 		cmocka_unit_test(what_is_slow_ends_with_its_timeout),
 		cmocka_unit_test(a_write_waits_for_a_locked_file_and_is_undone_by_its_cancel),
+		cmocka_unit_test(a_write_that_was_given_up_in_time_does_not_happen),
 		cmocka_unit_test(only_so_many_may_wait),
 		cmocka_unit_test(a_call_that_is_wrong_is_answered_at_once),
 		cmocka_unit_test(an_injected_fault_is_a_database_that_is_slow_or_down),

@@ -16,7 +16,9 @@ CONNECTIONS = 32
 CALM = 90  # per cent of its CPU that a server uses in a round without company
 STATIC_BODY = 256
 SERIES = 9900  # with the daemon's own ones: 10,000 lines, and below the process's cap of 10,000 series
-FULL = "[trace]\n[health]\n[prometheus]\n[dryrun]\n[ask]\n"  # what quickstart.ini enables
+FULL = "[trace]\n[health]\n[prometheus]\n[dryrun]\n[ask]\n"
+# What quickstart.ini enables.
+QUICKSTART = f"{FULL}[router]\n[api_openai]\n[storage_sqlite]\nmigrations = {SOURCE / 'migrations'}\n[records]\n"
 NO_HTTP_CLIENT = "the build has no http_client: apt-get install libcurl4-openssl-dev libssl-dev and configure again"
 ASK = json.dumps({"prompt": "Tell me in a few words why the sea is salt, and whether the rivers have a part in it. " * 4})
 
@@ -260,6 +262,11 @@ def instructions(part, makers, req, path, body, options):
     return [Row(part, "instructions per request, user", "", [counts["chimera"]], [counts["nginx"]] if "nginx" in counts else None)]
 
 
+def quickstart(maker):
+    """Its sections, or what the build has of them."""
+    return QUICKSTART if maker.has("storage_sqlite") and maker.has("records") else FULL
+
+
 # ---- memory ----------------------------------------------------------------------------------------------------------------
 
 
@@ -290,14 +297,14 @@ def idle_with_http_client(maker):
         return [Row("memory", "resident, idle, with http_client", "MiB", [], skipped=NO_HTTP_CLIENT)]
     resident = []
     for _ in range(2):
-        with maker.chimera(FULL + "[http_client]\n") as server:
+        with maker.chimera(quickstart(maker) + "[http_client]\n") as server:
             server.wait_ready(request("/health/live"))
             resident.append(rss(server.pids()) / (1 << 20))
     return [Row("memory", "resident, idle, with http_client", "MiB", resident, None, 14.0, True)]
 
 
 def memory_part(maker, options):
-    makers = makers_there({"chimera": lambda: maker.chimera(FULL), "nginx": lambda: maker.nginx_200("x")}, maker)
+    makers = makers_there({"chimera": lambda: maker.chimera(quickstart(maker)), "nginx": lambda: maker.nginx_200("x")}, maker)
     got = {"chimera": [], "nginx": []}
     for _ in range(2):
         for name, make in makers.items():
@@ -318,7 +325,7 @@ def memory_part(maker, options):
 
 def start_part(maker, options):
     outer, inner = {"chimera": [], "nginx": []}, []
-    makers = makers_there({"chimera": lambda: maker.chimera(FULL, cpus=None), "nginx": lambda: maker.nginx_200("x", cpus=None)}, maker)
+    makers = makers_there({"chimera": lambda: maker.chimera(quickstart(maker), cpus=None), "nginx": lambda: maker.nginx_200("x", cpus=None)}, maker)
     for _ in range(options.starts):
         for name, make in makers.items():
             with make() as server:
