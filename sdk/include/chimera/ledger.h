@@ -17,7 +17,8 @@ extern "C" {
 struct ch_ledger_v1 {
 	size_t size;
 	/*
-	 * [any] One row: as many values as the table has columns, of their types; copied. It neither blocks nor makes a system call. CH_OK;
+	 * [any] One row: as many values as the table has columns, of their types; copied. It never waits for the disk; it takes a lock
+	 * that is held for microseconds, milliseconds while the journal works through rows after an error, and may wake a thread. CH_OK;
 	 * CH_ERROR: not kept (full, failed, a row over 1 MiB, a table that does not fit its rules), and counted by reason.
 	 */
 	int (*append)(const struct ch_svc *, const struct ch_relation *table, const struct ch_value *row);
