@@ -316,7 +316,7 @@ check() {
 	openapi_validator
 	openai_client
 	step 'make check, every warning an error (log: build/plain.log)'
-	suite plain --enable-werror --prefix="$root/build/plain/root"
+	CHIMERA_KILL_ROUNDS=20 suite plain --enable-werror --prefix="$root/build/plain/root"
 
 	step "an author's first ten minutes, from what make install gives (log: build/journey.log)"
 	one build/journey.log make -C build/plain check-journey

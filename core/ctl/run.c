@@ -176,14 +176,19 @@ static int run_offline(const struct ctl *ctl)
 
 /* ---- which ---- */
 
-/* A key that is set for this process alone, but for the one that says where the server is; NULL: none. */
+/* A key that is set for this process alone; NULL: none, or only those that say where the server is. */
 static const char *own_option(void)
 {
-	const char *const *o = chi_daemon.overrides;
+	static const char *const where[] = { "server.control=", "server.state_dir=", "server.plugin_dir=", NULL };
+	const char *const *o = chi_daemon.overrides, *const *w;
 
-	while (o && *o && !strncmp(*o, "server.control=", 15))
-		o++;
-	return o ? *o : NULL;
+	for (; o && *o; o++) {
+		for (w = where; *w && strncmp(*o, *w, strlen(*w)); w++)
+			;
+		if (!*w)
+			return *o;
+	}
+	return NULL;
 }
 
 /*

@@ -218,23 +218,25 @@ void pg_conn_abandon(struct pg_conn *conn, int error, const char *detail)
 {
 	struct pg_pool *p = conn->pool;
 	struct pg_call *call = conn->call;
-	bool running = conn->state == PG_RUNNING && conn->pg;
-	int pid = running ? PQbackendPID(conn->pg) : 0;
 
 	conn->call = NULL;
 	pg_call_end(call, unfinished(call, error), detail);
+	if (conn->state == PG_RUNNING && conn->known && !p->ending)
+		pg_abandon(p, PQbackendPID(conn->pg), conn->session);
 	pg_conn_close(conn);
-	if (running && !p->ending)
-		pg_abandon(p, pid);
 	pg_pool_run(p);
 }
 
-/* The reason that PostgreSQL gave before it closed the connection, if it did: a result that nobody has taken yet. */
+/*
+ * The reason that PostgreSQL gave before it closed the connection, if it did: a result that nobody has taken yet. Only what has come: a
+ * connection that is silent is not always broken, and PQgetResult would wait for its answer.
+ */
 static void last_words(struct pg_conn *conn, char state[6], char *why, size_t n)
 {
 	*state = 0;
 	snprintf(why, n, "The connection to PostgreSQL broke.");
-	for (int i = 0; i < 64 && !*state; i++) {
+	pg_conn_consume(conn);
+	for (int i = 0; i < 64 && !*state && !PQisBusy(conn->pg); i++) {
 		PGresult *r = PQgetResult(conn->pg);
 		const char *s = PQresultErrorField(r, PG_DIAG_SQLSTATE), *m = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
 
@@ -312,14 +314,16 @@ void pg_conn_start(struct pg_conn *conn, struct pg_call *call)
 
 static bool set_up(struct pg_conn *conn)
 {
-	char ms[24];
-	const char *const values[1] = { ms };
+	char ms[24], pid[24];
+	const char *const values[2] = { ms, pid };
 
 	snprintf(ms, sizeof(ms), "%lld", (long long)conn->pool->conf->statement_timeout);
+	snprintf(pid, sizeof(pid), "%d", PQbackendPID(conn->pg));
 	return !PQsetnonblocking(conn->pg, 1) && PQenterPipelineMode(conn->pg) &&
 	       pg_conn_expect(conn, PG_OP_PLAIN, 0, NULL) && pg_conn_expect(conn, PG_OP_SYNC, 0, NULL) &&
 	       PQsendQueryParams(conn->pg, "SELECT set_config('statement_timeout', $1, false), "
-	                         "set_config('idle_in_transaction_session_timeout', $1, false)", 1, NULL, values, NULL, NULL, 1) &&
+	                         "set_config('idle_in_transaction_session_timeout', $1, false), (SELECT backend_start FROM "
+	                         "pg_stat_get_activity(pg_backend_pid()) WHERE pg_backend_pid() = $2::integer)", 2, NULL, values, NULL, NULL, 1) &&
 	       PQpipelineSync(conn->pg) && pg_conn_flush(conn);
 }
 
@@ -340,11 +344,24 @@ static void ready(struct pg_conn *conn)
 	pg_pool_run(p);
 }
 
+/*
+ * Since when the session is there: with its process, that names it for certain. Behind a pooler, whose connection has a process of the
+ * pooler's invention, the third column is null.
+ */
+static void note_session(struct pg_conn *conn, const PGresult *r)
+{
+	conn->known = PQgetlength(r, 0, 2) == (int)sizeof(conn->session);
+	if (conn->known)
+		memcpy(conn->session, PQgetvalue(r, 0, 2), sizeof(conn->session));
+}
+
 /* An answer to what we said of our own accord: the first words or a ping. false: the connection is of no use. */
 static bool own_answer(struct pg_conn *conn, const PGresult *r)
 {
 	ExecStatusType status = PQresultStatus(r);
 
+	if (status == PGRES_TUPLES_OK && PQntuples(r) == 1 && PQnfields(r) == 3)
+		note_session(conn, r);
 	return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK ||
 	       (status == PGRES_PIPELINE_SYNC && conn->ops[conn->op_first].kind == PG_OP_SYNC);
 }

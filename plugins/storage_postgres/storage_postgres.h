@@ -150,6 +150,8 @@ struct pg_conn {
 	bool doomed;                   /* it is closed when its call has ended */
 	int64_t born, idle_since, dies; /* ch_now */
 	uint64_t came;                 /* bytes that had come when the call began */
+	bool known;                    /* `session` is when the server's process of PQbackendPID began, as PostgreSQL sends a timestamptz */
+	char session[8];
 	struct pg_op *ops;             /* a queue: from op_first, nops of them */
 	size_t op_first, nops, op_room;
 	/* statement.c's */
@@ -212,7 +214,8 @@ bool pg_lookup(struct pg_conn *conn); /* false: no memory. Calls pg_conn_dial or
 void pg_lookup_forget(struct pg_conn *conn);
 
 /* abandon.c */
-void pg_abandon(struct pg_pool *p, int pid); /* the server's process that is to stop what it does */
+/* The server's process that is to end, if it is still the one that began at `session` (pg_conn's). */
+void pg_abandon(struct pg_pool *p, int pid, const char session[8]);
 
 /* call.c */
 /* On the ctx's loop: CH_AGAIN, or CH_OK when the house loop cannot be told; the call is freed then. */

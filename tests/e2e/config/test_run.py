@@ -504,6 +504,13 @@ def test_options_of_run_are_for_run_alone():
         assert done.returncode == USAGE and f"{option} is for run" in done.stderr
 
 
+def test_an_option_is_not_for_a_server_that_runs(server):
+    done = go(server, "-o", "server.profile=prod", "run", "t_command", "echo", "x", code=USAGE)
+    assert "know nothing of -o server.profile: leave it out" in done.stderr and "--offline" in done.stderr and not done.stdout
+    assert go(server, "-o", "server.profile=prod", "run", "--offline", "t_command", "echo", "x").stdout == "x\n"
+    assert go(server, "-o", "server.state_dir=/nowhere", "run", "t_command", "echo", "x").stdout == "x\n"
+
+
 def test_the_log_is_quiet_unless_it_is_asked_for(away):
     c = away()
     assert not go(c, "run", "t_command", "echo").stderr

@@ -287,7 +287,7 @@ def test_a_view_that_fails_behind_the_table_does_not_send_rows_twice(chimera, ta
 def test_a_view_that_fails_behind_the_first_of_three_days_refuses_nothing(chimera, table):
     table.query(f"CREATE MATERIALIZED VIEW v ENGINE = MergeTree ORDER BY k AS SELECT toInt64(label) AS k FROM {NAME}")
     s = Sink(chimera(sections(table)))
-    values, batch = [row(i, at=NOON + i * DAY, label="none") for i in range(3)], new_id()
+    values, batch = [row(n=i, time=NOON + i * DAY, label="none") for i in range(3)], new_id()
     first = s.append(values, batch)
     assert first.outcome == "retry" and "days" in first.detail, first
     assert 0 < count(table) < 3
