@@ -118,30 +118,11 @@ static int refusal(const struct ctl *ctl, const struct ctl_answer *a)
 	return code;
 }
 
-/* The first -o that a running server does not hear of, and that does not only help to find it; NULL: none. */
-static const char *unheard(void)
-{
-	static const char *const finders[] = { "server.plugin_dir=", "server.state_dir=", "server.control=" };
-	for (const char *const *o = chi_daemon.overrides; o && *o; o++) {
-		bool finds = false;
-		for (size_t i = 0; i < sizeof(finders) / sizeof(*finders); i++)
-			finds = finds || !strncmp(*o, finders[i], strlen(finders[i]));
-		if (!finds)
-			return *o;
-	}
-	return NULL;
-}
-
 static int run_live(const struct ctl *ctl)
 {
 	struct live l = { .ctl = ctl };
 	struct ctl_answer a;
 	char target[256];
-	const char *lost = unheard();
-
-	if (lost)
-		return ctl_fail(CHI_EXIT_USAGE, "-o %.*s: the command would run in the server, which has a config of its own: leave the option out, "
-						"or add --offline to run beside the server with it", (int)strcspn(lost, "="), lost);
 	char *body = array_of(ctl->args + 2, ctl->nargs - 2);
 
 	if (!body)
@@ -176,21 +157,6 @@ static int run_offline(const struct ctl *ctl)
 
 /* ---- which ---- */
 
-/* A key that is set for this process alone; NULL: none, or only those that say where the server is. */
-static const char *own_option(void)
-{
-	static const char *const where[] = { "server.control=", "server.state_dir=", "server.plugin_dir=", NULL };
-	const char *const *o = chi_daemon.overrides, *const *w;
-
-	for (; o && *o; o++) {
-		for (w = where; *w && strncmp(*o, *w, strlen(*w)); w++)
-			;
-		if (!*w)
-			return *o;
-	}
-	return NULL;
-}
-
 /*
  * A server that runs has the data, so it is asked; only where nobody listens on its control socket is there none. Where that cannot be told
  * (no control socket in the config, one of another user) nothing is run beside it unless --offline says that it is known.
@@ -211,11 +177,7 @@ static int find_server(struct ctl *ctl)
 		return CHI_EXIT_CONFIG;
 	if (*control && !ctl_nobody(control)) {
 		ctl->socket = control;
-		if (!own_option())
-			return 0;
-		return ctl_fail(CHI_EXIT_USAGE, "the server runs, and its commands know nothing of -o %.*s: leave it out to have it done by the "
-			"server with the server's own config, or use --offline to do it in a process of its own",
-			(int)strcspn(own_option(), "="), own_option());
+		return 0;
 	}
 	bool told = *control;
 	free(control);

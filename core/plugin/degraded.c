@@ -12,7 +12,7 @@
 
 struct entry {
 	struct entry *next;
-	char instance[64], what[64], why[160];
+	char instance[64], what[64], why[512];
 	const struct chi_inst *teller; /* compared, never followed later */
 	bool left; /* by an instance that is retired */
 	bool down, up_told;

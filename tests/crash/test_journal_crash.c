@@ -64,6 +64,7 @@ static struct {
 	pthread_mutex_t lock;
 	struct journal_pos ends[ROWS_MAX];
 	uint64_t appended, acknowledged;
+	unsigned char taken[ROWS_MAX];    /* the consumer has it */
 } w = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static void on_synced(void *arg, const struct journal_pos *upto, bool ok)
@@ -113,10 +114,31 @@ static void append_one(void)
 	pthread_mutex_unlock(&w.lock);
 }
 
-/* Takes up to n rows as a sink would, and says so in the checkpoint: the number of the last one in the place of its batch's rows. */
+/*
+ * What the consumer has, as it stands in a checkpoint: each batch is a run of such rows, from end.row up to `rows`, without it. Not only how
+ * many: rows whose file failed a sync come again behind newer ones, and who stands among them has the newer ones all the same.
+ */
+static void put_taken(struct checkpoint_data *d)
+{
+	for (uint64_t i = 0; i < ROWS_MAX; i++) {
+		struct checkpoint_batch *last = d->nbatches ? &d->batches[d->nbatches - 1] : NULL;
+
+		if (!w.taken[i])
+			continue;
+		if (!last || last->rows != i) {
+			if (d->nbatches == CHECKPOINT_BATCHES_MAX)
+				exit(5);
+			last = &d->batches[d->nbatches++];
+			last->end.row = i;
+		}
+		last->rows = i + 1;
+	}
+}
+
+/* Takes up to n rows as a sink would, and says so in the checkpoint. */
 static void consume(uint64_t n)
 {
-	struct checkpoint_data d = { .nbatches = 1 };
+	struct checkpoint_data d = { 0 };
 	struct journal_row row;
 	uint64_t number = 0;
 	bool any = false;
@@ -124,13 +146,14 @@ static void consume(uint64_t n)
 	while (n-- && journal_next(w.r, &row) == JOURNAL_ROW) {
 		if (!is_right(&row, &number))
 			exit(4);
+		w.taken[number] = 1;
 		any = true;
 	}
 	if (!any)
 		return;
 	journal_tell(w.r, &d.passed);
-	d.batches[0].rows = number + 1;
-	mark(TRACE_PASSES, number + 1);
+	put_taken(&d);
+	mark(TRACE_PASSES, d.batches[d.nbatches - 1].rows);
 	checkpoint_save(w.c, &d);
 	journal_passed(w.r, &d.passed);
 }
@@ -199,6 +222,35 @@ static void work_with_threads(uint64_t *seed)
 	pthread_join(threads[1], NULL);
 }
 
+/*
+ * A file fails a sync when a newer one has rows, and the consumer has all of both. It takes a few of the repeated ones and stays there, while
+ * the file goes and more rows are made durable.
+ */
+static void work_with_repetition(void)
+{
+	struct journal_status st;
+
+	journal_step_ahead(w.j);
+	do {
+		append_one();
+		journal_status(w.j, &st);
+	} while (st.segments < 2);
+	journal_step_ahead(w.j);
+	for (int i = 0; i < 20; i++)
+		append_one();
+	consume(ROWS_MAX);
+	journal_step_sync(w.j);
+	journal_status(w.j, &st);
+	if (!st.repeated_rows)
+		exit(6);
+	consume(5);
+	for (int i = 0; i < 20; i++) {
+		journal_step_ahead(w.j);
+		append_one();
+		journal_step_sync(w.j);
+	}
+}
+
 static int writer(const char *folder, uint64_t seed, const char *word)
 {
 	struct journal_conf conf = conf_of(folder);
@@ -217,6 +269,8 @@ static int writer(const char *folder, uint64_t seed, const char *word)
 	}
 	if (!strcmp(word, "threads"))
 		work_with_threads(&seed);
+	else if (!strcmp(word, "repetition"))
+		work_with_repetition();
 	else
 		work_in_steps(&seed, !strcmp(word, "rarely"));
 	journal_reader_free(w.r);
@@ -235,6 +289,26 @@ static void hear(void *arg, int level, const char *line)
 	(void)level;
 	if (strstr(line, "damaged"))
 		said_damaged = true;
+}
+
+/* Marks the rows that the consumer has; returns how many, UINT64_MAX: some that it never took. */
+static uint64_t see_taken(const struct checkpoint_data *d, unsigned char *seen, const struct crash_known *known)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < d->nbatches; i++) {
+		uint64_t from = d->batches[i].end.row, to = d->batches[i].rows;
+
+		if (from >= to || to > known->passes)
+			return UINT64_MAX;
+		memset(seen + from, 1, to - from);
+		n += to - from;
+	}
+	/* Whose checkpoint is damaged begins with the oldest row: those that it had passed may have gone. */
+	if (!said_damaged)
+		return n;
+	memset(seen, 1, known->passes);
+	return known->passes;
 }
 
 /* Reads all from there; false: a row that is wrong. */
@@ -282,10 +356,9 @@ static bool judge(const char *folder, const struct crash_known *known, bool flip
 	if (!c)
 		return false;
 	checkpoint_close(c);
-	/* Whose checkpoint is damaged begins with the oldest row: those that it had passed may have gone. */
-	passed = said_damaged ? known->passes : d.nbatches ? d.batches[0].rows : 0;
-	if (passed > known->passes) {
-		snprintf(why, n, "the checkpoint says %" PRIu64 ", which was never saved", passed);
+	passed = see_taken(&d, seen, known);
+	if (passed == UINT64_MAX) {
+		snprintf(why, n, "the checkpoint says that the consumer has rows which it never took");
 		return false;
 	}
 	j = journal_open(&conf, why, n);
@@ -294,7 +367,7 @@ static bool judge(const char *folder, const struct crash_known *known, bool flip
 	good = read_rows(j, &d.passed, seen, known, why, n);
 	journal_status(j, &st);
 	detected = said_damaged || st.damaged_bytes || st.torn_bytes || st.missing_segments;
-	for (uint64_t i = passed; good && i < known->has && !(flipped && detected); i++)
+	for (uint64_t i = 0; good && i < known->has && !(flipped && detected); i++)
 		if (!seen[i]) {
 			snprintf(why, n, "row %" PRIu64 " of %" PRIu64 " acknowledged ones is lost (%" PRIu64 " were passed; %" PRIu64
 				 " bytes damaged, %" PRIu64 " torn)", i, known->has, passed, st.damaged_bytes, st.torn_bytes);
@@ -352,6 +425,13 @@ static void a_failed_sync_acknowledges_nothing(void **state)
 			.fail = 1 + (unsigned)(crash_random(&seed) % (i % 2 ? 20 : 80)), .states = getenv("CHIMERA_CRASH_STATES") ? 0 : 30 });
 }
 
+/* The fourth sync of a file: two segments were made, and a third one before the first has its first sync of rows. */
+static void rows_that_come_again_do_not_unmake_what_was_taken(void **state)
+{
+	(void)state;
+	expect_good(&(struct crash_plan){ .word = "repetition", .fail = 4, .judge = judge });
+}
+
 static void the_harness_sees_syncs_that_are_left_out(void **state)
 {
 	(void)state;
@@ -366,6 +446,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(no_acknowledged_row_is_lost_with_threads),
 		cmocka_unit_test(flipped_bits_are_detected_or_harmless),
 		cmocka_unit_test(a_failed_sync_acknowledges_nothing),
+		cmocka_unit_test(rows_that_come_again_do_not_unmake_what_was_taken),
 		cmocka_unit_test(the_harness_sees_syncs_that_are_left_out),
 	};
 

@@ -80,7 +80,7 @@ struct ch_migrate_status {
 	unsigned unknown;                 /* … applied ones that have no file here: a newer version was at work; … */
 	unsigned changed;                 /* … applied ones whose up file is another one now */
 	unsigned drift;                   /* objects that are not as schema.txt says; looked at only where nothing is pending or unknown */
-	char first[200];                  /* the first line of what is not right; empty: all is */
+	char first[400];                  /* the first line of what is not right; empty: all is */
 };
 /* All of it is as this version expects. */
 static inline bool ch_migrate_good(const struct ch_migrate_status *s)
