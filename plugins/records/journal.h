@@ -150,6 +150,8 @@ int journal_next_loss(struct journal_reader *r, struct journal_row *row);
 void journal_seek(struct journal_reader *r, const struct journal_pos *pos);
 /* Where it reads now. */
 void journal_tell(const struct journal_reader *r, struct journal_pos *pos);
+/* [any] Reads from disk what is not in memory of the so many bytes from there on, so that journal_next need not wait for it. Blocks. */
+void journal_touch(struct journal *j, const struct journal_pos *from, size_t bytes);
 /* The consumer has what is before it and asks never again. */
 void journal_passed(struct journal_reader *r, const struct journal_pos *pos);
 

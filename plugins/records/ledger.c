@@ -132,85 +132,26 @@ void ledger_wait(struct ledger *l, struct ch_ctx *c, const struct journal_pos *e
 
 /* ---- appending ---- */
 
-void ledger_knows(struct ledger *l, const struct ch_relation *table)
-{
-	for (size_t i = 0; i < LEDGER_TABLES; i++) {
-		const struct ch_relation *known = atomic_load_explicit(&l->tables[i], memory_order_acquire);
-
-		if (!known && atomic_compare_exchange_strong(&l->tables[i], &known, table))
-			return;
-		if (known == table || !strcmp(known->name, table->name))
-			return;
-	}
-}
-
-static bool equal(const struct ch_relation *a, const struct ch_relation *b)
-{
-	if (strcmp(a->name, b->name) || a->columns.n != b->columns.n)
-		return false;
-	for (size_t i = 0; i < a->columns.n; i++)
-		if (strcmp(ch_column_at(a, i)->name, ch_column_at(b, i)->name) || ch_column_at(a, i)->type != ch_column_at(b, i)->type)
-			return false;
-	return true;
-}
-
-static const struct ch_relation *copy(const struct ch_relation *t)
-{
-	struct ch_relation *r = calloc(1, sizeof(*r) + t->columns.n * sizeof(struct ch_column));
-	struct ch_column *columns = (struct ch_column *)(r + 1);
-	bool ok = r != NULL;
-
-	for (size_t i = 0; ok && i < t->columns.n; i++) {
-		columns[i] = *ch_column_at(t, i);
-		columns[i].name = strdup(columns[i].name);
-		ok = columns[i].name != NULL;
-	}
-	if (!ok)
-		return NULL;
-	*r = (struct ch_relation){ sizeof(*r), strdup(t->name), { columns, t->columns.n, sizeof(columns[0]) } };
-	return r->name ? r : NULL;
-}
-
-/* Providers may remember a table by its address, so copies stay for the life of the process; they are few. */
-const struct ch_relation *ledger_table(struct ledger *l, const struct ch_relation *table)
-{
-	static const struct ch_relation *copies[LEDGER_TABLES];
-	size_t i = 0;
-
-	for (size_t k = 0; k < LEDGER_TABLES; k++) {
-		const struct ch_relation *known = atomic_load(&l->tables[k]);
-
-		if (known && equal(known, table))
-			return known;
-	}
-	while (i < LEDGER_TABLES && copies[i] && !equal(copies[i], table))
-		i++;
-	if (i < LEDGER_TABLES && !copies[i])
-		copies[i] = copy(table);
-	return i < LEDGER_TABLES ? copies[i] : NULL;
-}
-
 int ledger_append(struct ledger *l, const struct ch_relation *table, const struct ch_value *row, struct journal_pos *end)
 {
-	int rc = journal_append(l->journal, table, row, end);
-
-	if (rc == JOURNAL_OK)
-		ledger_knows(l, table);
-	return rc;
+	return journal_append(l->journal, table, row, end);
 }
 
 /* ---- life ---- */
 
-/* Checkpoints that say a segment is not needed are made durable before it goes. On the journal's thread. */
+/*
+ * Checkpoints that say a segment is not needed are made durable before it goes. On the journal's thread, which may wait for the disk, and
+ * with it who adds or removes a shipper: the boot thread.
+ */
 static bool on_settle(void *arg)
 {
 	struct ledger *l = arg;
 	bool ok = true;
 
-	pthread_mutex_lock(&l->lock);
+	pthread_mutex_lock(&l->settling);
 	for (size_t i = 0; i < l->nshippers; i++)
 		ok &= checkpoint_sync(l->shippers[i]->checkpoint);
-	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_unlock(&l->settling);
 	return ok;
 }
 
@@ -218,24 +159,24 @@ void ledger_add(struct ledger *l, struct shipper *s)
 {
 	struct shipper **v;
 
-	pthread_mutex_lock(&l->lock);
+	pthread_mutex_lock(&l->settling);
 	v = realloc(l->shippers, (l->nshippers + 1) * sizeof(*v));
 	if (!v)
 		abort();
 	l->shippers = v;
 	v[l->nshippers++] = s;
-	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_unlock(&l->settling);
 }
 
 void ledger_remove(struct ledger *l, struct shipper *s)
 {
-	pthread_mutex_lock(&l->lock);
+	pthread_mutex_lock(&l->settling);
 	for (size_t i = 0; i < l->nshippers; i++)
 		if (l->shippers[i] == s) {
 			l->shippers[i] = l->shippers[--l->nshippers];
 			break;
 		}
-	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_unlock(&l->settling);
 }
 
 static void *run_ahead(void *arg)
@@ -302,7 +243,9 @@ static void ledger_free(struct ledger *l)
 {
 	if (l->journal)
 		journal_close(l->journal);
+	tables_close(l->tables);
 	dead_close(l->dead);
+	pthread_mutex_destroy(&l->settling);
 	pthread_mutex_destroy(&l->lock);
 	free(l->shippers);
 	free(l->dir);
@@ -337,6 +280,7 @@ struct ledger *ledger_open(struct ch_self *self, const struct ledger_conf *conf,
 	l->refs = 1;
 	l->self = self;
 	pthread_mutex_init(&l->lock, NULL);
+	pthread_mutex_init(&l->settling, NULL);
 	for (unsigned i = 0; i < LEDGER_LOOPS; i++) {
 		l->lanes[i].ledger = l;
 		l->lanes[i].loop = ch_loop_at(i);
@@ -348,6 +292,8 @@ struct ledger *ledger_open(struct ch_self *self, const struct ledger_conf *conf,
 	if (l->journal)
 		l->dead = dead_open(conf->dir, err, cap);
 	if (l->dead)
+		l->tables = tables_open(conf->dir, ledger_log, l, err, cap);
+	if (l->tables)
 		return l;
 	ledger_free(l);
 	return NULL;

@@ -10,9 +10,9 @@
 
 #include "dead.h"
 #include "journal.h"
+#include "tables.h"
 
 #define LEDGER_LOOPS 256
-#define LEDGER_TABLES 64
 
 struct waiting; /* an answer that waits */
 
@@ -33,13 +33,14 @@ struct ledger {
 	char *dir;
 	pthread_t ahead, sync;            /* not of ch_thread: they outlive the instance that began them */
 	bool running;
-	pthread_mutex_t lock;             /* of what follows */
+	struct tables *tables;            /* that have rows at the sinks */
+	pthread_mutex_t lock;             /* of the next three; loops take it, nobody waits for the disk under it */
 	struct ch_self *self;             /* the newest instance, for log lines */
+	struct journal_pos synced, failed;/* told last; rows up to `failed` that wait are not promised */
+	pthread_mutex_t settling;         /* of the next two; held while the disk is waited for: never taken for a request, or with `lock` */
 	struct shipper **shippers;        /* all that there are, for checkpoints to be made durable */
 	size_t nshippers;
-	struct journal_pos synced, failed;/* told last; rows up to `failed` that wait are not promised */
 	struct lane lanes[LEDGER_LOOPS];
-	_Atomic(const struct ch_relation *) tables[LEDGER_TABLES]; /* seen since the start, for retention */
 };
 
 /* Everything an instance says of its journal. */
@@ -68,17 +69,12 @@ void ledger_speaks_as(struct ledger *l, struct ch_self *self, const struct ch_se
 /* [any] A line for people, for journal.h and checkpoint.h: arg is the ledger. */
 void ledger_log(void *arg, int level, const char *line);
 
+/* Boot thread; they may wait for the disk. */
 void ledger_add(struct ledger *l, struct shipper *s);
 void ledger_remove(struct ledger *l, struct shipper *s);
 
 /* [any] As journal_append. */
 int ledger_append(struct ledger *l, const struct ch_relation *table, const struct ch_value *row, struct journal_pos *end);
-/* [any] Remembers a table for retention. */
-void ledger_knows(struct ledger *l, const struct ch_relation *table);
-
-/* House loop: that table where it can stay: rows read from elsewhere are sent under it. NULL: no memory, or too many. */
-const struct ch_relation *ledger_table(struct ledger *l, const struct ch_relation *table);
-
 /* In an END hook: the answer waits until what is before `end` is on disk. */
 void ledger_wait(struct ledger *l, struct ch_ctx *c, const struct journal_pos *end);
 

@@ -13,6 +13,7 @@
 #define MEASURE_US 1000000
 #define ALARM 0.8                         /* of max_bytes */
 #define BEHIND 60                         /* seconds: a sink that is so far behind is degraded */
+#define REFUSING_US 300000000             /* a sink that has refused rows since then is so, too */
 
 static void measure(struct ch_self *self)
 {
@@ -77,8 +78,10 @@ void records_pulse_stop(struct ch_self *self)
 	struct records *state = self->state;
 
 	for (size_t i = 0; i < state->nsinks; i++)
-		if (state->sinks[i].shipper->owner == self)
+		if (state->sinks[i].shipper->owner == self) {
+			shipper_tell_dead(state->sinks[i].shipper, true);
 			state->sinks[i].shipper->owner = NULL;
+		}
 	if (state->pulse)
 		ch_timer_free(state->pulse);
 	state->pulse = NULL;
@@ -99,6 +102,7 @@ int records_on_check(struct ch_self *self, struct ch_ctx *c, struct ch_check_res
 	const struct records *state = self->state;
 	struct journal_status status;
 	size_t behind = 0;
+	const struct shipper *refusing = NULL;
 	const char *which = "";
 	double worst = 0;
 
@@ -108,6 +112,8 @@ int records_on_check(struct ch_self *self, struct ch_ctx *c, struct ch_check_res
 		const struct shipper *s = state->sinks[i].shipper;
 		double age = shipper_age(s);
 
+		if (s->dead_at && ch_now() - s->dead_at < REFUSING_US)
+			refusing = s;
 		if (!atomic_load(&s->down) && age < BEHIND)
 			continue;
 		behind++;
@@ -131,6 +137,10 @@ int records_on_check(struct ch_self *self, struct ch_ctx *c, struct ch_check_res
 		out->health = CH_DEGRADED;
 		snprintf(out->message, sizeof(out->message), "%zu of %zu sinks are behind; %s by %.0f s", behind, state->nsinks, which,
 			worst);
+	} else if (refusing) {
+		out->health = CH_DEGRADED;
+		snprintf(out->message, sizeof(out->message), "%s refused rows in the last 5 minutes, %llu since the start: see chimeractl dlq list",
+			refusing->id, (unsigned long long)refusing->dead);
 	} else {
 		out->health = CH_HEALTHY;
 		snprintf(out->message, sizeof(out->message), "all rows are at their sinks, or on their way");

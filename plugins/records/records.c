@@ -191,7 +191,7 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	if (!ok)
 		stop(self);
 	else
-		ledger_knows(state->ledger, &records_inference);
+		tables_add(state->ledger->tables, &records_inference); /* its columns as they are now */
 	return ok ? CH_OK : CH_ERROR;
 }
 
@@ -273,6 +273,8 @@ static const struct ch_metric metrics[] = {
 		.help = "Damaged bytes that were set aside, since the start" },
 	[M_REDACTION] = { .name = "chimera_ledger_redaction_failures_total", .kind = CH_COUNTER,
 		.help = "Texts that were taken away whole because a pattern needed too many steps" },
+	[M_LEFT_OUT] = { .name = "chimera_ledger_left_out_total", .kind = CH_COUNTER,
+		.help = "Requests that reached no backend and left no row, to keep what room the ledger had for those that did" },
 };
 
 static const struct ch_hook hooks[] = {

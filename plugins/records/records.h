@@ -39,7 +39,7 @@ struct records_sink {
 
 enum {
 	M_ROWS, M_LOST, M_BYTES, M_FULL, M_LAG_ROWS, M_LAG_SECONDS, M_SHIPPED, M_DEAD, M_BATCHES, M_SYNC_SECONDS, M_SYNC_FAILURES,
-		M_QUARANTINED, M_REDACTION,
+		M_QUARANTINED, M_REDACTION, M_LEFT_OUT,
 };
 
 struct records { /* ch_self.state */
@@ -51,7 +51,7 @@ struct records { /* ch_self.state */
 	int64_t measured_at;              /* ch_now of the last look at the journal's status */
 	unsigned rows, others;            /* series of chimera_ledger_rows_total */
 	unsigned lost[8];                 /* by enum journal_rc */
-	unsigned bytes, full, sync_seconds, sync_failures, quarantined, redaction_failures;
+	unsigned bytes, full, sync_seconds, sync_failures, quarantined, redaction_failures, left_out;
 };
 
 extern const struct ch_relation records_inference;

@@ -330,7 +330,7 @@ static bool fill(struct replay *r)
 		memcpy(r->values + i * columns, r->rows[i]->values, columns * sizeof(*r->values));
 	r->batch = (struct ch_sink_batch){
 		.size = sizeof(r->batch),
-		.table = ledger_table(((const struct records *)r->self->state)->ledger, &r->rows[0]->table),
+		.table = tables_keep(&r->rows[0]->table),
 		.values = r->values,
 		.nrows = r->n,
 		.again = true,

@@ -53,7 +53,7 @@ static int go(struct sweep *w)
 	const struct records *state = w->self->state;
 
 	while (w->sink < state->nsinks) {
-		const struct ch_relation *table = w->table < LEDGER_TABLES ? atomic_load(&state->ledger->tables[w->table]) : NULL;
+		const struct ch_relation *table = tables_at(state->ledger->tables, w->table);
 		const struct ch_svc *svc = svc_of(w);
 		ch_ticket ticket;
 		int rc;

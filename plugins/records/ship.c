@@ -15,6 +15,8 @@
 #include "records.h"
 
 #define SLICE 500                         /* rows read in one go: some hundred microseconds */
+#define OLD 5.0                           /* seconds: younger rows are not looked for on the disk */
+#define AHEAD_MOST ((size_t)32 << 20)     /* bytes of the journal that a batch may have */
 #define WAIT_FIRST 100000                 /* between attempts, µs … */
 #define WAIT_MOST 10000000                /* … and at most; jitter spreads servers that share a sink */
 
@@ -33,6 +35,8 @@ struct shipment { /* in the task */
 	unsigned char (*dead)[16];        /* rows that are, of a batch without them */
 	size_t ndead;
 	const char *why;
+	struct journal_pos from;          /* the stretch of the journal that the batch will need … */
+	size_t ahead;                     /* … in bytes */
 };
 
 /* ---- outcomes ---- */
@@ -144,9 +148,9 @@ static int on_letters(struct ch_ctx *c, void *data, int why, void *result)
 	s->less = true;
 	shipper_leave_out(s);
 	s->dead += n;
+	s->dead_at = ch_now();
 	ch_add(s->series.dead, (double)n);
-	ch_log(t->self, t->c, CH_WARN, "%zu %s refused by %s, and kept in dlq.jsonl: %s", n, n == 1 ? "row was" : "rows were", s->id,
-		s->last_error);
+	shipper_tell_dead(s, false);
 	t->again = true;
 	return CH_DONE;
 }
@@ -247,6 +251,7 @@ static void *sync_checkpoint(void *data)
 {
 	struct shipper *s = data;
 
+	tables_save(s->ledger->tables); /* before a table's first rows are where only its name finds them */
 	return (void *)(intptr_t)checkpoint_sync(s->checkpoint);
 }
 
@@ -277,6 +282,7 @@ static int fix(struct shipment *t)
 	if (t->batch.again)
 		return send(t);
 	b->flags |= CHECKPOINT_SENT;
+	tables_add(s->ledger->tables, s->rows.table);
 	checkpoint_save(s->checkpoint, &s->data);
 	ticket = ch_suspend(t->c, 0, on_fixed, t);
 	if (ticket && ch_offload(t->self, sync_checkpoint, s, ticket, NULL))
@@ -428,6 +434,45 @@ static int go(struct shipment *t)
 	return fix(t);
 }
 
+/* ---- rows that have waited ---- */
+
+static void *touch(void *data)
+{
+	struct shipment *t = data;
+
+	journal_touch(t->s->ledger->journal, &t->from, t->ahead);
+	return NULL;
+}
+
+static int on_touched(struct ch_ctx *c, void *data, int why, void *result)
+{
+	(void)c;
+	(void)result;
+	return why == CH_READY ? go(data) : CH_DONE;
+}
+
+/*
+ * A backlog may have left the page cache: a thread of the pool waits for the disk then, and not this loop, page by page. What has just been
+ * written is there.
+ */
+static int begin(struct shipment *t)
+{
+	struct ch_sink_about about = { .size = sizeof(about) };
+	struct shipper *s = t->s;
+	ch_ticket ticket;
+
+	if (shipper_age(s) < OLD)
+		return go(t);
+	((const struct ch_sink_v1 *)t->svc->vt)->about(t->svc, &about);
+	t->from = s->data.passed;
+	t->ahead = (about.bytes < AHEAD_MOST ? about.bytes : AHEAD_MOST) + JOURNAL_ROW_MAX;
+	ticket = ch_suspend(t->c, 0, on_touched, t);
+	if (ticket && ch_offload(t->self, touch, t, ticket, NULL))
+		return CH_AGAIN;
+	ch_unsuspend(ticket);
+	return go(t);
+}
+
 /* ---- the task ---- */
 
 /* The task's memory goes: all tickets are confirmed, nobody works with the rows any more. */
@@ -459,5 +504,5 @@ int shipper_task(struct ch_ctx *c, void *data)
 	t->c = c;
 	t->batch.size = sizeof(t->batch);
 	t->result.size = sizeof(t->result);
-	return go(t);
+	return begin(t);
 }

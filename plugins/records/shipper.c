@@ -4,6 +4,8 @@
 
 #include "records.h"
 
+#define TELL_US 10000000                  /* between two lines about dead letters */
+
 /* ---- life ---- */
 
 /*
@@ -93,6 +95,19 @@ void shipper_put(struct shipper *s)
 
 /* ---- how far it is ---- */
 
+void shipper_tell_dead(struct shipper *s, bool last)
+{
+	uint64_t n = s->dead - s->dead_told;
+	int64_t now = ch_now();
+
+	if (!n || !s->owner || (!last && s->dead_told_at && now - s->dead_told_at < TELL_US))
+		return;
+	ch_log(s->owner, NULL, CH_WARN, "%llu %s refused by %s and kept in dlq.jsonl; look with `chimeractl dlq list`, correct what is wrong, then "
+		"`chimeractl dlq replay`. The last reason: %s", (unsigned long long)n, n == 1 ? "row was" : "rows were", s->id, s->last_error);
+	s->dead_told = s->dead;
+	s->dead_told_at = now;
+}
+
 uint64_t shipper_lag(const struct shipper *s)
 {
 	struct journal_pos end;
@@ -120,6 +135,7 @@ void shipper_measure(struct shipper *s)
 			ch_add(s->series.lost[i], (double)s->rows.lost[i]);
 		s->rows.lost[i] = 0;
 	}
+	shipper_tell_dead(s, false);
 	ch_set(s->series.lag_rows, (double)shipper_lag(s));
 	ch_set(s->series.lag_seconds, shipper_age(s));
 }

@@ -46,9 +46,11 @@ struct shipper {
 	int64_t wait_us, due;             /* the last wait; ch_now at its end */
 	int64_t pending_since;            /* ch_now when rows were first seen that are not at the sink; 0: none */
 	bool corrupt;                     /* its checkpoint cannot be made durable */
-	char last_error[200];
+	char last_error[512];
 	int64_t last_error_at;            /* wall clock; 0: none yet */
 	uint64_t shipped, dead;           /* since the start */
+	uint64_t dead_told;               /* of those, how many the log has told … */
+	int64_t dead_told_at, dead_at;    /* … and when (ch_now); when the last one came. 0: never */
 	/* [any] */
 	atomic_uint_fast64_t passed_row;  /* data.passed.row */
 	atomic_bool down;                 /* its sink took the last batch for a later time */
@@ -63,6 +65,8 @@ void shipper_put(struct shipper *s);
 
 /* House loop: begins what is to be done now. As often as you like. */
 void shipper_poll(struct shipper *s);
+/* House loop: one line of the log for the dead letters that it has not told, at most every ten seconds but when it is the `last` chance. */
+void shipper_tell_dead(struct shipper *s, bool last);
 /* House loop: rows that it has lost meanwhile, and its gauges. */
 void shipper_measure(struct shipper *s);
 /* [any] Rows that are not at the sink. */

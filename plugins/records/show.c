@@ -155,7 +155,7 @@ static int go(struct showing *w)
 		const struct ch_svc *svc = state->sinks[w->sink].svc;
 		const struct ch_relation *table;
 
-		while (w->table < LEDGER_TABLES && (table = atomic_load(&state->ledger->tables[w->table]))) {
+		while ((table = tables_at(state->ledger->tables, w->table))) {
 			size_t column = column_of(table);
 			ch_ticket ticket = column ? ch_suspend(w->c, 0, on_found, w) : 0;
 			int rc;

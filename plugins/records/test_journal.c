@@ -231,6 +231,89 @@ static void refusal_comes_before_the_reserve_is_touched(void **state)
 	journal_close(j);
 }
 
+/* Appends rows of so many bytes while there is said to be room: each must find it. Prepares after each, or never. Returns how many. */
+static uint64_t fill_while_taken(struct journal *j, uint64_t n, size_t text, bool prepare)
+{
+	uint64_t first = n;
+
+	while (journal_takes(j)) {
+		assert_int_equal(add_row(j, n++, text, NULL), JOURNAL_OK);
+		if (prepare)
+			journal_step_ahead(j);
+	}
+	return n - first;
+}
+
+static struct journal_conf refusing_conf(void)
+{
+	struct journal_conf conf = small_conf();
+
+	conf.on_full = JOURNAL_REFUSE;
+	conf.max_bytes = 8192 * KIB; /* four segments of 2 MiB, a reserve of 512 KiB */
+	conf.segment_bytes = 0;
+	return conf;
+}
+
+static void large_rows_find_room_while_they_are_taken(void **state)
+{
+	static const size_t texts[] = { 1000, 100 * 1000, JOURNAL_ROW_MAX / 4 - 100 };
+	struct journal_conf conf = refusing_conf();
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct journal *j = open_with(&conf);
+		/* A consumer that keeps all of it. */
+		struct journal_reader *r = reader_at_start(j);
+		uint64_t n = fill_while_taken(j, 0, texts[i], true);
+
+		/* 7.5 MiB, less what is left free at the ends of three segments: no row, and no whole row, each. */
+		assert_in_range(n, (7680 * KIB - 3 * texts[i]) / (texts[i] + 200) - 4, 7680 * KIB / texts[i] + 1);
+		journal_reader_free(r);
+		journal_close(j);
+		remove_all(folder);
+	}
+}
+
+/* What was cut at a start leaves less than a segment below max_bytes, which no row can use. */
+static void room_for_no_whole_segment_is_none(void **state)
+{
+	struct journal_conf conf = refusing_conf();
+	struct journal *j = open_with(&conf);
+	struct journal_reader *r;
+	uint64_t n;
+
+	(void)state;
+	assert_int_equal(add_row(j, 0, 100 * 1000, NULL), JOURNAL_OK);
+	journal_close(j);
+	j = open_with(&conf);
+	r = reader_at_start(j);
+	n = 1 + fill_while_taken(j, 1, 100 * 1000, true);
+	/* Three segments of 20 rows, the last one up to the reserve. */
+	assert_in_range(n, 54, 57);
+	expect_rows(r, 0, n - 1);
+	journal_reader_free(r);
+	journal_close(j);
+}
+
+/* Nobody makes the next segment: the disk is slow. */
+static void rows_are_refused_while_the_next_segment_is_late(void **state)
+{
+	struct journal_conf conf = refusing_conf();
+	struct journal *j = open_with(&conf);
+	uint64_t n = fill_while_taken(j, 0, 100 * 1000, false), inside = 0;
+
+	(void)state;
+	while (add_row(j, n + inside, 100 * 1000, NULL) == JOURNAL_OK)
+		inside++;
+	assert_int_equal(n + inside, 20);
+	/* A quarter of JOURNAL_ROW_MAX is 262,144 bytes. */
+	assert_int_equal(inside, 2);
+	journal_step_ahead(j);
+	assert_true(journal_takes(j));
+	assert_int_equal(add_row(j, n + inside, 100 * 1000, NULL), JOURNAL_OK);
+	journal_close(j);
+}
+
 static void a_batch_is_read_again_from_its_beginning(void **state)
 {
 	struct journal *j = open_small();
@@ -402,6 +485,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_full_journal_drops_its_oldest_rows_and_says_how_many, new_folder, no_folder),
 		cmocka_unit_test_setup_teardown(a_full_journal_takes_no_new_rows_until_old_ones_are_passed, new_folder, no_folder),
 		cmocka_unit_test_setup_teardown(refusal_comes_before_the_reserve_is_touched, new_folder, no_folder),
+		cmocka_unit_test_setup_teardown(large_rows_find_room_while_they_are_taken, new_folder, no_folder),
+		cmocka_unit_test_setup_teardown(room_for_no_whole_segment_is_none, new_folder, no_folder),
+		cmocka_unit_test_setup_teardown(rows_are_refused_while_the_next_segment_is_late, new_folder, no_folder),
 		cmocka_unit_test_setup_teardown(a_batch_is_read_again_from_its_beginning, new_folder, no_folder),
 		cmocka_unit_test_setup_teardown(a_sync_is_told_and_covers_what_was_appended, new_folder, no_folder),
 		cmocka_unit_test_setup_teardown(the_folder_is_one_processs, new_folder, no_folder),

@@ -129,14 +129,27 @@ static void back(void *data)
 	ch_resume(ticket, NULL, NULL);
 }
 
-bool pg_call_say(struct pg_call *call)
+/* Without memory for the message it is tried again and again: the ticket holds its ctx, and with it the instance. */
+bool pg_calls_say(struct pg_state *s)
 {
-	return ch_post(call->loop, back, call);
+	while (pg_linked(&s->unsaid)) {
+		struct pg_call *call = PG_OF(s->unsaid.next, struct pg_call, link);
+
+		pg_unlink(&call->link); /* before it is another loop's */
+		if (ch_post(call->loop, back, call))
+			continue;
+		pg_link_first(&s->unsaid, &call->link);
+		if (s->again)
+			ch_timer_set(s->again, 10);
+		return false;
+	}
+	return true;
 }
 
 void pg_call_end(struct pg_call *call, int error, const char *detail)
 {
 	struct pg_pool *p = call->pool;
+	struct pg_state *s = call->self->state;
 
 	if (call->state == PG_CALL_WAITING)
 		p->nwaiting--;
@@ -153,8 +166,8 @@ void pg_call_end(struct pg_call *call, int error, const char *detail)
 	if (!call->ticket) { /* the pool's own: nobody waits */
 		call->answer(call);
 		pg_call_put(call);
-	} else if (!pg_call_say(call) && p) {
-		pg_link_last(&p->unsaid, &call->link);
-		ch_timer_set(p->timer, 10);
+	} else {
+		pg_link_last(&s->unsaid, &call->link);
+		pg_calls_say(s);
 	}
 }

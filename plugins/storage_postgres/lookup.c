@@ -70,12 +70,12 @@ static int step(struct ch_ctx *c, struct pg_lookup *lk)
 		char *name;
 		int rc;
 
-		if (!lk->hosts[lk->i].n) { /* an address, or a socket's path */
+		while (lk->i < lk->n && !lk->hosts[lk->i].n) { /* an address, or a socket's path */
 			lk->i++;
 			lk->found++;
-			if (lk->i == lk->n)
-				break;
 		}
+		if (lk->i == lk->n)
+			break;
 		a = ch_alloc(c, sizeof(*a));
 		name = ch_dup(c, lk->hosts[lk->i].p, lk->hosts[lk->i].n);
 		ticket = a && name ? ch_suspend(c, 0, on_resolved, lk) : 0;
@@ -103,8 +103,9 @@ static void dropped(void *data)
 {
 	struct pg_lookup *lk = data;
 
-	lk->found = 0;
-	lk->conn = NULL; /* any thread: the pool goes with its instance */
+	/* On the house loop, or behind its end. The connection is given up by connect_timeout. */
+	if (lk->conn)
+		pg_lookup_forget(lk->conn);
 	end(lk);
 }
 

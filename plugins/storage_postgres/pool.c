@@ -170,20 +170,6 @@ static void hand_out(struct pg_pool *p, int64_t now)
 	}
 }
 
-static void say_unsaid(struct pg_pool *p, int64_t *next)
-{
-	while (pg_linked(&p->unsaid)) {
-		struct pg_call *call = PG_OF(p->unsaid.next, struct pg_call, link);
-
-		pg_unlink(&call->link);
-		if (pg_call_say(call))
-			continue;
-		pg_link_first(&p->unsaid, &call->link);
-		due(next, ch_now() + 10000);
-		return;
-	}
-}
-
 void pg_pool_run(struct pg_pool *p)
 {
 	int64_t now = ch_now(), next, at;
@@ -198,7 +184,6 @@ void pg_pool_run(struct pg_pool *p)
 	at = close_idle(p, now);
 	due(&next, at == INT64_MAX ? 0 : at);
 	connect_more(p, now);
-	say_unsaid(p, &next);
 	if (p->retry_at > now)
 		due(&next, p->retry_at);
 	if (p->ceiling)
@@ -280,7 +265,6 @@ struct pg_pool *pg_pool_new(struct ch_self *self, struct ch_loop *l)
 	pg_link_init(&p->conns);
 	pg_link_init(&p->idle);
 	pg_link_init(&p->waiting);
-	pg_link_init(&p->unsaid);
 	p->timer = ch_timer(l, on_time, p);
 	p->scratch = malloc(PG_SCRATCH);
 	if (!p->timer || !p->scratch) {

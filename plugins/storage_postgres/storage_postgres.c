@@ -126,6 +126,7 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->end, NULL);
 	pg_link_init(&s->early);
+	pg_link_init(&s->unsaid);
 	for (struct ch_loop *l; (l = ch_loop_at(s->loops)); s->loops++)
 		s->house = l;
 	ch_db_errors_init(self, &s->errors);
@@ -135,6 +136,11 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	return CH_OK;
 }
 
+static void say_again(void *data)
+{
+	pg_calls_say(data);
+}
+
 static int loop_start(struct ch_self *self, struct ch_loop *l)
 {
 	struct pg_state *s = self->state;
@@ -142,7 +148,8 @@ static int loop_start(struct ch_self *self, struct ch_loop *l)
 
 	if (l != s->house)
 		return CH_OK;
-	*ch_loop_state(self, l) = p = pg_pool_new(self, l);
+	s->again = ch_timer(l, say_again, s);
+	*ch_loop_state(self, l) = p = s->again ? pg_pool_new(self, l) : NULL;
 	s->stopped = !p;
 	while (pg_linked(&s->early)) {
 		struct pg_call *call = PG_OF(s->early.next, struct pg_call, link);
@@ -176,6 +183,8 @@ static void end_pool(void *data)
 	s->stopped = true;
 	if (p)
 		pg_pool_free(p);
+	ch_timer_free(s->again);
+	s->again = NULL;
 	pthread_mutex_lock(&s->lock);
 	s->ended = true;
 	pthread_cond_signal(&s->end);

@@ -64,6 +64,8 @@ struct pg_state {
 	/* of the house loop: calls that came before its pool was there, or (stopped) behind it */
 	struct pg_link early;
 	bool stopped;
+	struct pg_link unsaid;         /* ended, could not be handed back yet */
+	struct ch_timer *again;        /* of unsaid: makes pg_calls_say go on */
 	_Atomic unsigned left;         /* loops that have let go of the instance */
 	pthread_mutex_t lock;
 	pthread_cond_t end;
@@ -114,7 +116,7 @@ struct pg_call {
 	struct ch_fault fault;
 	bool struck, cancelled;        /* cancelled: the ctx's loop's */
 	/* of the house loop */
-	struct pg_link link;           /* in pool->waiting or pool->unsaid */
+	struct pg_link link;           /* in pool->waiting, or pg_state's early or unsaid */
 	struct pg_pool *pool;
 	struct pg_conn *conn;
 	struct ch_timer *timer;        /* DELAYED */
@@ -167,7 +169,7 @@ struct pg_pool {
 	const struct pg_conf *conf;
 	struct ch_loop *loop;
 	struct ch_timer *timer;
-	struct pg_link conns, idle, waiting, unsaid; /* idle: most recently used first; unsaid: ended, could not be handed back yet */
+	struct pg_link conns, idle, waiting; /* idle: most recently used first */
 	size_t nconns, nconnecting, nidle, nwaiting, nbusy;
 	size_t ceiling;                /* connections that the server allowed us; 0: as many as the options say */
 	int64_t ceiling_until, retry_at, epoch_at;
@@ -226,7 +228,7 @@ void pg_call_cancel(struct pg_call *call);
 void pg_call_put(struct pg_call *call);
 /* On the house loop: it is over. detail NULL: call->detail stands already. The call must not be touched after this. */
 void pg_call_end(struct pg_call *call, int error, const char *detail);
-bool pg_call_say(struct pg_call *call); /* hands it back; false: try again later */
+bool pg_calls_say(struct pg_state *s); /* hands back what is unsaid; false: some is left, `again` is set */
 
 /* sql.c */
 struct pg_statement {

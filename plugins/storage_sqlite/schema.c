@@ -101,6 +101,54 @@ bool sq_schema_ensure(struct sq_store *s, struct sq_error *e)
 	return good;
 }
 
+/* ---- while it runs: others may change the file, too ---- */
+
+static void *look(void *data)
+{
+	struct sq_store *s = data;
+	struct ch_migrate_error *error = malloc(sizeof(*error));
+	struct ch_migrate_status status;
+	struct sq_error e = { CH_SQL_OK };
+	struct sq_conn c;
+
+	if (error && sq_open(s, &c, SQ_OPEN_PLAIN, &e)) {
+		struct ch_migrate_engine engine = engine_of(&c);
+
+		if (ch_migrate_status(&engine, s->conf->migrations, NULL, &status, error))
+			keep(s, &status);
+		sq_close(&c, true);
+	}
+	free(error);
+	return NULL;
+}
+
+static int on_looked(struct ch_ctx *ctx, void *data, int why, void *result)
+{
+	(void)ctx;
+	(void)data;
+	(void)why;
+	(void)result;
+	return CH_DONE;
+}
+
+int sq_schema_look(struct ch_self *self, struct ch_ctx *ctx)
+{
+	struct sq_store *s = self->state;
+	ch_ticket ticket;
+	bool up;
+
+	pthread_mutex_lock(&s->lock);
+	up = s->state == SQ_UP;
+	pthread_mutex_unlock(&s->lock);
+	if (!up || s->conf->migrate == CH_MIGRATE_OFF)
+		return CH_DONE;
+	ticket = ch_suspend(ctx, 0, on_looked, NULL);
+	if (ticket && ch_offload(self, look, s, ticket, NULL))
+		return CH_AGAIN;
+	ch_unsuspend(ticket);
+	return CH_DONE;
+}
+
 /* ---- commands ---- */
 
 static bool open_for_command(struct ch_self *self, struct ch_migrate_engine *out, struct ch_migrate_error *error)

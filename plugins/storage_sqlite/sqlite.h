@@ -39,7 +39,7 @@ struct sq_error {
 	int code;                         /* enum ch_sql_error */
 	int rc;                           /* SQLite's own, extended; SQLITE_OK: we found it ourselves */
 	size_t at, value;                 /* as in struct ch_sql_result */
-	char text[320];                   /* a sentence */
+	char text[512];                   /* a sentence or two */
 	char constraint[128];             /* empty: none */
 };
 
@@ -247,7 +247,7 @@ struct sq_store {
 	bool broken;                      /* a reader found the file broken: breakage says how */
 	struct sq_error breakage;
 	int why_code;                     /* enum ch_sql_error: why it is DOWN */
-	char why[320], full_why[320];     /* sentences: of the state, and of full */
+	char why[512], full_why[512];     /* sentences: of the state, and of full */
 	uint64_t epoch;                   /* how often the writer has opened the file: readers open theirs anew when it changes */
 	unsigned running;                 /* calls on threads */
 	unsigned open;                    /* connections */
@@ -289,6 +289,8 @@ void sq_reader(void *store);
 bool sq_schema_ensure(struct sq_store *s, struct sq_error *e);
 int sq_migrate_command(struct ch_self *self, struct ch_ctx *ctx, size_t argc, const char *const *argv);
 int sq_schema_command(struct ch_self *self, struct ch_ctx *ctx, size_t argc, const char *const *argv);
+/* Task: is the schema still what it was? */
+int sq_schema_look(struct ch_self *self, struct ch_ctx *ctx);
 int sq_check(struct ch_self *self, struct ch_ctx *ctx, struct ch_check_result *out);
 
 #endif

@@ -91,6 +91,8 @@ static const struct ch_provide provides[] = {
 
 static const struct ch_check checks[] = { { .name = "storage_sqlite", .critical = 0, .timeout_ms = 2000, .fn = sq_check } };
 
+static const struct ch_cron crons[] = { { .name = "schema", .when = "5m", .fn = sq_schema_look } };
+
 static const struct ch_command commands[] = { CH_MIGRATE_COMMANDS(sq_migrate_command, sq_schema_command) };
 
 static const struct ch_plugin storage_sqlite = {
@@ -106,6 +108,7 @@ static const struct ch_plugin storage_sqlite = {
 	.metrics = CH_TABLE(metrics),
 	.provides = CH_TABLE(provides),
 	.checks = CH_TABLE(checks),
+	.crons = CH_TABLE(crons),
 	.commands = CH_TABLE(commands),
 	.start = start,
 	.stop = stop,

@@ -265,6 +265,20 @@ static void check_says_what_is_missing_and_changes_nothing(void **state)
 	end();
 }
 
+static void what_others_do_to_the_schema_is_noticed_within_five_minutes(void **state)
+{
+	(void)state;
+	make_migrations("CREATE TABLE two (a INTEGER) STRICT;\n");
+	migrate("auto");
+	assert_string_equal(sql0("SELECT COUNT(*) FROM two")->rows, "0;");
+	direct("DELETE FROM chimera_migrations WHERE number = 2");
+	ch_test_advance(t, 5 * 60000);
+	WAIT_FOR(ch_test_metric(t, "chimera_schema_revision", "storage_sqlite", "current", NULL) == 1);
+	assert_non_null(strstr(checked(), "revision 1 of 2: run chimeractl migrate up"));
+	assert_true(ch_test_logged(t, "schema is degraded now"));
+	end();
+}
+
 static void a_migration_that_fails_is_said_and_tried_again(void **state)
 {
 	char name[200];
@@ -326,6 +340,7 @@ int main(void)
 		cmocka_unit_test(a_lock_that_stays_is_a_conflict_for_those_that_wait),
 		cmocka_unit_test(auto_brings_the_schema_up_to_date_before_the_first_call),
 		cmocka_unit_test(check_says_what_is_missing_and_changes_nothing),
+		cmocka_unit_test(what_others_do_to_the_schema_is_noticed_within_five_minutes),
 		cmocka_unit_test(a_migration_that_fails_is_said_and_tried_again),
 		cmocka_unit_test(a_changed_instance_takes_over_without_losing_a_call),
 	};

@@ -145,7 +145,7 @@ bool ch_migrate_ensure(const struct ch_migrate_engine *e, const char *dir, int m
 
 int ch_migrate_health(const struct ch_migrate_status *s, char *text, size_t n)
 {
-	char all[400];
+	char all[sizeof(s->first) + 100];
 
 	if (!s->known) {
 		if (n)

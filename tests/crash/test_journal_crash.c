@@ -213,7 +213,7 @@ static void work_with_threads(uint64_t *seed)
 
 			journal_end(w.j, &end);
 			journal_want_sync(w.j);
-			for (int turns = 0; turns < 100000 && !journal_is_synced(w.j, &end); turns++)
+			while (!journal_is_synced(w.j, &end))
 				sched_yield();
 		}
 	}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """durability = disk: an answer leaves when its row is on disk. A slow disk makes answers late, never loops; a disk that fails is told."""
+import json
 import os
 import shutil
 import subprocess
@@ -78,6 +79,38 @@ def test_a_slow_disk_does_not_raise_loop_lag(chimera, plugins, shim):
     watcher.join()
     assert max(worst) < 0.5, max(worst)  # a sync takes three times as long
     assert not c.said("has been blocked")
+
+
+def test_checkpoints_made_durable_for_a_segment_that_goes_stop_nobody(chimera, plugins, shim):
+    c = start(chimera, plugins, shim, 1500, max_bytes="8m", store_content="yes", content_max="128k")
+    body, ending, took = json.dumps({"prompt": "x" * 100000}), threading.Event(), []
+
+    def load(k):
+        while not ending.is_set():
+            c.request("POST", "/v1/ask", body, {**ledger.JSON, "X-Request-Id": f"load-{k}"})
+
+    def ping():
+        while not ending.wait(0.01):
+            begun = time.monotonic()
+            c.get("/nowhere")
+            took.append(time.monotonic() - begun)
+
+    first = set(segments(c))
+    assert first
+    threads = [threading.Thread(target=load, args=(k,)) for k in range(12)] + [threading.Thread(target=ping) for _ in range(3)]
+    for t in threads:
+        t.start()
+    try:
+        kit.wait_for(lambda: first - set(segments(c)), "the first segments to be removed")
+    finally:
+        ending.set()
+        for t in threads:
+            t.join()
+    assert max(took) < 0.75, max(took)  # a sync takes twice as long
+
+
+def segments(c):
+    return [name for name in os.listdir(os.path.join(c.state, "journal")) if name.endswith(".segment")]
 
 
 def test_a_disk_that_fails_is_not_promised(chimera, plugins, shim, tmp_path):

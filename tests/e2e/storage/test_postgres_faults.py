@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import re
 import signal
+import struct
 import threading
 import time
 
@@ -326,6 +327,56 @@ def test_s9_a_connection_that_went_dead_while_idle_is_tried_first(at, server):
         a = w.ask("INSERT INTO things VALUES (2)")
         assert a["error"] == "ok", "the ping is lost, the statement goes over another connection"
         assert db.psql("SELECT count(*) FROM things") == [("2",)]
+
+
+def test_s9_an_idle_connection_that_is_silent_costs_a_second_and_holds_up_nobody(at, server):
+    """The ping has no answer and the connection is not broken either: the house loop must not wait inside of libpq for more."""
+    db = server.database()
+    w = at(db.dsn, pre_ping="0ms", pool_size=1, max_overflow=0)
+    pid = w.ask("SELECT pg_backend_pid()")["rows"][0][1][0][1]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        a = w.ask("SELECT 2", timeout_ms=5000)
+        assert a["error"] == "ok" and 0.9e6 < a["elapsed_us"] < 3e6, a
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+class Pooler(Proxy):
+    """Tells the client a process of the server's that is not the one it speaks to, as a pooler's connections do."""
+    pid = 0
+
+    def _fate(self, pair, up, data):
+        if not up and self.pid:
+            data = re.sub(rb"K\0\0\0\x0c.{4}", b"K\0\0\0\x0c" + struct.pack(">I", self.pid).replace(b"\\", b"\\\\"), data, flags=re.S)
+        return super()._fate(pair, up, data)
+
+
+def test_s9_a_statement_that_is_given_up_costs_no_other_session_its_life(at, server):
+    db = server.database()
+    other = kit.subprocess.Popen([*kit_psql(server), db.name, "-c", "SELECT pg_sleep(60)"], stdin=kit.subprocess.DEVNULL,
+                                 stderr=kit.subprocess.DEVNULL)
+    of_other = "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"
+    try:
+        kit.wait_for(lambda: db.psql(of_other), "the other session")
+        with Pooler(server.port) as p:
+            p.pid = int(db.psql(of_other)[0][0])
+            w = at(db.at(p.port), pool_size=1, max_overflow=0)
+            a = w.ask("SELECT pg_sleep(20)", timeout_ms=300)
+            assert a["error"] == "unavailable", a
+            assert w.answers(), "what ends the server's process goes before this, over the same connection"
+            assert other.poll() is None and db.psql(of_other) == [(str(p.pid),)]
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_s9_a_statement_that_is_given_up_is_ended_on_the_server(at, server):
+    db = server.database()
+    w = at(db.dsn)
+    assert w.ask("SELECT pg_sleep(20)", timeout_ms=300)["error"] == "unavailable"
+    kit.wait_for(lambda: db.psql("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(20)'") == [("0",)],
+                 "the statement's session to end", 5)
 
 
 # ---- full disk -------------------------------------------------------------------------------------------------------------
