@@ -86,7 +86,8 @@ static void usage(FILE *out)
 			fprintf(out, "  %-8s %-34s %s\n", verbs[i].name, verbs[i].args, verbs[i].summary);
 	fputs("\n  COMMAND [ARGUMENT...]   a command of a plugin, as `run INSTANCE COMMAND`: `run` alone lists them\n"
 	      "\nSo the commands of plugins are verbs where their section is enabled: `backends` of [router] shows who answers what,\n"
-	      "`backends disable|enable|reset BACKEND` takes one out or back; `models list|verify` of [model_registry] looks at files.\n"
+	      "`backends disable|enable|reset BACKEND` takes one out or back; `models list|verify` of [model_registry] looks at files;\n"
+	      "`migrate` and `schema` of storages, `records` and `dlq` of [records], `users`, `keys` and `tokens` of [identity].\n"
 	      "\n  -c, --config FILE   the server's config file (default: the daemon's)\n"
 	      "  -o, --option S.K=V  set a key; stronger than environment and file\n"
 	      "      --socket PATH   the control socket (default: the config's)\n"

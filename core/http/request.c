@@ -318,6 +318,7 @@ static void next_stage(struct chi_req *r)
 		if (r->stage == CHI_S_AUTH && !permitted(r)) {
 			refuse(r, CH_E_FORBIDDEN,
 				r->cls == CHI_L_ADMIN ? "this listener always wants an admin key"
+				: r->route->def->cls == CH_ADMIN ? "this route is for admins: use an admin key, or the control socket"
 				                      : "this route is for the operator: use status_listen, a loopback address, or an admin key");
 			return;
 		}

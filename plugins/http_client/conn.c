@@ -43,7 +43,7 @@ static ssize_t transmit(struct hc_conn *conn, const struct hc_request *r, size_t
 {
 	size_t head = at < r->head.n ? r->head.n - at : 0, skip = head ? 0 : at - r->head.n;
 	size_t body = r->body.n - skip < PIECE ? r->body.n - skip : PIECE;
-	struct iovec v[2] = { { (char *)r->head.p + at, head }, { (char *)r->body.p + skip, body } };
+	struct iovec v[2] = { { head ? (char *)r->head.p + at : NULL, head }, { body ? (char *)r->body.p + skip : NULL, body } };
 	struct msghdr m = { .msg_iov = head ? v : v + 1, .msg_iovlen = head && body ? 2 : 1 };
 	ssize_t n;
 

@@ -70,12 +70,32 @@ static ch_ticket next(struct cleanup *j, int (*step)(struct cleanup *))
 	return t;
 }
 
+/* ---- what cannot be read ---- */
+
+static int on_looked(struct cleanup *j)
+{
+	j->out->unread = id_unread_judge(j->self, j->c, &j->r);
+	return finish(j);
+}
+
+/* All else went well. It reads the whole table: not behind each of many steps. */
+static int look(struct cleanup *j)
+{
+	ch_ticket t = !*j->after || !j->out->after ? next(j, on_looked) : 0;
+
+	if (t)
+		id_tokens_keys(j->self, j->c, &j->r, t);
+	else if (*j->after && j->out->after)
+		finish(j);
+	return CH_AGAIN;
+}
+
 /* ---- rows of old keys ---- */
 
 static int on_written(struct cleanup *j)
 {
 	j->out->rekeyed = j->n;
-	return finish(j);
+	return look(j);
 }
 
 /* Opens and seals; a row that no key opens stays as it is. False: no memory. */
@@ -113,7 +133,7 @@ static int on_page(struct cleanup *j)
 	ch_ticket t;
 
 	if (!n)
-		return finish(j);
+		return look(j);
 	j->v = ch_alloc(j->c, n * sizeof(*j->v));
 	j->was = ch_alloc(j->c, n * sizeof(*j->was));
 	if (!j->v || !j->was)
@@ -126,7 +146,7 @@ static int on_page(struct cleanup *j)
 	t = j->n ? next(j, on_written) : 0;
 	if (t)
 		id_tokens_rekey(j->self, j->c, j->v, j->was, j->n, &j->r, t);
-	return j->n ? CH_AGAIN : finish(j);
+	return j->n ? CH_AGAIN : look(j);
 }
 
 static int read_page(struct cleanup *j)
@@ -152,7 +172,7 @@ static int on_expired(struct cleanup *j)
 		return expire(j);
 	id_cache_sweep(s->keys, atomic_load(&s->key_epoch), now);
 	id_cache_sweep(s->tokens, atomic_load(&s->token_epoch), now);
-	return s->ring ? read_page(j) : finish(j);
+	return s->ring ? read_page(j) : look(j);
 }
 
 static int expire(struct cleanup *j)

@@ -4,16 +4,19 @@
  * shown by the
  * entity's table of fields.
  */
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <chimera/kit/near.h>
 
 #include "fields.h"
 #include "identity.h"
 
-#define PAGE 500
+#define PAGE 100 /* rows; the largest keys and tokens, 33 KiB each, stay below what a call of sql/1 gives */
 
 struct job;
+struct page;
 struct verb {
 	const char *name;
 	size_t min_args, max_args;
@@ -21,6 +24,8 @@ struct verb {
 	int (*begin)(struct job *); /* reads the words and starts the data access: CH_AGAIN, or what ch_refuse returned */
 	int (*end)(struct job *);   /* it went well: says so */
 };
+
+#define ID_COLUMNS 16
 
 struct job { /* in the command's arena */
 	struct ch_self *self;
@@ -34,10 +39,24 @@ struct job { /* in the command's arena */
 	struct id_cleaned cleaned;
 	ch_ticket ticket;
 	const char *user, *provider, *owner;
-	char secret[ID_KEY_CHARS + 1], prefix[5], key_id[32];
+	char secret[ID_KEY_CHARS + 1], prefix[ID_KEY_SHOWN + 1], key_id[32];
 	unsigned char sha256[ID_SHA];
 	union { struct id_user user; struct id_key key; struct id_token token; } e;
-	bool heading;
+	bool heading, full;      /* of a list: the first page was shown; whoever reads has not read it yet */
+	size_t widths[ID_COLUMNS];
+	struct page *page;       /* of a list: the one that is under way */
+	char *after;             /* the last row shown, from the heap; NULL: that was all */
+};
+
+/*
+ * A page of a list is a task of its own, so that its rows are gone with its arena before the next one is asked for. Held by the task and by
+ * the job that waits for it; `job` is the house loop's.
+ */
+struct page {
+	atomic_uint refs;
+	struct job *job;         /* NULL: it does not wait any more */
+	ch_ticket outer, inner;  /* the job's, and the data access's */
+	struct id_result r;
 };
 
 static int no_memory(struct ch_ctx *c)
@@ -73,11 +92,6 @@ static bool wait(struct job *j)
 
 /* ---- showing ---- */
 
-static const void *row_at(const struct job *j, size_t i)
-{
-	return (const char *)j->r.rows + i * j->kind->size;
-}
-
 /* One row, all fields, each on its line. */
 static int show_one(struct job *j)
 {
@@ -91,36 +105,47 @@ static int show_one(struct job *j)
 	return CH_DONE;
 }
 
-/* A page of rows, in columns as wide as need be. */
-static int show_rows(struct job *j)
+static const void *row_at(const struct job *j, const struct id_result *r, size_t i)
+{
+	return (const char *)r->rows + i * j->kind->size;
+}
+
+/* A page of rows, in columns as wide as need be, out of the memory of c. False: there is none. */
+static bool show_rows(struct job *j, struct ch_ctx *c, const struct id_result *r)
 {
 	const struct id_kind *kind = j->kind;
-	size_t n = j->r.n, columns = 0, widths[32] = { 0 };
-	const char **cells = ch_alloc(j->c, (n + 1) * kind->n * sizeof(*cells));
+	size_t n = r->n, columns = 0, width = 2, *widths = j->widths;
+	const char **cells = ch_alloc(c, (n + 1) * kind->n * sizeof(*cells));
+	char *line;
 
 	if (!cells)
-		return no_memory(j->c);
+		return false;
 	for (size_t k = 0; k < kind->n; k++) {
 		if (!(kind->fields[k].flags & ID_F_COLUMN))
 			continue;
 		for (size_t i = 0; i <= n; i++) {
-			const char *text = i ? id_shown(j->c, &kind->fields[k], row_at(j, i - 1)) : kind->fields[k].name;
+			const char *text = i ? id_shown(c, &kind->fields[k], row_at(j, r, i - 1)) : kind->fields[k].name;
 
 			if (!text)
-				return no_memory(j->c);
+				return false;
 			cells[i * kind->n + columns] = text;
 			widths[columns] = strlen(text) > widths[columns] ? strlen(text) : widths[columns];
 		}
-		columns++;
+		width += widths[columns++] + 2;
 	}
-	for (size_t i = j->heading ? 1 : 0; i <= n; i++)
-		for (size_t k = 0; k < columns; k++) {
-			const char *text = cells[i * kind->n + k];
+	line = ch_alloc(c, width);
+	if (!line)
+		return false;
+	for (size_t i = j->heading ? 1 : 0; i <= n; i++) { /* one piece a row, as programs read it */
+		size_t at = 0;
 
-			ch_out(j->c, k + 1 < columns ? "%-*s  " : "%.*s\n", k + 1 < columns ? (int)widths[k] : (int)strlen(text), text);
-		}
+		for (size_t k = 0; k < columns; k++)
+			at += (size_t)snprintf(line + at, width - at, k + 1 < columns ? "%-*s  " : "%.*s",
+				(int)widths[k], cells[i * kind->n + k]);
+		j->full = ch_out(j->c, "%s\n", line) == CH_AGAIN;
+	}
 	j->heading = true;
-	return CH_OK;
+	return true;
 }
 
 /* "owner=…" of a list; "" without. */
@@ -152,26 +177,136 @@ static bool only_filters(struct job *j, const char *a, const char *b)
 	return true;
 }
 
-static const char *id_of(const struct job *j, size_t i)
-{
-	const void *row = row_at(j, i); /* id is the first text of each entity */
-
-	return *(const char *const *)((const char *)row + j->kind->fields[0].offset);
-}
-
 /* ---- lists ---- */
 
-static int ask_page(struct job *j, const char *after)
+static void page_put(void *data)
 {
-	if (!wait(j))
+	struct page *p = data;
+
+	if (atomic_fetch_sub(&p->refs, 1) == 1)
+		free(p);
+}
+
+/* Also when the task could not begin. [any] */
+static void page_over(void *data)
+{
+	ch_resume(((struct page *)data)->outer, NULL, NULL);
+	page_put(data);
+}
+
+/* What came is shown; the last row's id is where the next page begins. */
+static void show_page(struct job *j, struct ch_ctx *c, const struct id_result *r)
+{
+	const void *last = r->n ? row_at(j, r, r->n - 1) : NULL;
+
+	if (r->error)
+		id_refuse(j->c, r, j->kind->what, j->id);
+	else if (!show_rows(j, c, r))
+		no_memory(j->c);
+	else if (r->n == PAGE && !(j->after = strdup(*(const char *const *)((const char *)last + j->kind->fields[0].offset))))
+		no_memory(j->c); /* id is the first text of each entity */
+}
+
+static int on_page_came(struct ch_ctx *c, void *data, int why, void *result)
+{
+	struct page *p = data;
+
+	(void)result;
+	if (why != CH_READY)
+		id_cancel(&p->r);
+	if (p->job)
+		show_page(p->job, c, &p->r);
+	page_over(p);
+	return CH_DONE;
+}
+
+static int page_task(struct ch_ctx *c, void *data)
+{
+	struct page *p = data;
+	struct job *j = p->job;
+	char *after = j && j->after ? ch_dup(c, j->after, strlen(j->after)) : NULL;
+
+	p->inner = after ? ch_suspend(c, 0, on_page_came, p) : 0;
+	if (!p->inner) {
+		page_over(p);
 		return CH_DONE;
+	}
+	free(j->after);
+	j->after = NULL;
 	if (j->kind == &id_user_kind)
-		id_users_list(j->self, j->c, after, PAGE, &j->r, j->ticket);
+		id_users_list(j->self, c, after, PAGE, &p->r, p->inner);
 	else if (j->kind == &id_key_kind)
-		id_keys_list(j->self, j->c, after, j->owner, PAGE, &j->r, j->ticket);
+		id_keys_list(j->self, c, after, j->owner, PAGE, &p->r, p->inner);
 	else
-		id_tokens_list(j->self, j->c, after, j->user, j->provider, PAGE, &j->r, j->ticket);
+		id_tokens_list(j->self, c, after, j->user, j->provider, PAGE, &p->r, p->inner);
 	return CH_AGAIN;
+}
+
+static int ask_page(struct job *j);
+
+static int on_room(struct ch_ctx *c, void *data, int why, void *result)
+{
+	(void)c, (void)result;
+	return why == CH_READY ? ask_page(data) : CH_DONE;
+}
+
+static void on_writable(void *data)
+{
+	struct job *j = data;
+	ch_ticket t = j->ticket;
+
+	j->full = false;
+	j->ticket = 0;
+	if (t)
+		ch_resume(t, NULL, NULL);
+}
+
+static int wait_for_room(struct job *j)
+{
+	j->ticket = ch_suspend(j->c, 0, on_room, j);
+	return j->ticket ? CH_AGAIN : no_memory(j->c);
+}
+
+static int on_page(struct ch_ctx *c, void *data, int why, void *result)
+{
+	struct job *j = data;
+	struct page *p = j->page;
+	bool ran = p->inner;
+
+	(void)result;
+	j->page = NULL;
+	p->job = NULL;
+	if (why != CH_READY)
+		id_cancel(&p->r); /* from here on nobody reads our words any more */
+	page_put(p);
+	if (why != CH_READY)
+		return CH_DONE;
+	if (!ran)
+		return no_memory(c);
+	return !j->after ? CH_DONE : j->full ? wait_for_room(j) : ask_page(j);
+}
+
+static int ask_page(struct job *j)
+{
+	struct page *p = calloc(1, sizeof(*p));
+
+	j->page = p;
+	if (p) {
+		p->refs = 2;
+		p->job = j;
+		p->outer = ch_suspend(j->c, 0, on_page, j);
+	}
+	if (p && p->outer && ch_task(j->self, NULL, 0, page_task, p, page_over))
+		return CH_AGAIN;
+	if (p)
+		ch_unsuspend(p->outer);
+	free(p);
+	return no_memory(j->c);
+}
+
+static void free_after(void *data)
+{
+	free(((struct job *)data)->after);
 }
 
 static int list(struct job *j)
@@ -181,14 +316,11 @@ static int list(struct job *j)
 	filter(j, "owner", &j->owner);
 	filter(j, "user", &j->user);
 	filter(j, "provider", &j->provider);
-	return only_filters(j, keys ? "owner" : tokens ? "user" : NULL, tokens ? "provider" : NULL) ? ask_page(j, "") : CH_DONE;
-}
-
-static int listed(struct job *j)
-{
-	int rc = show_rows(j);
-
-	return rc != CH_OK || j->r.n < PAGE ? CH_DONE : ask_page(j, id_of(j, j->r.n - 1));
+	if (!only_filters(j, keys ? "owner" : tokens ? "user" : NULL, tokens ? "provider" : NULL))
+		return CH_DONE;
+	ch_on_writable(j->c, on_writable, j);
+	j->after = strdup("");
+	return j->after && ch_keep(j->c, free_after, j) ? ask_page(j) : no_memory(j->c);
 }
 
 /* ---- users ---- */
@@ -274,8 +406,17 @@ static bool make_secret(struct job *j)
 		ch_refuse(j->c, CH_E_UNAVAILABLE, 1000, "there is no memory, or the system gives no random bytes now");
 		return false;
 	}
-	memcpy(j->prefix, j->secret, 4);
+	memcpy(j->prefix, j->secret, ID_KEY_SHOWN);
 	return true;
+}
+
+static int key_words(struct job *j)
+{
+	int rc = CH_OK;
+
+	for (size_t i = 1; i < j->argc && rc == CH_OK; i++)
+		rc = id_read_word(j->c, j->kind, strcmp(j->argv[i], "--any-owner") ? j->argv[i] : "any_owner=yes", false, &j->e);
+	return rc;
 }
 
 static int key_create(struct job *j)
@@ -284,7 +425,7 @@ static int key_create(struct job *j)
 	struct ch_str owner = { j->argv[0], strlen(j->argv[0]) };
 	int rc = id_read_text(j->c, j->kind, "owner", owner, key);
 
-	rc = rc == CH_OK ? words(j, 1, false) : rc;
+	rc = rc == CH_OK ? key_words(j) : rc;
 	if (rc != CH_OK || !make_secret(j) || !wait(j))
 		return CH_DONE;
 	j->id = key->id = j->key_id;
@@ -348,6 +489,8 @@ static int on_cleaned(struct ch_ctx *c, void *data, int why, void *result)
 		return id_refuse(c, &j->cleaned.r, "token", "");
 	ch_out(c, "%llu tokens that were over have been removed, %llu were encrypted anew%s\n", (unsigned long long)j->cleaned.cleaned,
 		(unsigned long long)j->cleaned.rekeyed, j->cleaned.after ? "; more are being encrypted in the background" : "");
+	if (j->cleaned.unread)
+		ch_out(c, "%s\n", j->cleaned.unread);
 	id_cleanup_on(j->self, j->cleaned.after);
 	return CH_DONE;
 }
@@ -366,7 +509,7 @@ static int token_cleanup(struct job *j)
 #define FIELDS_MOST 16
 
 static const struct verb user_verbs[] = {
-	{ "list", 0, 0, "", list, listed },
+	{ "list", 0, 0, "", list, NULL },
 	{ "add", 1, FIELDS_MOST, "ID [name=…] [email=…] [role=…]", user_add, said },
 	{ "show", 1, 1, "ID", user_show, show_one },
 	{ "disable", 1, 1, "ID", user_switch, said },
@@ -375,14 +518,14 @@ static const struct verb user_verbs[] = {
 	{ 0 },
 };
 static const struct verb key_verbs[] = {
-	{ "list", 0, 1, "[owner=…]", list, listed },
-	{ "create", 1, FIELDS_MOST, "OWNER [tier=…] [role=…] [expires=30d] [models=…] …", key_create, key_told },
+	{ "list", 0, 1, "[owner=…]", list, NULL },
+	{ "create", 1, FIELDS_MOST, "OWNER [--any-owner] [tier=…] [role=…] [expires=30d] [models=…] …", key_create, key_told },
 	{ "revoke", 1, 1, "ID", key_revoke, said },
 	{ "rotate", 1, 1, "ID", key_rotate, key_told },
 	{ 0 },
 };
 static const struct verb token_verbs[] = {
-	{ "list", 0, 2, "[user=…] [provider=…]", list, listed },
+	{ "list", 0, 2, "[user=…] [provider=…]", list, NULL },
 	{ "revoke", 2, 2, "USER PROVIDER", token_revoke, token_revoked },
 	{ "cleanup", 0, 0, "", token_cleanup, NULL },
 	{ 0 },
@@ -447,7 +590,7 @@ static int tokens(struct ch_self *self, struct ch_ctx *c, size_t argc, const cha
 const struct ch_command id_commands[3] = {
 	{ "users", CH_LIVE | CH_OFFLINE, "list | add ID [name=…] [email=…] [role=…] | show|disable|enable|remove ID", 1, 1 + FIELDS_MOST,
 		"The users that this server knows", users },
-	{ "keys", CH_LIVE | CH_OFFLINE, "list [owner=…] | create OWNER [tier=…] [expires=30d] … | revoke|rotate ID", 1, 1 + FIELDS_MOST,
+	{ "keys", CH_LIVE | CH_OFFLINE, "list [owner=…] | create OWNER [--any-owner] [tier=…] [expires=30d] … | revoke|rotate ID", 1, 1 + FIELDS_MOST,
 		"API keys: a new one is shown once", keys },
 	{ "tokens", CH_LIVE | CH_OFFLINE, "list [user=…] [provider=…] | revoke USER PROVIDER | cleanup", 1, 3,
 		"What providers of models gave to users, kept encrypted", tokens },

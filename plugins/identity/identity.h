@@ -6,6 +6,7 @@
  *   users.c keys.c tokens.c stats.c                      data access, one entity each
  *   cache.c           rows that were found, by a hash    keeper.c       the revision, and flushes, by the clock
  *   keys_service.c tokens_service.c                      keys/1 and tokens/1
+ *   unread.c          tokens whose key is not here
  *   crypt.c           AES-256-GCM and its keys           cleanup.c      old tokens go, rows of old keys are encrypted anew
  *   fields.c          entities as JSON and as words      routes.c route_*.c command.c   what the operator asks for
  */
@@ -36,6 +37,7 @@ struct identity_conf {
 };
 
 struct id_counts; /* count.c */
+#define ID_UNREAD 160 /* bytes of a sentence of unread.c, as a check's message has */
 
 struct identity_state {
 	/* The epochs: numbers of this process that change whenever the database's revision is seen to differ. */
@@ -54,6 +56,8 @@ struct identity_state {
 	atomic_bool keeps;    /* the keeper's task is out */
 	atomic_int drain;     /* keeper.c: how far the last flush is */
 	unsigned hits[2], misses[2], evictions[2], entries[2]; /* series; keys, tokens */
+	char unread[ID_UNREAD]; /* unread.c: what the check says; of the lock */
+	bool looked;          /* house loop: unread tokens have been looked for */
 	unsigned age, cleaned, rekeyed, store_errors[2], uncounted;
 };
 
@@ -73,6 +77,7 @@ struct id_key {
 	const char *id, *prefix, *owner, *tier, *limits, *models, *routes, *backends, *networks, *note;
 	int64_t role, expires, disabled, created;
 	int64_t owner_disabled;
+	int64_t any_owner;   /* of a request: the owner need not be a user */
 };
 
 struct id_token {
@@ -105,8 +110,10 @@ extern const struct id_kind id_user_kind;
 void id_keys_list(struct ch_self *, struct ch_ctx *, const char *after, const char *owner, int64_t limit, struct id_result *, ch_ticket);
 void id_key_get(struct ch_self *, struct ch_ctx *, const char *id, struct id_result *, ch_ticket);
 void id_key_find(struct ch_self *, struct ch_ctx *, const unsigned char sha256[ID_SHA], struct id_result *, ch_ticket);
+/* ID_NO_OWNER: the owner is no user, and any_owner is not set; detail names the nearest. */
 void id_key_add(struct ch_self *, struct ch_ctx *, const struct id_key *, const unsigned char sha256[ID_SHA], struct id_result *,
 	ch_ticket);
+/* Only the fields that are `given`; the same of a new owner. */
 void id_key_set(struct ch_self *, struct ch_ctx *, const char *id, const struct id_key *, struct id_result *, ch_ticket);
 /* The key keeps its id and all else, and has another secret from now on. */
 void id_key_rotate(struct ch_self *, struct ch_ctx *, const char *id, const char *prefix, const unsigned char sha256[ID_SHA],
@@ -115,6 +122,7 @@ void id_key_remove(struct ch_self *, struct ch_ctx *, const char *id, struct id_
 extern const struct id_kind id_key_kind;
 
 #define ID_KEY_CHARS 46 /* "ck_" and 43 characters of base64url */
+#define ID_KEY_SHOWN 7  /* of them are kept and shown, so that people can tell keys apart */
 /* A new key's secret, its hash, and an id. `secret` must be wiped by whoever has it. False: the system gives no random bytes. */
 bool id_key_make(char secret[ID_KEY_CHARS + 1], unsigned char sha256[ID_SHA], char id[32]);
 /* [any] "key_" and 22 characters of base64url: 128 random bits. */
@@ -142,6 +150,9 @@ void id_tokens_old(struct ch_self *, struct ch_ctx *, const char *after, int64_t
 /* They have been encrypted anew: those whose key_id is still `was[i]` are written. */
 void id_tokens_rekey(struct ch_self *, struct ch_ctx *, const struct id_token *, const char *const *was, size_t n, struct id_result *,
 	ch_ticket);
+/* How many tokens that are neither spent nor revoked each key has encrypted: rows of struct id_key_use. */
+struct id_key_use { const char *key_id; int64_t tokens; };
+void id_tokens_keys(struct ch_self *, struct ch_ctx *, struct id_result *, ch_ticket);
 extern const struct id_kind id_token_kind;
 
 /* ---- stats.c, count.c ---- */
@@ -181,6 +192,15 @@ bool id_keeper_drained(struct ch_self *);
 void id_store_failed(struct ch_self *, int error);
 int id_check(struct ch_self *, struct ch_ctx *, struct ch_check_result *);
 
+/* ---- unread.c ---- */
+
+/* What id_tokens_keys has told: kept for the check, logged when it changes; the sentence, or NULL: all tokens can be read. */
+const char *id_unread_judge(struct ch_self *, struct ch_ctx *, const struct id_result *);
+/* [any] The sentence of the last look; "": none. */
+void id_unread_why(struct ch_self *, char out[ID_UNREAD]);
+/* [any] Begins a look, in a task of its own. */
+void id_unread_begin(struct ch_self *);
+
 /* ---- the services, cleanup, and what the operator asks for ---- */
 
 extern const struct ch_keys_v1 id_keys_service;
@@ -194,6 +214,7 @@ int id_cleanup(struct ch_self *, struct ch_ctx *);
 struct id_cleaned {
 	struct id_result r;
 	uint64_t cleaned, rekeyed;
+	const char *unread; /* of the first and the last step: a sentence about tokens that no key which is here opens; NULL: there are none */
 	const char *after; /* there may be more rows of old keys, behind this id; NULL: none */
 };
 /* One step: what is over goes, and a page of rows behind `after` ("": the first) is encrypted anew. */

@@ -56,7 +56,11 @@ int id_check(struct ch_self *self, struct ch_ctx *c, struct ch_check_result *out
 		snprintf(out->message, sizeof(out->message),
 			"the store was last heard of %lld.%lld s ago: keys that are known are served on for "
 			"key_cache_grace", (long long)(age / 1000), (long long)(age / 100 % 10));
+		return CH_OK;
 	}
+	id_unread_why(self, out->message);
+	if (out->message[0])
+		out->health = CH_DEGRADED;
 	return CH_OK;
 }
 
@@ -101,8 +105,11 @@ static void judge(struct keeper *k)
 
 	if (good)
 		id_revision_seen(k->self, row[0], row[1], k->asked);
+	if (good && !s->looked)
+		id_unread_begin(k->self);
+	s->looked = s->looked || good;
 	atomic_store(&s->away, !good);
-	ch_degraded(k->self, "store", !good, "%s", good ? "" : k->out.detail ? k->out.detail : "the table identity_revision is empty");
+	ch_degraded(k->self, "store", !good, "%s", good ? "" : k->out.detail ? k->out.detail : ID_NO_REVISION);
 	ch_set(s->age, (double)(ch_now() - atomic_load(&s->seen)) / 1e6);
 	ch_set(s->entries[ID_KEYS], (double)id_cache_entries(s->keys));
 	ch_set(s->entries[ID_TOKENS], (double)id_cache_entries(s->tokens));

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* keys.c - data access: API keys. What a client shows is nowhere in the database, only its SHA-256 and its first four characters. */
+/* keys.c - data access: API keys. What a client shows is nowhere in the database, only its SHA-256 and its first characters. */
 #include <errno.h>
 #include <sys/random.h>
 
 #include <openssl/evp.h>
+
+#include <chimera/kit/near.h>
 
 #include "fields.h"
 #include "identity.h"
@@ -28,6 +30,7 @@ static const struct id_field fields[] = {
 	FIELD(disabled, BOOL, GIVEN | ID_F_COLUMN, 0),
 	FIELD(created, TIME, 0, 0),
 	FIELD(note, TEXT, GIVEN | ID_F_COLUMN, 1024),
+	FIELD(any_owner, BOOL, GIVEN | ID_F_HIDDEN, 0),
 };
 
 const struct id_kind id_key_kind = { "key", "keys", fields, sizeof(fields) / sizeof(fields[0]), sizeof(struct id_key) };
@@ -172,22 +175,96 @@ static struct ch_value time_or_null(int64_t us)
 	return us ? ch_v_time(us) : ch_v_null(CH_V_TIME);
 }
 
+/* ---- the owner of a key that is made or given away ---- */
+
+/* Users whose ids might be the one that was meant: of about its length, with the same beginning or end. */
+#define LIKE "SELECT id FROM users WHERE LENGTH(id) BETWEEN $1 AND $2 AND (SUBSTR(id, 1, 1) = $3 OR SUBSTR(id, LENGTH(id), 1) = $4) " \
+	"ORDER BY id LIMIT 1000"
+
+struct change {
+	struct id_call k;
+	const char *owner; /* NULL: is not looked at */
+};
+
+static bool read_like(struct id_call *k, void *to, const struct ch_value *row, size_t n)
+{
+	const char **id = to;
+
+	*id = n ? id_text(k, &row[0]) : NULL;
+	return *id;
+}
+
+/* The refusal stands; what the nearest users are called may have come or not. */
+static void on_like(struct id_call *k)
+{
+	struct change *g = (struct change *)k;
+	const char *const *ids = k->out->rows;
+	struct ch_near near;
+
+	ch_near_init(&near, g->owner);
+	for (size_t i = 0; i < k->out->n; i++)
+		ch_near_offer(&near, ids[i]);
+	k->out->error = ID_NO_OWNER;
+	k->out->detail = ch_print(k->c, "there is no user %s%s%s%s", g->owner, *near.best ? " (did you mean " : "", near.best,
+		*near.best ? "?)" : "");
+	if (!k->out->detail)
+		k->out->detail = "there is no such user";
+	id_end(k);
+}
+
+static void look_for_like(struct change *g)
+{
+	size_t n = strlen(g->owner);
+
+	id_clear(&g->k);
+	g->k.row = read_like;
+	g->k.row_size = sizeof(const char *);
+	id_add(&g->k, LIKE, CH_SQL_ANY, ID_VALUES(ch_v_int((int64_t)n - 3), ch_v_int((int64_t)n + 3), ch_v_text(ch_dup(g->k.c, g->owner, 1)),
+		ch_v_text(g->owner + n - 1)));
+	id_run(&g->k, on_like);
+}
+
+static struct change *begin_change(struct ch_self *self, struct ch_ctx *c, const struct id_key *key, size_t values, struct id_result *out,
+	ch_ticket ticket)
+{
+	struct change *g = id_call(self, c, sizeof(*g), 3, values + 1, out, ticket);
+
+	if (!g || !key->owner || key->any_owner)
+		return g;
+	g->owner = key->owner;
+	/* A change, not a look: so a server that removes this user at this moment comes before us or behind us, and takes the key with it. */
+	id_add(&g->k, "UPDATE users SET name = name WHERE id = $1", 1, ID_VALUES(ch_v_text(key->owner)));
+	return g;
+}
+
+static void on_changed(struct id_call *k)
+{
+	struct change *g = (struct change *)k;
+
+	if (k->out->error == ID_NONE && g->owner && !k->r.at)
+		look_for_like(g);
+	else
+		id_end(k);
+}
+
 /* It demanded that a row is made, which there was. */
 static void on_added(struct id_call *k)
 {
-	if (k->out->error == ID_NONE)
+	struct change *g = (struct change *)k;
+
+	if (k->out->error == ID_NONE && (!g->owner || k->r.at))
 		k->out->error = ID_EXISTS;
-	id_end(k);
+	on_changed(k);
 }
 
 void id_key_add(struct ch_self *self, struct ch_ctx *c, const struct id_key *key, const unsigned char sha256[ID_SHA], struct id_result *out,
 	ch_ticket ticket)
 {
-	struct id_call *k = begin(self, c, 2, 18, out, ticket);
+	struct change *g = begin_change(self, c, key, 18, out, ticket);
 
-	if (!k)
+	if (!g)
 		return;
-	id_add(k,
+	id_add(&g->k,
 		"INSERT INTO api_keys (id, sha256, prefix, owner, tier, role, limits, models, routes, backends, networks, expires, disabled, "
 		"created, note) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING", 1,
 		ID_VALUES(ch_v_text(key->id), ch_v_blob(sha256, ID_SHA), ch_v_text(key->prefix), ch_v_text(key->owner),
@@ -195,18 +272,18 @@ void id_key_add(struct ch_self *self, struct ch_ctx *c, const struct id_key *key
 			ch_v_text(or_empty(key->limits)), ch_v_text(or_empty(key->models)), ch_v_text(or_empty(key->routes)),
 			ch_v_text(or_empty(key->backends)), ch_v_text(or_empty(key->networks)), time_or_null(key->expires),
 			ch_v_bool(key->disabled), ch_v_time(key->created), ch_v_text(or_empty(key->note))));
-	id_raise(k, true, false);
-	id_run(k, on_added);
+	id_raise(&g->k, true, false);
+	id_run(&g->k, on_added);
 }
 
 void id_key_set(struct ch_self *self, struct ch_ctx *c, const char *id, const struct id_key *key, struct id_result *out, ch_ticket ticket)
 {
-	struct id_call *k = begin(self, c, 2, 16, out, ticket);
+	struct change *g = begin_change(self, c, key, 16, out, ticket);
 	uint32_t given = key->given;
 
-	if (!k)
+	if (!g)
 		return;
-	id_add(k, "UPDATE api_keys SET owner = COALESCE($2, owner), tier = COALESCE($3, tier), role = COALESCE($4, role), "
+	id_add(&g->k, "UPDATE api_keys SET owner = COALESCE($2, owner), tier = COALESCE($3, tier), role = COALESCE($4, role), "
 		"limits = COALESCE($5, limits), models = COALESCE($6, models), routes = COALESCE($7, routes), "
 		"backends = COALESCE($8, backends), networks = COALESCE($9, networks), expires = CASE WHEN $10 THEN $11 ELSE expires END, "
 		"disabled = COALESCE($12, disabled), note = COALESCE($13, note) WHERE id = $1", 1,
@@ -216,8 +293,8 @@ void id_key_set(struct ch_self *self, struct ch_ctx *c, const char *id, const st
 			ch_v_text(key->routes), ch_v_text(key->backends), ch_v_text(key->networks), ch_v_bool(given & 1u << ID_KEY_EXPIRES),
 			time_or_null(key->expires), given & 1u << ID_KEY_DISABLED ? ch_v_bool(key->disabled) : ch_v_null(CH_V_BOOL),
 			ch_v_text(key->note)));
-	id_raise(k, true, false);
-	id_run(k, id_end);
+	id_raise(&g->k, true, false);
+	id_run(&g->k, on_changed);
 }
 
 void id_key_rotate(struct ch_self *self, struct ch_ctx *c, const char *id, const char *prefix, const unsigned char sha256[ID_SHA],

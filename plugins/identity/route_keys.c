@@ -67,7 +67,7 @@ static bool make_secret(struct id_job *j)
 			"There is no memory, or the system gives no random bytes now; try again later.");
 		return false;
 	}
-	memcpy(j->prefix, j->secret, 4);
+	memcpy(j->prefix, j->secret, ID_KEY_SHOWN);
 	return true;
 }
 

@@ -20,7 +20,8 @@
 #define USER OBJECT("\"id\":" NAME "," USER_GIVEN ",\"created\":" TIME ",\"logins\":" COUNT ",\"requests\":" COUNT ",\"last_seen\":" TIME)
 #define KEY_GIVEN "\"owner\":" NAME ",\"tier\":" S(64) ",\"role\":" ROLE ",\"limits\":" S(1024) ",\"models\":" S(4096) ",\"routes\":" S(4096) \
 	",\"backends\":" S(4096) ",\"networks\":" S(4096) ",\"expires\":" TIME ",\"disabled\":" BOOL ",\"note\":" S(1024)
-#define KEY_HAS "\"id\":" NAME ",\"prefix\":" S(4) "," KEY_GIVEN ",\"created\":" TIME
+#define KEY_ASKED KEY_GIVEN ",\"any_owner\":" BOOL
+#define KEY_HAS "\"id\":" NAME ",\"prefix\":" S(7) "," KEY_GIVEN ",\"created\":" TIME
 #define KEY OBJECT(KEY_HAS)
 #define NEW_KEY OBJECT("\"key\":" S(46) "," KEY_HAS)
 #define TOKEN OBJECT("\"id\":" NAME ",\"family\":" NAME ",\"user\":" NAME ",\"provider\":" NAME ",\"key_id\":" S(16) ",\"expires\":" TIME \
@@ -43,10 +44,10 @@ const struct ch_route id_routes[ID_ROUTES] = {
 	.summary = "Removes a user with all keys and tokens" },
 	{ .method = "GET", .pattern = "/admin/keys", ADMIN, .fn = id_route_keys_list, .response_schema = PAGE(KEY),
 		.summary = "API keys in the order of their ids; limit, after, owner" },
-	{ .method = "POST", .pattern = "/admin/keys", BODY, .fn = id_route_key_add, .request_schema = NEEDS("\"owner\"", KEY_GIVEN),
-		.response_schema = NEW_KEY, .summary = "Makes a key, which is shown this once" },
+	{ .method = "POST", .pattern = "/admin/keys", BODY, .fn = id_route_key_add, .request_schema = NEEDS("\"owner\"", KEY_ASKED),
+		.response_schema = NEW_KEY, .summary = "Makes a key for a user, which is shown this once; any_owner: for whoever is no user, too" },
 	{ .method = "GET", .pattern = "/admin/keys/{id...}", ADMIN, .fn = id_route_key_get, .response_schema = KEY, .summary = "A key" },
-	{ .method = "PATCH", .pattern = "/admin/keys/{id...}", BODY, .fn = id_route_key_set, .request_schema = OBJECT(KEY_GIVEN),
+	{ .method = "PATCH", .pattern = "/admin/keys/{id...}", BODY, .fn = id_route_key_set, .request_schema = OBJECT(KEY_ASKED),
 	.response_schema = KEY,
 		.summary = "Changes the fields that are named; disabled: revokes it" },
 	{ .method = "POST", .pattern = "/admin/keys/{id...}", ADMIN, .body = CH_BODY_NONE, .fn = id_route_key_rotate,

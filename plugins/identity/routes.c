@@ -20,6 +20,12 @@ int id_refuse(struct ch_ctx *c, const struct id_result *r, const char *what, con
 		return ch_refuse_param(c, CH_E_CONFLICT, "id", "there is a %s %.128s already", what, id);
 	case ID_BAD:
 		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "the database cannot hold a value: %.200s", r->detail);
+	case ID_NO_OWNER:
+		return ch_refuse_param(c, CH_E_BAD_REQUEST, "owner", "%s: make the user first (`chimeractl users add`, POST /admin/users), or "
+			"say that it is meant (--any-owner, \"any_owner\": true)", r->detail);
+	case ID_BROKEN:
+		refusal.detail = ch_print(c, "Nothing was done: %s", r->detail);
+		return ch_refuse_as(c, &refusal);
 	case ID_UNSURE:
 		refusal.detail = ch_print(c, "Nobody knows whether it was done, look before you try again: %s", r->detail);
 		return ch_refuse_as(c, &refusal);

@@ -152,7 +152,7 @@ static void judge(struct id_call *k)
 	case CH_SQL_OK:
 		break;
 	case CH_SQL_COUNT: /* the data access knows what it has demanded */
-		out->error = ID_NONE;
+		out->error = r->at == k->raise_at ? ID_BROKEN : ID_NONE;
 		break;
 	case CH_SQL_CONSTRAINT:
 		out->error = ID_EXISTS;
@@ -169,6 +169,8 @@ static void judge(struct id_call *k)
 	if (!r->error && k->no_memory) { /* of a read: the rows are not all there */
 		out->error = ID_AWAY;
 		out->detail = "The server has no memory for this now; try again later.";
+	} else if (out->error == ID_BROKEN) {
+		out->detail = ID_NO_REVISION;
 	} else if (out->error) {
 		out->detail = r->detail ? r->detail : "The database did not do what it was asked for.";
 	}

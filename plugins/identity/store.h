@@ -11,11 +11,17 @@
 
 #include <chimera/sql.h>
 
+/* What is wrong when no server can be told of a change; somebody has restored the tables by hand, or emptied this one. */
+#define ID_NO_REVISION "there is no row in the table identity_revision, was it restored by hand? INSERT INTO identity_revision (id, keys, " \
+	"tokens) VALUES (1, 1, 1) mends it"
+
 enum id_error {
 	ID_OK = 0,
 	ID_NONE,      /* there is no such row */
 	ID_EXISTS,    /* there is one of that id */
 	ID_BAD,       /* the database cannot hold a value */
+	ID_NO_OWNER,  /* a key's owner is no user */
+	ID_BROKEN,    /* the tables are not as they must be: nothing happened */
 	ID_AWAY,      /* the store is away: nothing happened */
 	ID_UNSURE     /* the same, and a write may have happened */
 };

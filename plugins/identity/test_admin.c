@@ -138,6 +138,7 @@ static void a_key_is_shown_once_and_works(void **state)
 
 	(void)state;
 	begin_all("");
+	expect("POST", "/admin/users", "{\"id\":\"alice\"}", 201, NULL);
 	a = request("POST", "/admin/keys",
 		"{\"owner\":\"alice\",\"tier\":\"gold\",\"expires\":\"2027-01-31T12:00:00Z\",\"models\":\"gpt-*\"}");
 	assert_int_equal(a->status, 201);
@@ -146,7 +147,8 @@ static void a_key_is_shown_once_and_works(void **state)
 	assert_int_equal(strlen(secret), 46);
 	assert_memory_equal(secret, "ck_", 3);
 	assert_non_null(strstr(a->body, "\"expires\":\"2027-01-31T12:00:00Z\""));
-	assert_memory_equal(member(a, "prefix"), secret, 4);
+	assert_int_equal(strlen(member(a, "prefix")), 7);
+	assert_memory_equal(member(a, "prefix"), secret, 7);
 	snprintf(path, sizeof(path), "/admin/keys/%s", id);
 	a = request("GET", path, NULL);
 	assert_int_equal(a->status, 200);
@@ -167,7 +169,7 @@ static void a_key_is_shown_once_and_works(void **state)
 	assert_non_null(strstr(a->body, "\"error\":\"unknown\""));
 	expect("DELETE", path, NULL, 204, NULL);
 	expect("POST", path, NULL, 404, NULL);
-	assert_null(strstr(ch_test_log(t), secret + 4));
+	assert_null(strstr(ch_test_log(t), secret + 7));
 	finish();
 }
 
@@ -281,6 +283,49 @@ static void commands_do_the_same(void **state)
 	finish();
 }
 
+static void a_key_of_nobody_is_refused_with_the_nearest_user(void **state)
+{
+	char path[64], body[64];
+
+	(void)state;
+	begin_all("");
+	expect("POST", "/admin/users", "{\"id\":\"alice\"}", 201, NULL);
+	expect("POST", "/admin/users", "{\"id\":\"bob\"}", 201, NULL);
+	expect("POST", "/admin/keys", "{\"owner\":\"alcie\"}", 400, "\"param\":\"owner\"");
+	expect("POST", "/admin/keys", "{\"owner\":\"alcie\"}", 400, "there is no user alcie (did you mean alice?): ");
+	expect("POST", "/admin/keys", "{\"owner\":\"somebody-else\"}", 400, "there is no user somebody-else: ");
+	assert_int_equal(ch_test_command(t, &said, "identity", "keys", "create", "bbo", NULL), 1);
+	assert_non_null(strstr(said, "did you mean bob?"));
+	assert_non_null(strstr(said, "users add"));
+	assert_string_equal(value_of("SELECT COUNT(*) FROM api_keys"), "0");
+	/* It can be meant. */
+	expect("POST", "/admin/keys", "{\"owner\":\"robot\",\"any_owner\":true}", 201, "\"owner\":\"robot\"");
+	assert_int_equal(ch_test_command(t, &said, "identity", "keys", "create", "robot2", "--any-owner", NULL), 0);
+	/* A key that is given away. */
+	snprintf(path, sizeof(path), "/admin/keys/%s", value_of("SELECT id FROM api_keys WHERE owner = 'robot'"));
+	expect("PATCH", path, "{\"owner\":\"alcie\"}", 400, "did you mean alice?");
+	expect("PATCH", path, "{\"owner\":\"alice\"}", 200, "\"owner\":\"alice\"");
+	snprintf(body, sizeof(body), "{\"owner\":\"robot3\",\"any_owner\":true}");
+	expect("PATCH", path, body, 200, "\"owner\":\"robot3\"");
+	expect("PATCH", "/admin/keys/key_none", "{\"owner\":\"alice\"}", 404, "there is no key key_none");
+	finish();
+}
+
+static void a_revision_that_is_not_there_is_not_a_user_that_is_not_there(void **state)
+{
+	(void)state;
+	begin_all("");
+	ch_test_sweep_off(t);
+	assert_int_equal(ch_test_command(t, &said, "identity", "users", "add", "ann", NULL), 0);
+	direct("DELETE FROM identity_revision");
+	assert_int_equal(ch_test_command(t, &said, "identity", "users", "disable", "ann", NULL), 1);
+	assert_non_null(strstr(said, "Nothing was done: there is no row in the table identity_revision"));
+	assert_int_equal(ch_test_command(t, &said, "identity", "keys", "create", "ann", NULL), 1);
+	assert_non_null(strstr(said, "identity_revision"));
+	expect("POST", "/admin/tokens", "{\"user\":\"ann\",\"provider\":\"p\",\"access\":\"a\"}", 503, "identity_revision");
+	finish();
+}
+
 static void a_list_longer_than_a_page_is_whole(void **state)
 {
 	size_t n = 0;
@@ -289,11 +334,11 @@ static void a_list_longer_than_a_page_is_whole(void **state)
 	begin_all("");
 	ch_test_sweep_off(t);
 	direct("INSERT INTO users SELECT printf('u%05d', value), '', NULL, 'user', 0, 1 FROM "
-		"(WITH RECURSIVE s(value) AS (SELECT 0 UNION ALL SELECT value + 1 FROM s WHERE value < 1000) SELECT value FROM s)");
+		"(WITH RECURSIVE s(value) AS (SELECT 0 UNION ALL SELECT value + 1 FROM s WHERE value < 20000) SELECT value FROM s)"); /* more than fits into one request's memory */
 	assert_int_equal(ch_test_command(t, &said, "identity", "users", "list", NULL), 0);
 	for (const char *p = said; *p; p++)
 		n += *p == '\n';
-	assert_int_equal(n, 1002);
+	assert_int_equal(n, 20002);
 	finish();
 }
 
@@ -402,6 +447,72 @@ static void rows_of_an_old_key_are_encrypted_anew(void **state)
 	assert_string_equal(value_of(body), "0");
 	assert_string_equal(value_of("SELECT COUNT(DISTINCT key_id) FROM provider_tokens"), "2");
 	assert_int_equal(ch_test_metric(t, "chimera_identity_tokens_rekeyed_total", NULL), 59);
+	assert_int_equal(ch_test_command(t, &text, "identity", "tokens", "cleanup", NULL), 0);
+	assert_non_null(strstr(text, "1 token cannot be read: put the key of key_id lost into encryption_keys_old, or revoke it\n"));
+	finish();
+}
+
+static const char *health(int is)
+{
+	static struct ch_check_result r;
+
+	r = (struct ch_check_result){ .size = sizeof(r) };
+	assert_true(ch_test_check(t, "identity", &r));
+	assert_int_equal(r.health, is);
+	return r.message;
+}
+
+static void restart_with(const char *more)
+{
+	char ini[512];
+
+	snprintf(ini, sizeof(ini), "[t_owner]\nkeys = identity\n[identity]\n%s", more);
+	ch_test_config(t, ini);
+	if (!ch_test_start(t))
+		fail_msg("%s", ch_test_errors(t));
+	ch_test_advance(t, 0); /* the first poll, … */
+	ch_test_advance(t, 0); /* … and the look that it begins */
+}
+
+static void tokens_that_no_key_opens_are_told_from_the_start_on(void **state)
+{
+	char key_id[32], want[160];
+
+	(void)state;
+	begin_all("");
+	ch_test_sweep_off(t);
+	assert_string_equal(health(CH_HEALTHY), "");
+	expect("POST", "/admin/tokens", "{\"user\":\"u\",\"provider\":\"p\",\"access\":\"a\"}", 201, NULL);
+	expect("POST", "/admin/tokens", "{\"user\":\"v\",\"provider\":\"p\",\"access\":\"a\"}", 201, NULL);
+	strcpy(key_id, value_of("SELECT key_id FROM provider_tokens"));
+	restart_with("encryption_key = " KEY_B "\n"); /* KEY_A was not kept as an old one */
+	snprintf(want, sizeof(want), "2 tokens cannot be read: put the key of key_id %s into encryption_keys_old, or revoke them", key_id);
+	assert_string_equal(health(CH_DEGRADED), want);
+	assert_true(ch_test_logged(t, want));
+	assert_int_equal(ch_test_command(t, &said, "identity", "tokens", "cleanup", NULL), 0);
+	assert_non_null(strstr(said, want));
+	direct("UPDATE provider_tokens SET key_id = 'k' || user_id");
+	direct("INSERT INTO provider_tokens SELECT 'x', family, user_id, provider, access, refresh, 'kw', expires, created, spent, revoked "
+		"FROM provider_tokens LIMIT 1");
+	ch_test_advance(t, 600000); /* the clock's cleanup looks, too */
+	assert_string_equal(health(CH_DEGRADED), "3 tokens cannot be read: put the keys of key_id ku, kv and 1 more into encryption_keys_old, or "
+		"revoke them");
+	direct("UPDATE provider_tokens SET revoked = created"); /* nobody wants to read these */
+	assert_int_equal(ch_test_command(t, &said, "identity", "tokens", "cleanup", NULL), 0);
+	assert_null(strstr(said, "cannot be read"));
+	assert_string_equal(health(CH_HEALTHY), "");
+	finish();
+}
+
+static void without_any_key_all_tokens_are_told(void **state)
+{
+	(void)state;
+	begin_all("");
+	ch_test_sweep_off(t);
+	expect("POST", "/admin/tokens", "{\"user\":\"u\",\"provider\":\"p\",\"access\":\"a\"}", 201, NULL);
+	restart_with("");
+	assert_non_null(strstr(health(CH_DEGRADED), "1 token cannot be read: put the key of key_id "));
+	assert_non_null(strstr(health(CH_DEGRADED), " into encryption_key, or revoke it"));
 	finish();
 }
 
@@ -506,11 +617,15 @@ int main(void)
 		cmocka_unit_test(a_tokens_secret_is_shown_to_nobody),
 		cmocka_unit_test(a_store_that_is_away_is_a_503_that_says_when_to_come_again),
 		cmocka_unit_test(commands_do_the_same),
+		cmocka_unit_test(a_key_of_nobody_is_refused_with_the_nearest_user),
+		cmocka_unit_test(a_revision_that_is_not_there_is_not_a_user_that_is_not_there),
 		cmocka_unit_test(a_list_longer_than_a_page_is_whole),
 		cmocka_unit_test(requests_are_counted_for_their_owner_and_written_now_and_then),
 		cmocka_unit_test(counts_wait_while_the_store_is_away),
 		cmocka_unit_test(what_is_over_goes_and_the_rest_stays),
 		cmocka_unit_test(rows_of_an_old_key_are_encrypted_anew),
+		cmocka_unit_test(tokens_that_no_key_opens_are_told_from_the_start_on),
+		cmocka_unit_test(without_any_key_all_tokens_are_told),
 		cmocka_unit_test(a_fault_at_the_seam_delays_or_fails_the_cleanup),
 		cmocka_unit_test(a_key_that_is_none_is_refused_with_the_command_that_makes_one),
 		cmocka_unit_test(the_check_tells_when_the_store_is_late),

@@ -203,6 +203,28 @@ void id_tokens_old(struct ch_self *self, struct ch_ctx *c, const char *after, in
 	id_run(k, id_end);
 }
 
+static bool read_use(struct id_call *k, void *to, const struct ch_value *row, size_t n)
+{
+	struct id_key_use *use = to;
+
+	use->key_id = n > 1 ? id_text(k, &row[0]) : NULL;
+	use->tokens = n > 1 ? ch_v_as_int(&row[1]) : 0;
+	return use->key_id;
+}
+
+void id_tokens_keys(struct ch_self *self, struct ch_ctx *c, struct id_result *out, ch_ticket ticket)
+{
+	struct id_call *k = id_call(self, c, sizeof(*k), 1, 0, out, ticket);
+
+	if (!k)
+		return;
+	k->row = read_use;
+	k->row_size = sizeof(struct id_key_use);
+	id_add(k, "SELECT key_id, COUNT(*) FROM provider_tokens WHERE spent IS NULL AND revoked IS NULL GROUP BY key_id ORDER BY key_id",
+		CH_SQL_ANY, NULL, 0);
+	id_run(k, id_end);
+}
+
 void id_tokens_rekey(struct ch_self *self, struct ch_ctx *c, const struct id_token *v, const char *const *was, size_t n,
 	struct id_result *out,
 	ch_ticket ticket)

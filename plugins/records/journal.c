@@ -245,18 +245,36 @@ static uint64_t used(const struct journal *j)
 	return j->current ? n - (j->current->size - atomic_load_explicit(&j->current->end, memory_order_relaxed)) : n;
 }
 
+/* Bytes that can still be appended: what is left of the files that are there, and whole segments below max_bytes. Locked. */
+static uint64_t room_left(const struct journal *j)
+{
+	uint64_t room = j->file_bytes - used(j), max = (uint64_t)j->conf.max_bytes;
+
+	if (j->no_room || j->make_broken || max <= j->file_bytes)
+		return room;
+	return room + (max - j->file_bytes) / j->segment_bytes * j->segment_bytes;
+}
+
+/* Is there room for a row of JOURNAL_TAKEN_MAX bytes now? Without the spare, which may be late, the current segment must have it. Locked. */
+static bool is_ready(const struct journal *j)
+{
+	size_t row = j->segment_bytes / 4 < JOURNAL_TAKEN_MAX ? j->segment_bytes / 4 : JOURNAL_TAKEN_MAX;
+
+	if (!j->current || j->spare)
+		return j->current != NULL;
+	/* Its table's description may stand in front of it, and a sync may close the page before. */
+	return j->current->size - atomic_load_explicit(&j->current->end, memory_order_relaxed) >=
+		segment_room(row) + segment_room(SEGMENT_TABLE_MAX) + j->page + SEGMENT_RECORD;
+}
+
 bool journal_takes(struct journal *j)
 {
-	uint64_t room, u;
 	bool takes;
 
 	if (j->conf.on_full != JOURNAL_REFUSE)
 		return true;
 	pthread_mutex_lock(&j->lock);
-	u = used(j);
-	/* Where no more segments can be made, only what is left of those that are there. */
-	room = j->no_room || j->make_broken ? j->file_bytes - u : (uint64_t)j->conf.max_bytes > u ? (uint64_t)j->conf.max_bytes - u : 0;
-	takes = !j->sync_broken && j->current && room >= (uint64_t)j->conf.reserve_bytes;
+	takes = !j->sync_broken && is_ready(j) && room_left(j) >= (uint64_t)j->conf.reserve_bytes;
 	pthread_mutex_unlock(&j->lock);
 	return takes;
 }

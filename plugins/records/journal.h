@@ -16,6 +16,7 @@
 #include <chimera/value.h>
 
 #define JOURNAL_ROW_MAX ((size_t)1 << 20)  /* bytes of a row as it is stored */
+#define JOURNAL_TAKEN_MAX (JOURNAL_ROW_MAX / 4) /* of one that finds room while journal_takes is true */
 #define JOURNAL_COLUMNS_MAX 64
 #define JOURNAL_CONSUMERS_MAX 64
 
@@ -47,7 +48,11 @@ struct journal_conf {
 	int64_t max_bytes;                /* of all segments; at least four of them */
 	int64_t segment_bytes;            /* 0: a 16th of max_bytes, 2 MiB to 16 MiB; tests: from 64 KiB */
 	int64_t sync_interval_us;         /* what was appended is on disk so much later; above 0 */
-	int64_t reserve_bytes;            /* JOURNAL_REFUSE: journal_takes is false when less is free; 0: a 16th of max_bytes */
+	/*
+	 * JOURNAL_REFUSE: journal_takes is false when less is free, counted in what rows can have: less than a whole segment below
+	 * max_bytes does not count. 0: a 16th of max_bytes.
+	 */
+	int64_t reserve_bytes;
 	int on_full;                      /* enum journal_on_full */
 	/* [any] A line for people; level as enum ch_level. */
 	void (*log)(void *arg, int level, const char *line);
@@ -101,7 +106,10 @@ const char *journal_rc_name(int rc);
  * the row. The table is static storage and is known by its address.
  */
 int journal_append(struct journal *j, const struct ch_relation *table, const struct ch_value *row, struct journal_pos *end);
-/* [any] False: JOURNAL_REFUSE, and the reserve has been reached or nothing can be written. */
+/*
+ * [any] False: JOURNAL_REFUSE, and the reserve has been reached, or nothing can be written, or the next segment is late. As long as it is
+ * true the next row of up to JOURNAL_TAKEN_MAX bytes (a quarter of a segment, if that is less) is not answered with JOURNAL_FULL.
+ */
 bool journal_takes(struct journal *j);
 /* [any] Sync now rather than at the end of the interval: someone waits. */
 void journal_want_sync(struct journal *j);
@@ -142,7 +150,11 @@ struct journal_row {
 	int why;                          /* JOURNAL_LOST: enum journal_why */
 	size_t bytes;                     /* JOURNAL_ROW: as stored */
 };
-/* The next row, enum journal_found. No system call but when damage is met that was not there when the journal was opened. */
+/*
+ * The next row, enum journal_found. Rows come in the order in which they were appended, except that those of a file that failed a sync come
+ * again behind newer ones: a consumer that has them knows each by its row_id, and has the newer ones too. No system call but when damage
+ * is met that was not there when the journal was opened.
+ */
 int journal_next(struct journal_reader *r, struct journal_row *row);
 /* Only the loss: JOURNAL_LOST or JOURNAL_NONE. For a consumer that is stuck, so that what it loses meanwhile is counted. */
 int journal_next_loss(struct journal_reader *r, struct journal_row *row);

@@ -84,6 +84,7 @@ static void series(struct ch_self *self)
 	state->sync_failures = ch_series(self, M_SYNC_FAILURES, NULL);
 	state->quarantined = ch_series(self, M_QUARANTINED, NULL);
 	state->redaction_failures = ch_series(self, M_REDACTION, NULL);
+	state->left_out = ch_series(self, M_LEFT_OUT, NULL);
 }
 
 static void sink_series(struct ch_self *self, struct shipper *s)

@@ -63,6 +63,7 @@ struct records_content {
 };
 struct records_rooms { /* a loop's */
 	struct redact_room *prompt, *answer;
+	char *text; /* a prompt's, before it is redacted */
 };
 int records_on_end(struct ch_self *self, struct ch_ctx *c);
 void records_on_answer(struct ch_self *self, struct ch_ctx *c, const void *p, size_t n, bool complete);

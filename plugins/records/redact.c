@@ -236,7 +236,38 @@ static bool apply(struct redact_room *r, const struct redact_rule *rule, const s
 	return true;
 }
 
-struct ch_str redact(struct redact_room *room, const struct redact_rules *rules, struct ch_str text, unsigned *failed)
+/* ---- JSON ---- */
+
+/* What is kept of `from`, its control characters as RFC 8259 wants them, and not longer than is kept. An escape is whole or not there. */
+static void escape(const struct redact_room *r, const struct text *from, struct text *to)
+{
+	static const char shorts[] = "\b\f\n\r\t", letters[] = "bfnrt";
+
+	to->n = 0;
+	for (size_t i = 0; i < from->keep;) {
+		size_t plain = i, n;
+		const char *at;
+		char buf[8];
+
+		while (plain < from->keep && (unsigned char)from->p[plain] >= 0x20)
+			plain++;
+		n = plain - i < r->most - to->n ? plain - i : r->most - to->n;
+		while (n < plain - i && n && ((unsigned char)from->p[i + n] & 0xC0) == 0x80)
+			n--;
+		put(to, r->most, from->p + i, n);
+		if (n < plain - i || plain == from->keep)
+			return;
+		at = strchr(shorts, from->p[plain]);
+		n = at ? (size_t)snprintf(buf, sizeof(buf), "\\%c", letters[at - shorts])
+			: (size_t)snprintf(buf, sizeof(buf), "\\u%04x", (unsigned char)from->p[plain]);
+		if (!put(to, r->most, buf, n))
+			return;
+		i = plain + 1;
+	}
+}
+
+struct ch_str redact(struct redact_room *room, const struct redact_rules *rules, struct ch_str text, bool json,
+	unsigned *failed)
 {
 	struct text now = { .p = room->a }, next = { .p = room->b };
 
@@ -257,5 +288,9 @@ struct ch_str redact(struct redact_room *room, const struct redact_rules *rules,
 	}
 	while (now.keep && now.keep < now.n && ((unsigned char)now.p[now.keep] & 0xC0) == 0x80)
 		now.keep--; /* a character is whole or not there */
+	if (json) {
+		escape(room, &now, &next);
+		return (struct ch_str){ next.p, next.n };
+	}
 	return (struct ch_str){ now.p, now.keep };
 }

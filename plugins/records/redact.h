@@ -13,7 +13,7 @@
 
 #include <chimera/plugin.h>
 
-#define REDACT_MORE ((size_t)1 << 10)
+#define REDACT_MORE ((size_t)4 << 10)
 
 struct redact_rule {
 	void *code;                       /* of PCRE2 */
@@ -37,9 +37,10 @@ struct redact_room *redact_room_new(size_t most);
 void redact_room_free(struct redact_room *room);
 
 /*
- * The text to keep, in the room until its next use. A rule that needs too many steps, or too much memory, takes the whole text away: its
+ * The text to keep, in the room until its next use. `json`: control characters in it are written as JSON's escapes, after the patterns. A rule that needs too many steps, or too much memory, takes the whole text away: its
  * `with` stands alone then, and *failed counts it.
  */
-struct ch_str redact(struct redact_room *room, const struct redact_rules *rules, struct ch_str text, unsigned *failed);
+struct ch_str redact(struct redact_room *room, const struct redact_rules *rules, struct ch_str text, bool json,
+	unsigned *failed);
 
 #endif

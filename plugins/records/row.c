@@ -83,6 +83,20 @@ static struct ch_value kept(struct ch_str s)
 	return ch_v_bytes(CH_V_TEXT, s.p, s.n);
 }
 
+/*
+ * With on_full = refuse_requests what room is left is for requests that were let in before. Refusals would fill it soon, at hundreds of
+ * times their number a second.
+ */
+static bool has_room(const struct ch_self *self, const struct ch_facts *f)
+{
+	const struct records *state = self->state;
+
+	if (f->backend || journal_takes(state->ledger->journal))
+		return true;
+	ch_add(state->left_out, 1);
+	return false;
+}
+
 int records_on_end(struct ch_self *self, struct ch_ctx *c)
 {
 	const struct ch_facts *f = ch_facts(c);
@@ -92,7 +106,7 @@ int records_on_end(struct ch_self *self, struct ch_ctx *c)
 	unsigned char id[16];
 	char req_id[CH_UUID_TEXT];
 
-	if (!f->ledger || strcmp(f->ledger, "inference"))
+	if (!f->ledger || strcmp(f->ledger, "inference") || !has_room(self, f))
 		return CH_OK;
 	ch_uuid7(id, wall, ch_random(), ch_random());
 	row[ROW_ID] = ch_v_uuid(id);

@@ -197,6 +197,12 @@ static void a_full_ledger_refuses_requests_if_it_is_to_lose_nothing(void **state
 	assert_int_equal(answer->status, 503);
 	assert_string_equal(ch_test_header(answer, "Retry-After"), "5");
 	assert_non_null(strstr(answer->body, "ledger is full"));
+	/* What is left is for those that were let in: refusals take nothing of it, however many they are. */
+	for (int i = 0; i < 3000; i++)
+		ask(t, QUESTION);
+	assert_int_equal(ch_test_metric(t, "chimera_ledger_rows_total", "inference_records", NULL), 0);
+	assert_int_equal(ch_test_metric(t, "chimera_ledger_left_out_total", NULL), 3001);
+	assert_int_equal(ch_test_metric(t, "chimera_ledger_lost_total", "full", NULL), 1); /* fill_up's last */
 	ch_test_advance(t, 2000);
 	assert_true(ch_test_metric(t, "chimera_ledger_full_ratio", NULL) > 0.8);
 	assert_true(ch_test_logged(t, "journal is degraded now"));

@@ -41,7 +41,7 @@ static int forget(void **state)
 static void becomes_n(const char *from, size_t n, const char *want)
 {
 	struct redact_room *room = redact_room_new(MOST);
-	struct ch_str got = redact(room, &rules, (struct ch_str){ from, n }, &failed);
+	struct ch_str got = redact(room, &rules, (struct ch_str){ from, n }, false, &failed);
 
 	if (got.n != strlen(want) || memcmp(got.p, want, got.n))
 		fail_msg("\"%s\" became \"%.*s\", not \"%s\"", from, (int)got.n, got.p, want);

@@ -231,6 +231,7 @@ static void the_poison_row_among_ten_thousand_is_found_by_halving(void **state)
 	assert_in_range(a->calls, 15, 29);
 	ch_test_advance(t, 2000);
 	assert_int_equal(ch_test_metric(t, "chimera_ledger_dead_letters_total", "alpha", NULL), 1);
+	assert_true(ch_test_logged(t, "1 row was refused by alpha and kept in dlq.jsonl; look with `chimeractl dlq list`"));
 	assert_int_equal(ch_test_metric(t, "chimera_ledger_lag_rows", "alpha", NULL), 0);
 	ch_test_free(t);
 	sink_free(a);
@@ -249,6 +250,32 @@ static int names_sevens(struct sink *s, const struct ch_sink_batch *b, struct ch
 	return n ? CH_SINK_REFUSED : CH_SINK_DONE;
 }
 
+static size_t count_in(const char *text, const char *part)
+{
+	size_t n = 0;
+
+	for (const char *p = text; (p = strstr(p, part)); p++)
+		n++;
+	return n;
+}
+
+/* What all the lines say together. */
+static int sum_told(const char *log)
+{
+	int sum = 0;
+
+	for (const char *p = log; (p = strstr(p, " refused by alpha and kept")); p++) {
+		const char *digit = p;
+
+		while (digit > log && !(digit[-1] >= '0' && digit[-1] <= '9'))
+			digit--;
+		while (digit > log && digit[-1] >= '0' && digit[-1] <= '9')
+			digit--;
+		sum += atoi(digit);
+	}
+	return sum;
+}
+
 static void rows_that_a_sink_names_are_dead_letters_and_the_others_arrive(void **state)
 {
 	struct sink *a = sink_new();
@@ -261,6 +288,33 @@ static void rows_that_a_sink_names_are_dead_letters_and_the_others_arrive(void *
 	for (int i = 0; i < 1000; i++)
 		assert_int_equal(a->copies[i], i % 10 == 7 ? 0 : 1);
 	assert_int_equal(letters(), 100);
+	ch_test_free(t);
+	sink_free(a);
+}
+
+static void dead_letters_are_told_ten_seconds_at_a_time_and_degrade_the_check_for_minutes(void **state)
+{
+	struct sink *a = sink_new();
+	struct ch_test *t = world(a, NULL, NULL);
+	struct ch_check_result r = { .size = sizeof(r) };
+
+	(void)state;
+	a->decide = names_sevens;
+	for (int i = 0; i < 100; i++) { /* a batch each: 20 s in all */
+		append_rows(t, i * 10, i * 10 + 10);
+		ch_test_advance(t, 200);
+	}
+	wait_rows(t, a, 900);
+	ch_test_advance(t, 11000);
+	assert_int_equal(letters(), 100);
+	assert_in_range(count_in(ch_test_log(t), "refused by alpha and kept"), 3, 4);
+	assert_int_equal(sum_told(ch_test_log(t)), 100);
+	assert_true(ch_test_check(t, "records.ledger", &r));
+	assert_int_equal(r.health, CH_DEGRADED);
+	assert_string_equal(r.message, "alpha refused rows in the last 5 minutes, 100 since the start: see chimeractl dlq list");
+	ch_test_advance(t, 300000);
+	assert_true(ch_test_check(t, "records.ledger", &r));
+	assert_int_equal(r.health, CH_HEALTHY);
 	ch_test_free(t);
 	sink_free(a);
 }
@@ -545,6 +599,58 @@ static void retention_asks_until_nothing_is_left(void **state)
 	sink_free(a);
 }
 
+/* A table that nothing was appended to since the start: its rows at the sinks are as old as any. */
+static void retention_and_show_know_tables_from_before_the_restart(void **state)
+{
+	struct sink *a = sink_new();
+	struct ch_test *t = world(a, NULL, NULL);
+	char command[256];
+	const char *text;
+
+	(void)state;
+	append_rows(t, 0, 10);
+	wait_rows(t, a, 10);
+	ch_test_free(t);
+	snprintf(command, sizeof(command), "cd '%s/journal' && rm -f *.segment *.checkpoint", folder);
+	assert_int_equal(system(command), 0);
+
+	a->asked[0] = 0;
+	t = world(a, NULL, NULL);
+	ch_test_advance(t, 3700000);
+	assert_non_null(strstr(a->asked, " expire:inference_records expire:numbers"));
+	a->asked[0] = 0;
+	assert_int_equal(ch_test_command(t, &text, "records", "records", "show", "some-request", NULL), 1);
+	assert_string_equal(a->asked, " find:inference_records"); /* `numbers` has no req_id */
+	ch_test_free(t);
+	sink_free(a);
+}
+
+static void a_file_of_tables_that_is_damaged_is_told_and_written_anew(void **state)
+{
+	struct sink *a = sink_new();
+	struct ch_test *t = world(a, NULL, NULL);
+	char command[256];
+
+	(void)state;
+	append_rows(t, 0, 10);
+	wait_rows(t, a, 10);
+	ch_test_free(t);
+	snprintf(command, sizeof(command), "printf x | dd of='%s/journal/tables' bs=1 seek=12 conv=notrunc status=none", folder);
+	assert_int_equal(system(command), 0);
+	t = world(a, NULL, NULL);
+	assert_true(ch_test_logged(t, "the file `tables` is damaged"));
+	append_rows(t, 10, 20);
+	wait_rows(t, a, 20);
+	ch_test_free(t);
+	t = world(a, NULL, NULL);
+	assert_false(ch_test_logged(t, "the file `tables` is damaged"));
+	a->asked[0] = 0;
+	ch_test_advance(t, 3700000);
+	assert_non_null(strstr(a->asked, " expire:inference_records expire:numbers"));
+	ch_test_free(t);
+	sink_free(a);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
 int main(void)
 {
@@ -558,6 +664,7 @@ int main(void)
 		T(a_sink_that_says_when_is_asked_then),
 		T(the_poison_row_among_ten_thousand_is_found_by_halving),
 		T(rows_that_a_sink_names_are_dead_letters_and_the_others_arrive),
+		T(dead_letters_are_told_ten_seconds_at_a_time_and_degrade_the_check_for_minutes),
 		T(a_batch_of_nothing_but_refused_rows_is_passed),
 		T(a_crash_between_any_two_steps_loses_nothing_and_doubles_nothing),
 		T(a_crash_while_rows_are_left_out_loses_nothing_and_doubles_nothing),
@@ -568,6 +675,8 @@ int main(void)
 		T(a_batch_that_was_not_answered_is_sent_again_by_the_next_server),
 		T(a_stop_keeps_what_a_sink_that_is_down_has_not_got),
 		T(retention_asks_until_nothing_is_left),
+		T(retention_and_show_know_tables_from_before_the_restart),
+		T(a_file_of_tables_that_is_damaged_is_told_and_written_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,6 +57,7 @@ struct sink {
 	int64_t poison;                   /* the n of a row that is never taken; -1: none */
 	int fails;                        /* calls left that are answered by RETRY */
 	uint64_t expired;
+	char asked[256];                  /* " find:TABLE expire:TABLE …" */
 	void (*before)(struct sink *s), (*after)(struct sink *s); /* around taking a batch: where a crash may be */
 	struct ch_sink_refusal refusals[100];
 };
@@ -158,12 +159,18 @@ static inline void answer_call(struct ch_test *t, struct sink *s, int outcome)
 	ch_test_advance(t, 0);
 }
 
+static void was_asked(struct sink *s, const char *what, const struct ch_relation *table)
+{
+	size_t n = strlen(s->asked);
+
+	snprintf(s->asked + n, sizeof(s->asked) - n, " %s:%s", what, table->name);
+}
+
 static int sink_find(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_sink_find *f, struct ch_sink_result *out, ch_ticket t)
 {
-	(void)svc;
 	(void)c;
-	(void)f;
 	(void)t;
+	was_asked(ch_test_data(svc), "find", f->table);
 	out->outcome = CH_SINK_DONE;
 	return CH_OK;
 }
@@ -174,9 +181,9 @@ static int sink_expire(const struct ch_svc *svc, struct ch_ctx *c, const struct 
 	struct sink *s = ch_test_data(svc);
 
 	(void)c;
-	(void)r;
 	(void)before;
 	(void)t;
+	was_asked(s, "expire", r);
 	out->outcome = CH_SINK_DONE;
 	out->rows = s->expired > 10 ? 10 : s->expired;
 	s->expired -= out->rows;

@@ -245,6 +245,7 @@ static const char *dir_of(struct ch_self *self)
 static void changed(struct ch_self *self, const struct ch_migrate_status *s)
 {
 	struct click *k = self->state;
+	char text[512];
 
 	pthread_mutex_lock(&k->lock);
 	if (s->known)
@@ -253,8 +254,9 @@ static void changed(struct ch_self *self, const struct ch_migrate_status *s)
 		k->tables[i].known = false;
 	pthread_mutex_unlock(&k->lock);
 	ch_migrate_tell(self, CH_DB_METRICS_N, s);
+	ch_migrate_health(s, text, sizeof(text));
 	if (s->known)
-		ch_degraded(self, "schema", !ch_migrate_good(s), "%s", s->first[0] ? s->first : "the schema is as expected");
+		ch_degraded(self, "schema", !ch_migrate_good(s), "%s", text);
 }
 
 static bool log_line(void *arg, const char *text)

@@ -94,7 +94,7 @@ int pg_error_tell(const struct pg_said *said, char *text, size_t n)
 		         said->table ? " of table " : "", said->table ? said->table : "", state);
 		break;
 	case CH_SQL_SCHEMA:
-		snprintf(text, n, "PostgreSQL says: %s; the schema is not what this version expects, run `chimeractl migrate up`.",
+		snprintf(text, n, "PostgreSQL says: %s; `chimeractl schema status` shows how the schema is not what this version expects.",
 			message);
 		break;
 	case CH_SQL_CONFLICT:
@@ -195,6 +195,7 @@ static bool says(const char *said, const char *a, const char *b)
 
 void pg_error_connect(const char *said, const char *where, const char *user, const char *dbname, char state[6], char *text, size_t n)
 {
+	static const char silent[] = "it did not answer in time"; /* libpq knows of nothing wrong */
 	const char *line = find_state(said, state);
 	int len = (int)strcspn(line, "\n");
 
@@ -223,5 +224,6 @@ void pg_error_connect(const char *said, const char *where, const char *user, con
 	} else if (says(said, "refused", "No such file"))
 		snprintf(text, n, "Nobody listens at %s; start PostgreSQL, or correct host and port in dsn.", where);
 	else
-		snprintf(text, n, "PostgreSQL at %s cannot be reached: %.*s.", where, len, line);
+		snprintf(text, n, "PostgreSQL at %s cannot be reached: %.*s.", where, len ? len : (int)sizeof(silent) - 1,
+			len ? line : silent);
 }

@@ -20,6 +20,7 @@
 #define OVERFLOW_IDLE 1000000      /* how long a connection past pool_size is kept */
 #define CEILING_FOR 30000000
 #define MOVED_EVERY 5000000
+#define LOOK_EVERY 300000000
 
 static const char down[] = "database";
 
@@ -57,14 +58,14 @@ static int64_t expire_waiting(struct pg_pool *p, int64_t now)
 			due(&next, at);
 			continue;
 		}
-		if (p->nconns > p->nconnecting) {
+		if (p->nconns - p->nconnecting >= limit(p)) {
 			snprintf(call->detail, sizeof(call->detail),
 				"No connection to PostgreSQL came free in %lld ms (%zu are in use); raise "
 			         "pool_size, or ask less.", (long long)((now - call->began) / 1000), p->nbusy);
 			pg_call_end(call, CH_SQL_BUSY, NULL);
 		} else {
-			snprintf(call->detail, sizeof(call->detail), "No connection to PostgreSQL was made in %lld ms.",
-			         (long long)((now - call->began) / 1000));
+			snprintf(call->detail, sizeof(call->detail), "No connection to PostgreSQL was made in %lld ms, and the %zu that "
+			         "are there are in use; it hangs, or has too much to do.", (long long)((now - call->began) / 1000), p->nbusy);
 			pg_call_end(call, CH_SQL_UNAVAILABLE, NULL);
 		}
 	}
@@ -170,6 +171,17 @@ static void hand_out(struct pg_pool *p, int64_t now)
 	}
 }
 
+/* The schema may be changed by others, while all goes well here. */
+static void look(struct pg_pool *p, int64_t now, int64_t *next)
+{
+	if (p->look_at <= now) {
+		p->look_at = now + LOOK_EVERY;
+		if (!p->down && !p->retired)
+			pg_schema_look(p->self, true);
+	}
+	due(next, p->look_at);
+}
+
 void pg_pool_run(struct pg_pool *p)
 {
 	int64_t now = ch_now(), next, at;
@@ -188,6 +200,7 @@ void pg_pool_run(struct pg_pool *p)
 		due(&next, p->retry_at);
 	if (p->ceiling)
 		due(&next, p->ceiling_until);
+	look(p, now, &next);
 	ch_timer_set(p->timer, next == INT64_MAX ? -1 : (next - now + 999) / 1000);
 	p->running = false;
 	ch_db_gauges_say(&p->gauges, (int64_t)p->nbusy, (int64_t)p->nidle, (int64_t)p->nwaiting);
@@ -208,8 +221,8 @@ void pg_pool_connected(struct pg_pool *p)
 	p->down = false;
 	atomic_store(&p->s->up, true);
 	ch_degraded(p->self, down, false, "PostgreSQL answers.");
-	if (!atomic_load(&p->s->looked))
-		pg_schema_look(p->self);
+	if (!p->retired && p->nconns - p->nconnecting == 1) /* the first: the server was away, and may come back with another schema */
+		pg_schema_look(p->self, true);
 }
 
 void pg_pool_failed(struct pg_pool *p, struct pg_conn *conn, const char *state, const char *why)
@@ -273,6 +286,7 @@ struct pg_pool *pg_pool_new(struct ch_self *self, struct ch_loop *l)
 	}
 	ch_db_gauges_init(self, &p->gauges);
 	p->wanted = true;
+	p->look_at = ch_now() + LOOK_EVERY;
 	pg_pool_run(p);
 	return p;
 }

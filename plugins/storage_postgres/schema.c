@@ -15,6 +15,7 @@
 #define SLICE 100                  /* ms */
 #define STATEMENT_MS 600000        /* an index over a large table takes its time */
 #define AGAIN_AFTER 10000000       /* microseconds between two looks while something is wrong */
+#define ANEW_AFTER 1000000         /* the same, when the database may be another one now */
 
 struct engine {
 	struct ch_self *self;
@@ -217,17 +218,17 @@ static void look(void *data)
 	atomic_store(&s->looking, false);
 }
 
-void pg_schema_look(struct ch_self *self)
+void pg_schema_look(struct ch_self *self, bool anew)
 {
 	const struct pg_conf *conf = self->conf;
 	struct pg_state *s = self->state;
-	int64_t now = ch_now(), before = atomic_load(&s->looked);
+	int64_t now = ch_now(), before = atomic_load(&s->looked), pause = anew ? ANEW_AFTER : AGAIN_AFTER;
 	bool good;
 
 	pthread_mutex_lock(&s->lock);
 	good = ch_migrate_good(&s->status);
 	pthread_mutex_unlock(&s->lock);
-	if (conf->migrate == CH_MIGRATE_OFF || good || (before && now - before < AGAIN_AFTER) || atomic_load(&s->looking))
+	if (conf->migrate == CH_MIGRATE_OFF || (good && !anew) || (before && now - before < pause) || atomic_load(&s->looking))
 		return;
 	if (s->thread)
 		ch_thread_join(s->thread); /* it has ended */

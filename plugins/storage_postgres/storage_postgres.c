@@ -41,7 +41,7 @@ static void judge(struct probe *p, const char *error)
 		snprintf(p->result->message, sizeof(p->result->message), "%s", error);
 		return;
 	}
-	pg_schema_look(self); /* nothing, when all was well */
+	pg_schema_look(self, false);
 	pthread_mutex_lock(&s->lock);
 	status = s->status;
 	pthread_mutex_unlock(&s->lock);

@@ -172,7 +172,7 @@ struct pg_pool {
 	struct pg_link conns, idle, waiting; /* idle: most recently used first */
 	size_t nconns, nconnecting, nidle, nwaiting, nbusy;
 	size_t ceiling;                /* connections that the server allowed us; 0: as many as the options say */
-	int64_t ceiling_until, retry_at, epoch_at;
+	int64_t ceiling_until, retry_at, epoch_at, look_at; /* look_at: at the schema, though all was well */
 	unsigned failures, epoch, abandoned;
 	bool running, ending;          /* pg_pool_run is at work; pg_pool_free is */
 	bool down, retired, wanted;    /* wanted: one connection is wanted though no call waits */
@@ -313,7 +313,8 @@ bool pg_append_again(struct pg_append *a);
 
 /* schema.c */
 bool pg_schema_open(struct ch_self *self, struct ch_migrate_engine *out, struct ch_migrate_error *error);
-void pg_schema_look(struct ch_self *self); /* house loop: looks, or migrates, on a thread; nothing when it is at it */
+/* House loop: looks, or migrates, on a thread; nothing when it is at it, was a moment ago, or all was well (but then, too, if anew). */
+void pg_schema_look(struct ch_self *self, bool anew);
 void pg_schema_stop(struct ch_self *self);
 extern const struct ch_migrate_adapter pg_migrate;
 

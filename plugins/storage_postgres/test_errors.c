@@ -61,7 +61,7 @@ static void a_sentence_has_names_and_no_values(void **state)
 	assert_null(strstr(text, "hunter2"));
 	said = (struct pg_said){ .state = "42P01", .message = "relation \"users\" does not exist" };
 	assert_int_equal(pg_error_tell(&said, text, sizeof(text)), CH_SQL_SCHEMA);
-	assert_non_null(strstr(text, "chimeractl migrate up"));
+	assert_non_null(strstr(text, "chimeractl schema status"));
 }
 
 static void copy_names_its_row_in_any_language(void **state)
@@ -107,6 +107,7 @@ static void connecting_fails_in_one_sentence_that_says_what_to_do(void **state)
 		{ "connection to server at \"h\" failed: fe_sendauth: no password supplied\n", "", "set password" },
 		{ "connection to server at \"h\" failed: SSL error: certificate verify failed\n", "SSL", "tls_ca" },
 		{ "timeout expired", "", "cannot be reached: timeout expired" },
+		{ "connection to server at \"h\", port 5432 failed: ", "", "cannot be reached: it did not answer in time." },
 	};
 	char st[6], text[400];
 

@@ -69,12 +69,14 @@ static bool log_line(void *arg, const char *text)
 static void keep(struct sq_store *s, const struct ch_migrate_status *status)
 {
 	bool good = !status->known || ch_migrate_good(status);
+	char text[512];
 
 	pthread_mutex_lock(&s->lock);
 	s->schema = *status;
 	pthread_mutex_unlock(&s->lock);
 	ch_migrate_tell(s->self, CH_DB_METRICS_N, status);
-	ch_degraded(s->self, "schema", !good, "%s", good ? "The schema is what this version expects." : status->first);
+	ch_migrate_health(status, text, sizeof(text));
+	ch_degraded(s->self, "schema", !good, "%s", text);
 }
 
 bool sq_schema_ensure(struct sq_store *s, struct sq_error *e)

@@ -192,7 +192,7 @@ static void an_applied_file_that_was_changed_is_an_error_with_both_checksums(voi
 	(void)state;
 	put_three();
 	assert_true(up(1));
-	snprintf(before, sizeof(before), "%s", ask(db, "SELECT checksum FROM chimera_migrations"));
+	snprintf(before, sizeof(before), "%.64s", ask(db, "SELECT checksum FROM chimera_migrations"));
 	put("sqlite/0001_first.up.sql", "CREATE TABLE a (x INTEGER);\n");
 	is_wrong(up(CH_MIGRATE_ALL), "/sqlite/0001_first.up.sql was applied to this database with SHA-256 ");
 	assert_non_null(found = strstr(error.text, before));

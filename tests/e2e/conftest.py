@@ -19,6 +19,18 @@ def pytest_report_header():
     return f"chimerad: {kit.CHIMERAD}, workers: {kit.WORKERS}, sanitizers: {', '.join(sorted(kit.SANITIZERS)) or 'none'}"
 
 
+def pytest_collection_modifyitems(config, items):
+    """A module's ONCE = True, or a part of its tests' ids: with sanitizers these are left out, since the plain build runs them."""
+    def once(item):
+        mark = getattr(item.module, "ONCE", False)
+        return mark is True or (mark and mark in item.name)
+
+    if kit.SANITIZERS and not kit.HEAVY:
+        left_out = [item for item in items if once(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not once(item)]
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()

@@ -7,6 +7,8 @@ from ctl import needs_ctl
 
 import chimera as kit
 
+ONCE = "postgresql"  # see ../conftest.py
+
 pytestmark = needs_ctl
 SECRET = "sk-server-canary"
 

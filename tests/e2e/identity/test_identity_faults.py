@@ -8,6 +8,8 @@ from servers import Postgres
 
 import chimera as kit
 
+ONCE = "postgresql"  # see ../conftest.py
+
 pytestmark = needs_ctl
 
 

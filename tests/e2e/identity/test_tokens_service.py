@@ -7,6 +7,8 @@ import pytest
 
 import chimera as kit
 
+ONCE = "postgresql"  # see ../conftest.py
+
 OK, BAD_REQUEST, NONE, REUSED = 0, 1, 2, 3
 
 

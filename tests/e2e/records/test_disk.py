@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """durability = disk: an answer leaves when its row is on disk. A slow disk makes answers late, never loops; a disk that fails is told."""
 import json
+import json
 import os
 import shutil
 import subprocess

@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the operator's patterns find does not reach the journal, nor any sink."""
 import glob
+import json
 import os
+import re
 
 import chimera as kit
 import ledger
+import pytest
 
 CANARY = "sk-canary-4711"
+
+
+def nowhere(folder, secret):
+    for path in glob.glob(os.path.join(folder, "**"), recursive=True):
+        if os.path.isfile(path):
+            with open(path, "rb") as f:
+                assert secret.encode() not in f.read(), path
 
 
 def test_what_a_pattern_finds_is_nowhere(chimera, plugins):
@@ -17,10 +27,33 @@ def test_what_a_pattern_finds_is_nowhere(chimera, plugins):
     row = ledger.wait_one(ledger.SQLite(c.state), "canary-1")
     assert row["prompt"] == '{"prompt": "I am <name>, my key is [redacted]"}'
     c.stop()
-    for path in glob.glob(os.path.join(c.state, "**"), recursive=True):
-        if os.path.isfile(path):
-            with open(path, "rb") as f:
-                assert CANARY.encode() not in f.read(), path
+    nowhere(c.state, CANARY)
+
+
+def test_escapes_hide_nothing(chimera, plugins):
+    c = chimera(ledger.sections(plugins, records={"store_content": "yes"}, records__mail={"pattern": r"\b[a-z]+@[a-z]+\.org\b"}))
+    body = r'{"prompt": "mail:\njoe\u0040example\u002Eorg, \u006aim\u0040example.org"}'
+    c.request("POST", "/v1/ask", body, {**ledger.JSON, "X-Request-Id": "escaped-1"})
+    assert ledger.wait_one(ledger.SQLite(c.state), "escaped-1")["prompt"] == r'{"prompt": "mail:\n[redacted], [redacted]"}'
+    c.request("POST", "/v1/ask", body[:-1], {**ledger.JSON, "X-Request-Id": "escaped-2"})  # no JSON: its end is missing
+    row = ledger.wait_one(ledger.SQLite(c.state), "escaped-2")
+    assert (row["status"], row["prompt"]) == (400, r'{"prompt": "mail:\n[redacted], [redacted]"')
+
+
+@pytest.mark.parametrize("path, question", [
+    ("/v1/ask", {"prompt": "x"}),
+    ("/v1/chat/completions", {"model": "dryrun", "messages": [{"role": "user", "content": "x"}]}),
+])
+def test_frames_hide_nothing(chimera, plugins, path, question):
+    """dryrun's answer begins with "dryrun: 01234567", which its stream sends in two frames."""
+    c = chimera(ledger.sections(plugins, records={"store_content": "yes"}, api_openai={}, records__digest={"pattern": "dryrun: [0-9a-f]{8}"}))
+    r = c.request("POST", path, json.dumps({**question, "stream": True}), {**ledger.JSON, "X-Request-Id": "frames-1"})
+    assert "dryrun:" in r.text and not re.search("dryrun: [0-9a-f]", r.text)
+    secret = re.search('" ([0-9a-f]{8})"', r.text).group(1)
+    answer = ledger.wait_one(ledger.SQLite(c.state), "frames-1")["answer"]
+    assert answer.startswith("[redacted] ") and secret not in answer
+    c.stop()
+    nowhere(c.state, secret)
 
 
 def test_rules_apply_in_the_config_s_order(chimera, plugins):

@@ -50,10 +50,10 @@ def report(c, suite, query=""):
     return {m[3]: not m[1] for m in cases}, r.text
 
 
-def passes(c, suite, least):
-    """All cases are there and pass."""
+def passes(c, suite, least, but=None):
+    """All cases are there and pass; but: names that begin so may fail."""
     cases, text = report(c, suite)
-    failed = [name for name, passed in cases.items() if not passed]
+    failed = [name for name, passed in cases.items() if not passed and not (but and name.startswith(but))]
     told = "\n".join(line for line in text.splitlines() if not line.startswith("ok "))
     assert not failed, f"{len(failed)} of {len(cases)} failed: {', '.join(failed)}\n{told}"
     assert len(cases) >= least

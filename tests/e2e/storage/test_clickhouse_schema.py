@@ -8,6 +8,8 @@ from servers import ClickHouse
 from test_clickhouse import sections
 from tsink import NOON, Sink, new_id
 
+ONCE = True  # see ../conftest.py
+
 MIGRATIONS = os.path.join(kit.SRC, "migrations")
 COLUMNS = [("row_id", "uuid"), ("time", "time"), ("req_id", "text?"), ("owner", "text?"), ("source", "text"), ("item", "text"),
            ("kind", "text"), ("status", "text"), ("detail", "text?"), ("bytes", "int"), ("sha256", "text?"), ("latency_ms", "real?")]

@@ -12,6 +12,8 @@ import pytest
 import chimera as kit
 from servers import USER, postgres_program, sqlite
 
+ONCE = True  # see ../conftest.py
+
 ENGINES = {"sqlite": "storage_sqlite", "postgresql": "storage_postgres", "clickhouse": "storage_clickhouse"}
 FILES = os.path.join(kit.SRC, "migrations")
 TABLES = {"inference_records", "ingestion_records"}

@@ -15,6 +15,8 @@ from proxy import Proxy
 from servers import PASSWORD, USER, Postgres
 from test_postgres import COLUMNS, ROWS_TABLE, World, row, s, uid
 
+ONCE = True  # see ../conftest.py
+
 TABLE = f"CREATE TABLE things (id bigint PRIMARY KEY, n bigint); ALTER TABLE things OWNER TO {USER};"
 
 
@@ -208,6 +210,26 @@ def test_s8_of_several_servers_the_one_that_writes_is_found(at, server):
         standby.psql("SET default_transaction_read_only = off; CREATE DATABASE chimera_1 OWNER chimera")
         w = at(f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{standby.port},127.0.0.1:{server.port}/{db.name}?target_session_attrs=read-write")
         assert w.ask("INSERT INTO things VALUES (1)")["error"] == "ok"
+
+
+def test_s8_a_schema_that_others_changed_is_seen_when_the_server_comes_back(chimera, server):
+    db = server.database()
+    c = chimera({"storage_postgres": {"dsn": db.dsn, "migrate": "auto", "migrations": os.path.join(kit.SRC, "migrations")},
+                 "prometheus": {}})
+
+    def drift():
+        return c.metric("chimera_schema_drift", instance="storage_postgres")
+
+    kit.wait_for(lambda: db.psql("SELECT to_regclass('inference_records_time') IS NOT NULL") == [("t",)], "the schema")
+    kit.wait_for(lambda: drift() == 0, "the look at it")
+    db.psql("DROP INDEX inference_records_time")
+
+    def seen():
+        """A break within a second of the look before is not looked at: then another."""
+        db.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{USER}'")
+        return drift() == 1
+
+    kit.wait_for(seen, "the drift to be seen")
 
 
 # ---- pool ------------------------------------------------------------------------------------------------------------------

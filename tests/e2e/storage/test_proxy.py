@@ -8,6 +8,8 @@ import chimera as kit
 import pytest
 from proxy import Proxy
 
+ONCE = True  # see ../conftest.py
+
 
 class Echo:
     """Answers each line with the same line; `lines`: all that came."""

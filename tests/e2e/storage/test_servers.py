@@ -7,6 +7,8 @@ import threading
 import pytest
 from servers import ClickHouse, ClickHouseError, Postgres, children, postgres_program, sqlite
 
+ONCE = True  # see ../conftest.py
+
 
 def test_each_test_has_a_fresh_postgres_database(postgres):
     assert postgres.psql("CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, NULL), (2, 'a\nb\"c'); SELECT * FROM t ORDER BY a") == [

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* journal_touch: who reads afterwards need not wait for a page. Page faults of this thread are counted. */
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "test_journal.h"
+#include "journal_parts.h"
+
+#define ROWS 4000
+
+static long faults(void)
+{
+	struct rusage u;
+
+	assert_int_equal(getrusage(RUSAGE_THREAD, &u), 0);
+	return u.ru_minflt + u.ru_majflt;
+}
+
+/* As if the rows had been written long ago: their pages are not in this process any more. */
+static void forget(struct journal *j)
+{
+	for (struct segment *s = j->oldest; s; s = s->next)
+		assert_int_equal(madvise(s->map, s->size, MADV_DONTNEED), 0);
+}
+
+static size_t read_all(struct journal_reader *r)
+{
+	struct journal_row row;
+	size_t n = 0;
+
+	while (journal_next(r, &row) == JOURNAL_ROW)
+		n++;
+	return n;
+}
+
+static void what_was_touched_is_read_without_a_page_fault(void **state)
+{
+	struct journal_conf conf = { .dir = folder, .max_bytes = 8 << 20, .segment_bytes = 256 * KIB, .sync_interval_us = 1000000, .log = hear };
+	struct journal_pos start = { 0, 0, 0 };
+	char err[200];
+	struct journal *j = journal_open(&conf, err, sizeof(err));
+	struct journal_reader *r;
+	long before, cold, warm;
+
+	(void)state;
+	assert_non_null(j);
+	r = journal_reader(j, "one", &start);
+	for (int i = 0; i < ROWS; i++)
+		while (add_row(j, i, 400, NULL) == JOURNAL_FULL)
+			assert_true(journal_step_ahead(j));
+	journal_tell(r, &start);
+
+	forget(j);
+	before = faults();
+	assert_int_equal(read_all(r), ROWS);
+	cold = faults() - before;
+
+	journal_seek(r, &start);
+	forget(j);
+	journal_touch(j, &start, ROWS * 600);
+	before = faults();
+	assert_int_equal(read_all(r), ROWS);
+	warm = faults() - before;
+
+	/* 4000 rows of 400 bytes and more are 390 pages at least; a kernel may map up to 16 of them by one fault. */
+	assert_true(cold >= 20);
+	assert_true(warm <= 2);
+	journal_reader_free(r);
+	journal_close(j);
+}
+
+static void touching_more_than_there_is_or_what_is_gone_does_nothing(void **state)
+{
+	struct journal_conf conf = { .dir = folder, .max_bytes = 8 << 20, .segment_bytes = 256 * KIB, .sync_interval_us = 1000000, .log = hear };
+	struct journal_pos nowhere = { 900, 5000, 0 }, start = { 0, 0, 0 }, behind = { 1, 200 * KIB, 0 };
+	char err[200];
+	struct journal *j = journal_open(&conf, err, sizeof(err));
+
+	(void)state;
+	assert_non_null(j);
+	journal_touch(j, &nowhere, 1 << 30);
+	journal_touch(j, &start, 1 << 30);
+	journal_touch(j, &behind, 1 << 30);
+	for (struct segment *s = j->oldest; s; s = s->next)
+		assert_int_equal(s->users, 0);
+	journal_close(j);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_was_touched_is_read_without_a_page_fault, new_folder, no_folder),
+		cmocka_unit_test_setup_teardown(touching_more_than_there_is_or_what_is_gone_does_nothing, new_folder, no_folder),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
