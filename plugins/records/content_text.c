@@ -178,14 +178,9 @@ static void add_string(struct content_text *t, const struct ch_json_tok *tok)
 
 	while (p < end && !t->full) {
 		const char *slash = tok->escaped ? memchr(p, '\\', (size_t)(end - p)) : NULL;
-		bool right;
 
 		put(t, p, (size_t)((slash ? slash : end) - p));
-		if (!slash)
-			break;
-		size_t len = escape(slash, (size_t)(end - slash), &right);
-		put_escape(t, slash, len);
-		p = slash + len;
+		p = slash ? slash + add_escape(t, slash, (size_t)(end - slash)) : end;
 	}
 }
 

@@ -5,8 +5,8 @@
  *
  * What a body is its first byte says that is no blank:
  *
- *   { or [                          JSON, whole or cut, valid or not. Escapes become the characters they stand for, but for \" and \\ inside
- *                                   of strings. Control characters inside of strings are thus raw, and those between tokens are left out:
+ *   { or [                          JSON, whole or cut, valid or not. Escapes become the characters they stand for, but for \" and \\ in
+ *                                   strings. Control characters inside of strings are thus raw, and those between tokens are left out:
  *                                   redact() writes those that it sees as escapes again.
  *   : data: event: id: retry:       an event stream: the strings named content, delta and text of its frames that are JSON objects, one
  *                                   behind the other. Of several choices the first

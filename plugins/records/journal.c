@@ -255,7 +255,7 @@ static uint64_t room_left(const struct journal *j)
 	return room + (max - j->file_bytes) / j->segment_bytes * j->segment_bytes;
 }
 
-/* Is there room for a row of JOURNAL_TAKEN_MAX bytes now? Without the spare, which may be late, the current segment must have it. Locked. */
+/* Is there room for a row of JOURNAL_TAKEN_MAX bytes now? While the spare is late the current segment must have it. Locked. */
 static bool is_ready(const struct journal *j)
 {
 	size_t row = j->segment_bytes / 4 < JOURNAL_TAKEN_MAX ? j->segment_bytes / 4 : JOURNAL_TAKEN_MAX;

@@ -266,8 +266,7 @@ static void escape(const struct redact_room *r, const struct text *from, struct 
 	}
 }
 
-struct ch_str redact(struct redact_room *room, const struct redact_rules *rules, struct ch_str text, bool json,
-	unsigned *failed)
+struct ch_str redact(struct redact_room *room, const struct redact_rules *rules, struct ch_str text, bool json, unsigned *failed)
 {
 	struct text now = { .p = room->a }, next = { .p = room->b };
 

@@ -37,10 +37,10 @@ struct redact_room *redact_room_new(size_t most);
 void redact_room_free(struct redact_room *room);
 
 /*
- * The text to keep, in the room until its next use. `json`: control characters in it are written as JSON's escapes, after the patterns. A rule that needs too many steps, or too much memory, takes the whole text away: its
- * `with` stands alone then, and *failed counts it.
+ * The text to keep, in the room until its next use. `json`: control characters are written as JSON's escapes, after the patterns and before
+ * the cut. A rule that needs too many steps, or too much memory, takes the whole text away: its `with` stands alone then, and *failed
+ * counts it.
  */
-struct ch_str redact(struct redact_room *room, const struct redact_rules *rules, struct ch_str text, bool json,
-	unsigned *failed);
+struct ch_str redact(struct redact_room *room, const struct redact_rules *rules, struct ch_str text, bool json, unsigned *failed);
 
 #endif

@@ -18,12 +18,8 @@ static void begin(struct shipper *s)
 	struct journal_row row;
 
 	journal_end(s->ledger->journal, &end);
-	if (journal_next(s->reader, &row) == JOURNAL_ROW) {
-		s->data.passed = row.at;
-		journal_seek(s->reader, &row.at);
-	} else {
-		s->data.passed = end;
-	}
+	s->data.passed = journal_next(s->reader, &row) == JOURNAL_ROW ? row.at : end;
+	journal_seek(s->reader, &s->data.passed);
 	checkpoint_save(s->checkpoint, &s->data);
 	journal_passed(s->reader, &s->data.passed);
 }

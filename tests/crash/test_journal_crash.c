@@ -120,8 +120,8 @@ static bool append_one(void)
 }
 
 /*
- * What the consumer has, as it stands in a checkpoint: each batch is a run of such rows, from end.row up to `rows`, without it. Not only how
- * many: rows whose file failed a sync come again behind newer ones, and who stands among them has the newer ones all the same.
+ * What the consumer has, as it stands in a checkpoint: each batch is a run of such rows, from end.row up to `rows`, without it. Not only
+ * the last one: rows whose file failed a sync come again behind newer ones, and who stands among them has the newer ones all the same.
  */
 static void put_taken(struct checkpoint_data *d)
 {
@@ -229,8 +229,8 @@ static void work_with_threads(uint64_t *seed)
 }
 
 /*
- * A file fails a sync when a newer one has rows, and the consumer has all of both. It takes a few of the repeated ones and stays there, while
- * the file goes and more rows are made durable.
+ * A file fails a sync when a newer one has rows, and the consumer has all of both. It takes a few of the repeated ones and stays there,
+ * while the file goes and more rows are made durable.
  */
 static void work_with_repetition(void)
 {

@@ -46,7 +46,8 @@ def test_escapes_hide_nothing(chimera, plugins):
 ])
 def test_frames_hide_nothing(chimera, plugins, path, question):
     """dryrun's answer begins with "dryrun: 01234567", which its stream sends in two frames."""
-    c = chimera(ledger.sections(plugins, records={"store_content": "yes"}, api_openai={}, records__digest={"pattern": "dryrun: [0-9a-f]{8}"}))
+    c = chimera(ledger.sections(plugins, records={"store_content": "yes"}, api_openai={},
+                                records__digest={"pattern": "dryrun: [0-9a-f]{8}"}))
     r = c.request("POST", path, json.dumps({**question, "stream": True}), {**ledger.JSON, "X-Request-Id": "frames-1"})
     assert "dryrun:" in r.text and not re.search("dryrun: [0-9a-f]", r.text)
     secret = re.search('" ([0-9a-f]{8})"', r.text).group(1)

@@ -370,7 +370,7 @@ def test_a_missing_table_is_for_later(sink):
     w.db.psql("ALTER TABLE rows RENAME TO gone")
     for again in (False, True):
         a = w.append([row(1)], again=again)
-        assert a["outcome"] == "retry" and "chimeractl migrate up" in a["detail"], a
+        assert a["outcome"] == "retry" and "chimeractl schema status" in a["detail"], a
     w.db.psql("ALTER TABLE gone RENAME TO rows")
     assert w.append([row(1)], again=True)["outcome"] == "done"
 
