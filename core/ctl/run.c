@@ -118,11 +118,31 @@ static int refusal(const struct ctl *ctl, const struct ctl_answer *a)
 	return code;
 }
 
+/* The first -o that a running server does not hear of, and that does not only help to find it; NULL: none. */
+static const char *unheard(void)
+{
+	static const char *const finders[] = { "server.plugin_dir=", "server.state_dir=", "server.control=" };
+	for (const char *const *o = chi_daemon.overrides; o && *o; o++) {
+		bool finds = false;
+		for (size_t i = 0; i < sizeof(finders) / sizeof(*finders); i++)
+			finds = finds || !strncmp(*o, finders[i], strlen(finders[i]));
+		if (!finds)
+			return *o;
+	}
+	return NULL;
+}
+
 static int run_live(const struct ctl *ctl)
 {
 	struct live l = { .ctl = ctl };
 	struct ctl_answer a;
 	char target[256];
+	const char *lost = unheard();
+
+	if (lost)
+		return ctl_fail(CHI_EXIT_USAGE,
+			"-o %.*s: the command would run in the server, which has a config of its own: leave the option out, or add --offline "
+			"to run beside the server with it", (int)strcspn(lost, "="), lost);
 	char *body = array_of(ctl->args + 2, ctl->nargs - 2);
 
 	if (!body)

@@ -37,7 +37,7 @@ struct ledger {
 	pthread_mutex_t lock;             /* of the next three; loops take it, nobody waits for the disk under it */
 	struct ch_self *self;             /* the newest instance, for log lines */
 	struct journal_pos synced, failed;/* told last; rows up to `failed` that wait are not promised */
-	pthread_mutex_t settling;         /* of the next two; held while the disk is waited for: never taken for a request, or with `lock` */
+	pthread_mutex_t settling;         /* of the next two; held while the disk is waited for: never for a request, or with `lock` */
 	struct shipper **shippers;        /* all that there are, for checkpoints to be made durable */
 	size_t nshippers;
 	struct lane lanes[LEDGER_LOOPS];

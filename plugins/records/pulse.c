@@ -139,7 +139,8 @@ int records_on_check(struct ch_self *self, struct ch_ctx *c, struct ch_check_res
 			worst);
 	} else if (refusing) {
 		out->health = CH_DEGRADED;
-		snprintf(out->message, sizeof(out->message), "%s refused rows in the last 5 minutes, %llu since the start: see chimeractl dlq list",
+		snprintf(out->message, sizeof(out->message),
+			"%s refused rows in the last 5 minutes, %llu since the start: see chimeractl dlq list",
 			refusing->id, (unsigned long long)refusing->dead);
 	} else {
 		out->health = CH_HEALTHY;

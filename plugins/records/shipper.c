@@ -98,8 +98,10 @@ void shipper_tell_dead(struct shipper *s, bool last)
 
 	if (!n || !s->owner || (!last && s->dead_told_at && now - s->dead_told_at < TELL_US))
 		return;
-	ch_log(s->owner, NULL, CH_WARN, "%llu %s refused by %s and kept in dlq.jsonl; look with `chimeractl dlq list`, correct what is wrong, then "
-		"`chimeractl dlq replay`. The last reason: %s", (unsigned long long)n, n == 1 ? "row was" : "rows were", s->id, s->last_error);
+	ch_log(s->owner, NULL, CH_WARN,
+		"%llu %s refused by %s and kept in dlq.jsonl; look with `chimeractl dlq list`, correct what is wrong, then "
+		"`chimeractl dlq replay`. The last reason: %s",
+		(unsigned long long)n, n == 1 ? "row was" : "rows were", s->id, s->last_error);
 	s->dead_told = s->dead;
 	s->dead_told_at = now;
 }

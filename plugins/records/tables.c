@@ -7,12 +7,12 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <fcntl.h>
 
 #include "segment.h"
 #include "tables.h"
@@ -159,8 +159,8 @@ static bool load(struct tables *t)
 	else if (errno != ENOENT)
 		n = -1;
 	if (n < 0 || (p && parse(t, p, (size_t)n) < (size_t)n))
-		say(t, "the file `tables` is damaged or cannot be read: rows of tables that it named are found and expire again when the next one of "
-			"such a table was passed on");
+		say(t, "the file `tables` is damaged or cannot be read: rows of tables that it named are found and expire again when "
+			"the next one of such a table was passed on");
 	else
 		t->saved = t->version;
 	free(p);
@@ -255,8 +255,8 @@ void tables_save(struct tables *t)
 			t->told = false;
 		} else if (!t->told) {
 			t->told = true;
-			say(t, "the file `tables` cannot be written (%s): after a restart rows of new tables neither expire nor are found until "
-				"the next one of such a table was passed on", strerror(errno));
+			say(t, "the file `tables` cannot be written (%s): after a restart rows of new tables neither expire nor are found "
+				"until the next one of such a table was passed on", strerror(errno));
 		}
 		free(text);
 	}

@@ -35,7 +35,9 @@ static size_t read_all(struct journal_reader *r)
 
 static void what_was_touched_is_read_without_a_page_fault(void **state)
 {
-	struct journal_conf conf = { .dir = folder, .max_bytes = 8 << 20, .segment_bytes = 256 * KIB, .sync_interval_us = 1000000, .log = hear };
+	struct journal_conf conf = {
+		.dir = folder, .max_bytes = 8 << 20, .segment_bytes = 256 * KIB, .sync_interval_us = 1000000, .log = hear
+	};
 	struct journal_pos start = { 0, 0, 0 };
 	char err[200];
 	struct journal *j = journal_open(&conf, err, sizeof(err));
@@ -71,7 +73,9 @@ static void what_was_touched_is_read_without_a_page_fault(void **state)
 
 static void touching_more_than_there_is_or_what_is_gone_does_nothing(void **state)
 {
-	struct journal_conf conf = { .dir = folder, .max_bytes = 8 << 20, .segment_bytes = 256 * KIB, .sync_interval_us = 1000000, .log = hear };
+	struct journal_conf conf = {
+		.dir = folder, .max_bytes = 8 << 20, .segment_bytes = 256 * KIB, .sync_interval_us = 1000000, .log = hear
+	};
 	struct journal_pos nowhere = { 900, 5000, 0 }, start = { 0, 0, 0 }, behind = { 1, 200 * KIB, 0 };
 	char err[200];
 	struct journal *j = journal_open(&conf, err, sizeof(err));

@@ -319,6 +319,13 @@ def test_it_is_not_run_beside_the_server_unless_that_is_said(server):
     assert go(server, "--offline", "run", "t_command", "loops").stdout == "1 0\n"
 
 
+def test_an_option_that_the_server_does_not_hear_of_is_refused(server):
+    done = ctl.run_chimeractl("-c", server.path, "-o", "t_command.mark=/tmp/x", "run", "t_command", "live")
+    assert done.returncode == USAGE and "-o t_command.mark: the command would run in the server" in done.stderr and "--offline" in done.stderr
+    assert "/tmp/x" not in done.stderr  # it may be a secret
+    assert ctl.run_chimeractl("-c", server.path, "-o", f"server.state_dir={server.state}", "run", "t_command", "live").returncode == OK
+
+
 def test_the_socket_alone_is_enough(server):
     assert ctl.run_chimeractl("--socket", ctl.control_path(server), "run", "other", "live").stdout == "other\n"
 
