@@ -170,3 +170,27 @@ def test_secrets_are_nowhere_in_the_clear(start, store):
             data = f.read()
         assert not [s for s in canaries if s.encode() in data] and not [s for s in hexes if s in data], path
     assert store.rows("SELECT prefix FROM api_keys") == [(secret[:7],)]
+
+
+def test_a_key_for_nobody_is_refused_with_the_nearest_user(start, store):
+    c = start(store)
+    ctl(c, "users", "add", "alice")
+    assert "there is no user alcie (did you mean alice?)" in ctl(c, "keys", "create", "alcie", code=1)
+    assert ask(c, "POST", "/admin/keys", owner="alcie").problem(400, "bad_request")["param"] == "owner"
+    assert store.rows("SELECT count(*) FROM api_keys") == [("0",)]
+    ctl(c, "keys", "create", "alice")
+    done(c, "POST", "/admin/keys", 201, owner="robot", any_owner=True)
+    rows = [json.loads(line) for line in ctl(c, "--json", "keys", "list").splitlines()]
+    assert ["alice" in r.get("out", "") or "robot" in r.get("out", "") for r in rows].count(True) == 2  # a row is one line
+
+
+def test_a_lost_encryption_key_is_told_after_a_reload(start, store):
+    c = start(store)
+    token = done(c, "POST", "/admin/tokens", 201, user="alice", provider="openai", access="x")
+    with open(c.path, encoding="utf-8") as f:
+        text = f.read()
+    with open(c.path, "w", encoding="utf-8") as f:
+        f.write(text.replace(KEY, "ff" * 32))
+    ctl(c, "reload")
+    assert c.wait_said(f"1 token cannot be read: put the key of key_id {token['key_id']} into encryption_keys_old")
+    assert token["key_id"] in ctl(c, "tokens", "cleanup")
