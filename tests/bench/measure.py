@@ -325,7 +325,8 @@ def memory_part(maker, options):
 
 def start_part(maker, options):
     outer, inner = {"chimera": [], "nginx": []}, []
-    makers = makers_there({"chimera": lambda: maker.chimera(quickstart(maker), cpus=None), "nginx": lambda: maker.nginx_200("x", cpus=None)}, maker)
+    makers = {"chimera": lambda: maker.chimera(quickstart(maker), cpus=None), "nginx": lambda: maker.nginx_200("x", cpus=None)}
+    makers = makers_there(makers, maker)
     for _ in range(options.starts):
         for name, make in makers.items():
             with make() as server:

@@ -10,8 +10,8 @@ import re
 import chimera as kit
 
 FOLDER = os.path.join(kit.SRC, "sdk", "include", "chimera")
-HEADERS = ["abi.h", "plugin.h", "host.h", "inspect.h", "json.h", "inference.h", "backend.h", "models.h", "http.h", "kv.h", "keys.h", "ledger.h", "sink.h", "sql.h", "tokens.h",
-           "value.h", "test.h"]
+HEADERS = ["abi.h", "plugin.h", "host.h", "inspect.h", "json.h", "inference.h", "backend.h", "models.h", "http.h", "kv.h", "keys.h",
+           "ledger.h", "sink.h", "sql.h", "tokens.h", "value.h", "test.h"]
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|[A-Za-z_]\w*|0[xX]\w+|\d[\w.]*|\.\.\.|->|[^\s\w]')
 
 
