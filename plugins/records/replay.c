@@ -308,14 +308,15 @@ static bool collect(struct replay *r)
 /* The same rows for the same sink: the same id (RFC 9562, version 8). */
 static void name_batch(struct replay *r)
 {
-	XXH3_state_t h;
+	unsigned char link[32]; /* what came so far, and the next row; XXH3's own state wants an alignment that ASan's stack does not have */
 	XXH128_canonical_t id;
 
-	XXH3_128bits_reset(&h);
-	XXH3_128bits_update(&h, r->svc->id, strlen(r->svc->id));
-	for (size_t i = 0; i < r->n; i++)
-		XXH3_128bits_update(&h, r->list->v[r->members[i]].letter.row_id, 16);
-	XXH128_canonicalFromHash(&id, XXH3_128bits_digest(&h));
+	XXH128_canonicalFromHash(&id, XXH3_128bits(r->svc->id, strlen(r->svc->id)));
+	for (size_t i = 0; i < r->n; i++) {
+		memcpy(link, id.digest, 16);
+		memcpy(link + 16, r->list->v[r->members[i]].letter.row_id, 16);
+		XXH128_canonicalFromHash(&id, XXH3_128bits(link, sizeof(link)));
+	}
 	memcpy(r->batch.batch_id, id.digest, 16);
 	r->batch.batch_id[6] = (unsigned char)((r->batch.batch_id[6] & 0x0F) | 0x80);
 	r->batch.batch_id[8] = (unsigned char)((r->batch.batch_id[8] & 0x3F) | 0x80);
