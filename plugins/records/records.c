@@ -128,14 +128,15 @@ static bool take_sinks(struct ch_self *self, const struct records *was)
 	state->sinks = calloc(conf->sinks.n + 1, sizeof(*state->sinks));
 	for (size_t i = 0; state->sinks && i < conf->sinks.n; i++) {
 		const struct ch_svc *svc = conf->sinks.v[i];
-		struct shipper *s = find(was, svc->id);
+		struct shipper *kept = find(was, svc->id);
+		struct shipper *s = kept ? shipper_hold(kept) : shipper_new(state->ledger, svc->id, err, sizeof(err));
 
-		s = s ? shipper_hold(s) : shipper_new(state->ledger, svc->id, err, sizeof(err));
 		if (!s) {
 			ch_log(self, NULL, CH_ERR, "%s", err);
 			return false;
 		}
-		sink_series(self, s);
+		if (!kept) /* one that is at work reads them, and they hold as long as the process */
+			sink_series(self, s);
 		state->sinks[state->nsinks++] = (struct records_sink){ s, svc };
 	}
 	return state->sinks != NULL;
