@@ -9,30 +9,24 @@
 #define TIME 13 /* "06:00:00.123 ": the system's own clock, of which tests know nothing */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* threads of plugins log, too */
-static char *text; /* zeroed behind what is written: a test that reads while a thread logs sees an end */
+static char *text;
 static size_t len, cap;
-static struct older { struct older *next; char *text; } *older; /* what was outgrown, and may still be read */
+static struct told { struct told *next; char *text; } *told; /* what tests were given, and may still read */
 
 int chi_log_style(void)
 {
 	return CHI_STYLE_TEXT;
 }
 
-/* Room for n bytes and an end. Under the lock. */
+/* Room for n bytes. Under the lock. */
 static void make_room(size_t n)
 {
-	if (text && len + n < cap)
+	if (text && len + n <= cap)
 		return;
-	struct older *o = malloc(sizeof *o);
-	cap = (len + n + 1) * 2 + 4096;
-	char *v = calloc(1, cap);
-	if (!o || !v)
+	cap = (len + n) * 2 + 4096;
+	text = realloc(text, cap);
+	if (!text)
 		abort();
-	*o = (struct older){ older, text };
-	older = o;
-	if (len)
-		memcpy(v, text, len);
-	text = v;
 }
 
 void chi_log_push(const char *p, size_t n)
@@ -45,16 +39,30 @@ void chi_log_push(const char *p, size_t n)
 	pthread_mutex_unlock(&lock);
 }
 
+/* A copy: plugins' threads go on writing. */
 const char *chi_vlog_text(void)
 {
-	return text ? text : "";
+	struct told *o = malloc(sizeof *o);
+	char *copy;
+
+	pthread_mutex_lock(&lock);
+	copy = malloc(len + 1);
+	if (!o || !copy)
+		abort();
+	if (len)
+		memcpy(copy, text, len);
+	copy[len] = '\0';
+	*o = (struct told){ told, copy };
+	told = o;
+	pthread_mutex_unlock(&lock);
+	return copy;
 }
 
 void chi_vlog_clear(void)
 {
-	while (older) {
-		struct older *o = older;
-		older = o->next;
+	while (told) {
+		struct told *o = told;
+		told = o->next;
 		free(o->text);
 		free(o);
 	}

@@ -49,12 +49,12 @@ void chi_world_new(void)
 void chi_world_move(int64_t at)
 {
 	if (at > world.now)
-		world.now = at;
+		__atomic_store_n(&world.now, at, __ATOMIC_RELAXED); /* plugins' threads look at the clock, too */
 }
 
 void chi_world_wall(int64_t us)
 {
-	world.wall += us;
+	__atomic_store_n(&world.wall, world.wall + us, __ATOMIC_RELAXED);
 }
 
 struct ch_loop *chi_world_enter(struct ch_loop *l)
@@ -127,18 +127,18 @@ static void on_loop(const struct ch_loop *l, const char *what)
 
 int64_t chi_clock(void)
 {
-	return world.now;
+	return __atomic_load_n(&world.now, __ATOMIC_RELAXED);
 }
 
 int64_t chi_wall(void)
 {
-	return world.wall + world.now;
+	return __atomic_load_n(&world.wall, __ATOMIC_RELAXED) + __atomic_load_n(&world.now, __ATOMIC_RELAXED);
 }
 
 /* splitmix64: any seed is good, and the test's numbers are the same in each run. */
 uint64_t chi_random(void)
 {
-	uint64_t z = world.random += 0x9e3779b97f4a7c15u;
+	uint64_t z = __atomic_add_fetch(&world.random, 0x9e3779b97f4a7c15u, __ATOMIC_RELAXED);
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
 	return z ^ z >> 31;

@@ -23,6 +23,8 @@ def listeners_closed(c):
         try:
             c.connect().close()
             return False
+        except ConnectionResetError:
+            return False  # it lay in the queue of the listener that closed just then
         except ConnectionRefusedError:
             return True
     kit.wait_for(refused, "the public listener to close")
