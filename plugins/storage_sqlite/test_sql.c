@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sql/1 over a real file: values, parameters, batches, errors, cancels, deadlines. */
 #include <dlfcn.h>
+#include <stdatomic.h>
 
 #include "test_world.h"
 
@@ -419,16 +420,17 @@ static void a_write_waits_for_a_locked_file_and_is_undone_by_its_cancel(void **s
 }
 
 /* While it is armed, the loop's thread comes late to every lock: what may happen between two of them does. */
-static bool late;
-static pthread_t loop_thread;
+static atomic_bool late;
+static _Atomic(pthread_t) loop_thread;
 
 int pthread_mutex_lock(pthread_mutex_t *lock)
 {
-	static int (*real)(pthread_mutex_t *);
+	static _Atomic(uintptr_t) found;
 	const struct timespec ms = { .tv_nsec = 1000000 };
 
-	if (!real)
-		real = (int (*)(pthread_mutex_t *))(uintptr_t)dlsym(RTLD_NEXT, "pthread_mutex_lock");
+	if (!found)
+		found = (uintptr_t)dlsym(RTLD_NEXT, "pthread_mutex_lock");
+	int (*real)(pthread_mutex_t *) = (int (*)(pthread_mutex_t *))found;
 	if (late && pthread_equal(pthread_self(), loop_thread))
 		nanosleep(&ms, NULL);
 	return real(lock);
