@@ -391,6 +391,14 @@ static void what_is_slow_ends_with_its_timeout(void **state)
 	end();
 }
 
+static bool is_locked_out(struct sq_store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	bool out = store->locked_out;
+	pthread_mutex_unlock(&store->lock);
+	return out;
+}
+
 static void a_write_waits_for_a_locked_file_and_is_undone_by_its_cancel(void **state)
 {
 	const struct ch_sql_statement s = { "INSERT INTO users (name) VALUES ('a')", NULL, 0, 1 };
@@ -403,7 +411,7 @@ static void a_write_waits_for_a_locked_file_and_is_undone_by_its_cancel(void **s
 	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
 	ask(&a);
 	ask(&b);
-	WAIT_FOR(((struct sq_store *)ch_test_self(t, "storage_sqlite")->state)->locked_out);
+	WAIT_FOR(is_locked_out(ch_test_self(t, "storage_sqlite")->state));
 	assert_string_equal(sql0("SELECT 1")->rows, "1;"); /* reading goes on */
 	ch_test_advance(t, 100);
 	assert_true(b.done);
