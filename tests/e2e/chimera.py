@@ -608,6 +608,13 @@ class Chimera:
             words = f.read().rsplit(")", 1)[1].split()
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
+    def stopped(self):
+        """Has SIGSTOP reached every thread?"""
+        def state(task):
+            with open(f"/proc/{self.pid}/task/{task}/stat", encoding="utf-8") as f:
+                return f.read().rsplit(")", 1)[1].split()[0]
+        return all(state(task) == "T" for task in os.listdir(f"/proc/{self.pid}/task"))
+
     def threads(self):
         return len(os.listdir(f"/proc/{self.pid}/task"))
 

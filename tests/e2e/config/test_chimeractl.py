@@ -311,6 +311,7 @@ def test_a_socket_that_is_not_ours_is_69(tmp_path, answer, words):
 def test_a_server_that_hangs_is_given_up_after_five_seconds(chimera):
     c = chimera({"server": {"control": "control.sock"}})
     c.signal(signal.SIGSTOP)
+    kit.wait_for(c.stopped, "all of its threads to stop")
     try:
         done = ctl.run_chimeractl("-c", c.path, "status")
     finally:

@@ -89,7 +89,7 @@ def test_a_thousand_reloads_half_of_them_broken_under_load_fail_no_request_and_l
     assert c.metric("chimera_config_reload_failed") == 1
     kit.wait_for(lambda: c.metric("active_connections") == 1, "the load's connections to end")
     kit.wait_for(lambda: c.descriptors() <= fds, lambda: f"at most {fds} descriptors: {os.listdir(f'/proc/{c.pid}/fd')}")
-    assert c.threads() == threads
+    kit.wait_for(lambda: c.threads() <= threads, lambda: f"at most {threads} threads")  # one that looks at files comes and goes
     print(f"{ROUNDS} reloads, {load.good} answers, memory {rss >> 10} -> {c.rss() >> 10} KiB")
     if not kit.SANITIZERS:
         assert c.rss() - rss < ROUNDS * 2048, "less than half a page for each reload"
