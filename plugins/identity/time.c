@@ -30,7 +30,7 @@ static void date_of(int64_t days, int64_t *year, unsigned *month, unsigned *day)
 
 const char *id_time_text(int64_t us, char out[ID_TIME_CHARS])
 {
-	int64_t days = us >= 0 ? us / DAY : -((-us + DAY - 1) / DAY), rest = us - days * DAY, year;
+	int64_t days = us / DAY - (us % DAY < 0), rest = (us % DAY + DAY) % DAY, year;
 	unsigned month, day, second = (unsigned)(rest / SECOND), part = (unsigned)(rest % SECOND);
 	int n;
 
