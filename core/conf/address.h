@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* core/conf/address.h - addresses as text: what can be listened on, and networks. Pure functions, any thread. */
+/* core/conf/address.h - addresses as text: what can be listened on. Pure functions, any thread. */
 #ifndef CHI_ADDRESS_H
 #define CHI_ADDRESS_H
 
@@ -18,14 +18,5 @@ struct chi_listen_addr { /* a socket address and its text; filled by chi_listen_
 bool chi_listen_parse(const char *text, struct chi_listen_addr *a, char *why, size_t why_cap);
 /* Writes a->text from a->sa, when the kernel has chosen the port. */
 void chi_address_name(struct chi_listen_addr *a);
-
-struct chi_net { /* an address with a prefix length; IPv4 as ::ffff:a.b.c.d */
-	struct in6_addr addr;
-	unsigned bits;
-};
-/* "10.0.0.0/8", "::1", "192.168.1.7" */
-bool chi_net_parse(const char *text, size_t n, struct chi_net *net);
-bool chi_addr_parse(const char *p, size_t n, struct in6_addr *a);
-void chi_addr_text(const struct in6_addr *a, char *out); /* INET6_ADDRSTRLEN bytes */
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* server_conf.c - [server] and [log]. */
+#include <chimera/kit/net.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,10 +142,10 @@ static bool is_address(const char *s, char *why, size_t cap)
 
 static bool is_network(const char *s, char *why, size_t cap)
 {
-	struct chi_net net;
+	struct ch_net net;
 
 	snprintf(why, cap, "write addresses and networks such as 10.0.0.1, 10.0.0.0/8 or fd00::/8");
-	return chi_net_parse(s, strlen(s), &net);
+	return ch_net_read(s, strlen(s), &net);
 }
 
 static void check_list(const struct ch_list *l, bool (*good)(const char *, char *, size_t), const char *key,

@@ -641,7 +641,7 @@ static void set_peer(struct chi_conn *c, const struct sockaddr *sa)
 		strcpy(c->peer, "unix");
 		return;
 	}
-	chi_addr_text(&c->addr, c->peer);
+	ch_addr_text(&c->addr, c->peer);
 }
 
 struct chi_conn *chi_conn_new(struct chi_http *h, const struct chi_transport *t, int fd, int cls, const struct sockaddr *sa, socklen_t len)
@@ -722,10 +722,13 @@ void chi_http_close_idle(struct chi_http *h)
 
 void chi_http_close_all(struct chi_http *h)
 {
+	h->closed = true;
 	while (h->conns) {
 		struct chi_conn *c = h->conns;
 		chi_conn_lost(c);
 	}
+	while (h->orphans)
+		chi_req_forsake(h->orphans);
 }
 
 void chi_http_free(struct chi_http *h)

@@ -23,6 +23,7 @@
 #include "core/work/work.h"
 
 #include <chimera/kit/http1.h>
+#include <chimera/kit/net.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -66,8 +67,10 @@ struct chi_http {
 	struct ch_loop *loop;
 	struct chi_http_shared *shared;
 	const struct chi_server_conf *conf; /* of the loop's generation, as are … */
-	const struct chi_net *trusted;      /* … these */
+	const struct ch_net *trusted;      /* … these */
 	size_t ntrusted;
+	struct chi_req *orphans;
+	bool closed;                        /* all is being closed: no work outlives its client any more */
 	int access;                         /* enum chi_log_access */
 	struct chi_listener *listeners;
 	struct chi_conn *free;  /* slab */
@@ -198,6 +201,10 @@ struct chi_req {
 	ch_fn on_writable;
 	void *on_writable_data;
 	bool tapped;        /* taps heard the end */
+	bool orphan;        /* the client left and the work goes on, see ch_outlive: conn is NULL, and it is in … */
+	struct chi_req *next_orphan, **self_orphan; /* … the list of its loop */
+	bool (*outlive)(void *);
+	void *outlive_data;
 	int64_t begun_at;   /* the turn in which the head was made */
 };
 
@@ -244,6 +251,7 @@ void chi_req_data_end(struct chi_req *r);
 void chi_req_data_bad(struct chi_req *r, const char *why);
 void chi_req_timeout(struct chi_req *r);
 void chi_req_gone(struct chi_req *r);
+void chi_req_forsake(struct chi_req *r); /* see ch_forsake */
 void chi_req_end(struct chi_req *r); /* END hooks, metrics, access log; once */
 void chi_req_forget(struct ch_ctx *c);
 struct ch_str chi_req_param(const struct chi_req *r, const char *name);
@@ -251,6 +259,7 @@ extern const struct chi_owner chi_req_owner;
 
 /* response.c */
 int chi_resp_header(struct chi_req *r, const char *name, size_t nn, const char *value, size_t vn);
+bool chi_resp_header_at(const struct chi_req *r, size_t i, struct ch_str *name, struct ch_str *value); /* see ch_answer_header_at */
 int chi_resp_whole(struct chi_req *r, int status, const char *type, const void *body, size_t n);
 int chi_resp_length(struct chi_req *r, uint64_t n);
 int chi_resp_begin(struct chi_req *r, int status);
@@ -278,7 +287,7 @@ void chi_problem_body(struct ch_jw *w, int code, const char *param, const char *
 const char *chi_status_text(int status);
 
 /* proxy.c */
-bool chi_net_has(const struct chi_net *v, size_t n, const struct in6_addr *a);
+bool ch_nets_have(const struct ch_net *v, size_t n, const struct in6_addr *a);
 bool chi_proxy_trusted(const struct chi_conn *c);
 const char *chi_proxy_client(struct chi_req *r); /* the client's address as text */
 

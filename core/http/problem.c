@@ -40,6 +40,10 @@ static const struct problem {
 	[CH_E_UPSTREAM_UNAVAILABLE] = ROW(503, RETRY, "upstream_unavailable", "server_error"),
 	[CH_E_UPSTREAM_BUSY] = ROW(503, RETRY, "upstream_busy", "server_error"),
 	[CH_E_MODEL_NOT_FOUND] = ROW(404, ASK_NOT, "model_not_found", "invalid_request_error"),
+	[CH_E_IDEMPOTENCY_REUSED] = ROW(422, NO_RETRY, "idempotency_key_reused", "invalid_request_error"),
+	[CH_E_IDEMPOTENCY_IN_PROGRESS] = ROW(409, RETRY, "idempotency_in_progress", "invalid_request_error"),
+	[CH_E_IDEMPOTENCY_NOT_REPLAYABLE] = ROW(409, NO_RETRY, "idempotency_not_replayable", "invalid_request_error"),
+	[CH_E_IDEMPOTENCY_INDETERMINATE] = ROW(409, NO_RETRY, "idempotency_indeterminate", "invalid_request_error"),
 };
 
 static const struct problem *problem_of(int code)
@@ -118,7 +122,7 @@ static void write_problem(struct ch_jw *w, const struct ch_refusal *what, const 
 	snprintf(type, sizeof type, "urn:chimera:problem:%s", p->name);
 	ch_jw_object(w);
 	ch_jw_key(w, "type");
-	ch_jw_cstr(w, type);
+	ch_jw_cstr(w, what->type ? what->type : type);
 	ch_jw_key(w, "title");
 	ch_jw_cstr(w, chi_status_text(p->status));
 	ch_jw_key(w, "status");
@@ -135,6 +139,8 @@ static void write_problem(struct ch_jw *w, const struct ch_refusal *what, const 
 		ch_jw_key(w, "req_id");
 		ch_jw_cstr(w, req_id);
 	}
+	if (what->more.n)
+		ch_jw_raw(w, what->more.p, what->more.n);
 	if (error) {
 		ch_jw_key(w, "error");
 		if (error->n)
@@ -165,8 +171,8 @@ int chi_problem_as(struct chi_req *r, const struct ch_refusal *what)
 	const struct problem *p = problem_of(what->code);
 	struct ch_facts *f = &r->ctx->facts;
 	bool openai = speaks_openai(r);
-	size_t texts = (what->detail ? strlen(what->detail) : 0) + (what->param ? strlen(what->param) : 0);
-	size_t cap = 768 + texts * (openai ? 12 : 6) + what->error.n;
+	size_t texts = (what->detail ? strlen(what->detail) : 0) + (what->param ? strlen(what->param) : 0) + (what->type ? strlen(what->type) : 0);
+	size_t cap = 768 + texts * (openai ? 12 : 6) + what->error.n + what->more.n;
 	char *buf = chi_arena_raw(&r->ctx->arena, cap), num[24];
 	int64_t retry_after_ms = what->retry_after_ms;
 	if (buf) {

@@ -3,21 +3,9 @@
 
 #include <strings.h>
 
-bool chi_net_has(const struct chi_net *v, size_t n, const struct in6_addr *a)
-{
-	for (size_t i = 0; i < n; i++) {
-		unsigned bytes = v[i].bits / 8, rest = v[i].bits % 8;
-		unsigned char mask = (unsigned char)(0xff00 >> rest);
-		if (!memcmp(v[i].addr.s6_addr, a->s6_addr, bytes) &&
-		    (!rest || !((v[i].addr.s6_addr[bytes] ^ a->s6_addr[bytes]) & mask)))
-			return true;
-	}
-	return false;
-}
-
 bool chi_proxy_trusted(const struct chi_conn *c)
 {
-	return !c->is_unix && c->http->ntrusted && chi_net_has(c->http->trusted, c->http->ntrusted, &c->addr);
+	return !c->is_unix && c->http->ntrusted && ch_nets_have(c->http->trusted, c->http->ntrusted, &c->addr);
 }
 
 /* One member of X-Forwarded-For: blanks, brackets and a port taken off. */
@@ -29,12 +17,12 @@ static bool hop(const char *p, size_t n, struct in6_addr *a)
 		n--;
 	if (n && *p == '[') {
 		const char *end = memchr(p, ']', n);
-		return end && chi_addr_parse(p + 1, (size_t)(end - p) - 1, a);
+		return end && ch_addr_read(p + 1, (size_t)(end - p) - 1, a);
 	}
 	const char *colon = memchr(p, ':', n);
 	if (colon && !memchr(colon + 1, ':', n - (size_t)(colon - p) - 1))
 		n = (size_t)(colon - p); /* 10.1.2.3:4711 */
-	return chi_addr_parse(p, n, a);
+	return ch_addr_read(p, n, a);
 }
 
 /*
@@ -60,7 +48,7 @@ const char *chi_proxy_client(struct chi_req *r)
 			if (!hop(v + at, end - at, &a))
 				goto out; /* nonsense: trust no further */
 			best = a;
-			if (!chi_net_has(c->http->trusted, c->http->ntrusted, &a))
+			if (!ch_nets_have(c->http->trusted, c->http->ntrusted, &a))
 				goto out;
 			end = at ? at - 1 : 0;
 		}
@@ -68,6 +56,6 @@ const char *chi_proxy_client(struct chi_req *r)
 out:;
 	char *text = chi_arena_raw(&r->ctx->arena, INET6_ADDRSTRLEN);
 	if (text)
-		chi_addr_text(&best, text);
+		ch_addr_text(&best, text);
 	return text ? text : "";
 }

@@ -17,6 +17,40 @@ const struct chi_owner chi_req_owner = { .came = came, .freed = chi_req_forget, 
 
 static void next_stage(struct chi_req *r);
 
+/* ---- work without a client, see ch_outlive ---- */
+
+static void orphan_end(struct chi_req *r)
+{
+	if (!r->self_orphan)
+		return;
+	*r->self_orphan = r->next_orphan;
+	if (r->next_orphan)
+		r->next_orphan->self_orphan = r->self_orphan;
+	r->self_orphan = NULL;
+}
+
+static bool outlives(struct chi_req *r)
+{
+	if (!r->outlive || r->stage >= CHI_S_ANSWERED || r->aborted || r->http->closed || !r->outlive(r->outlive_data))
+		return false;
+	r->orphan = true;
+	r->next_orphan = r->http->orphans;
+	r->self_orphan = &r->http->orphans;
+	if (r->http->orphans)
+		r->http->orphans->self_orphan = &r->next_orphan;
+	r->http->orphans = r;
+	return true;
+}
+
+void chi_req_forsake(struct chi_req *r)
+{
+	if (!r->orphan || !r->self_orphan)
+		return;
+	orphan_end(r);
+	r->orphan = false;
+	chi_ctx_gone(r->ctx);
+}
+
 /* ---- the end ---- */
 
 void chi_req_end(struct chi_req *r)
@@ -25,9 +59,10 @@ void chi_req_end(struct chi_req *r)
 		return;
 	r->stage = CHI_S_OVER;
 	struct ch_facts *f = &r->ctx->facts;
-	f->aborted = f->aborted || (!r->conn && r->begun);
-	if (!r->conn && !r->begun)
+	f->aborted = f->aborted || (!r->conn && (r->begun || r->orphan));
+	if (!r->conn && !r->begun && !r->orphan)
 		f->status = 499;
+	orphan_end(r);
 	chi_resp_cut(r);
 	chi_ctx_end_hooks(r->ctx);
 	chi_stats_end(r);
@@ -47,7 +82,8 @@ void chi_req_forget(struct ch_ctx *c)
 static void answer(struct chi_req *r)
 {
 	struct ch_ctx *c = r->ctx;
-	if (!r->answered && !r->begun && !r->aborted && r->conn) {
+	bool heard = r->conn || r->orphan; /* by someone: the client, or taps alone */
+	if (!r->answered && !r->begun && !r->aborted && heard) {
 		const struct chi_hook *last = c->hook && c->hook == c->hook_end ? c->hook - 1 : c->hook; /* the chain may be through */
 		if (!c->gone) /* who heard GONE need not answer */
 			chi_misuse(last ? last->inst->self.id : NULL, c, "%s was done without an answer: the request ends with 500", c->facts.endpoint);
@@ -57,7 +93,7 @@ static void answer(struct chi_req *r)
 	r->stage = CHI_S_ANSWERED;
 	if (r->conn && r->aborted && !r->begun)
 		chi_conn_lost(r->conn);
-	if (r->conn)
+	if (r->conn || r->orphan)
 		chi_resp_finish(r);
 	chi_req_end(r);
 	if (!chi_ctx_held(c))
@@ -85,7 +121,7 @@ static void came(struct ch_ctx *c, int rc)
 			chi_problem(r, CH_E_INTERNAL, 0, NULL, "a part of the server failed at this request; tell its operator the req_id");
 		}
 		answer(r);
-	} else if (rc == CH_DONE || !r->conn || r->answered || r->begun || r->aborted) {
+	} else if (rc == CH_DONE || (!r->conn && !r->orphan) || r->answered || r->begun || r->aborted) {
 		answer(r);
 	} else {
 		next_stage(r);
@@ -179,7 +215,7 @@ void chi_req_gone(struct chi_req *r)
 	r->conn = NULL;
 	if (waits)
 		answer(r);
-	else
+	else if (!outlives(r))
 		chi_ctx_gone(r->ctx); /* told at the end of the turn, or when the hook that runs now returns */
 }
 
@@ -287,7 +323,8 @@ static bool permitted(struct chi_req *r)
 	if (r->cls == CHI_L_ADMIN)
 		return admin; /* an admin key always */
 	switch (r->route->def->cls) {
-	case CH_PUBLIC:
+	case CH_PUBLIC: /* AUTH has judged */
+	case CH_OPEN:
 		return true;
 	case CH_OPS:
 		return admin || r->cls != CHI_L_PUBLIC || loopback(r);

@@ -50,6 +50,22 @@ int chi_resp_header(struct chi_req *r, const char *name, size_t nn, const char *
 	return CH_OK;
 }
 
+bool chi_resp_header_at(const struct chi_req *r, size_t i, struct ch_str *name, struct ch_str *value)
+{
+	bool typed = r->type && *r->type;
+	if (typed && !i) {
+		*name = CH_STR("Content-Type");
+		*value = (struct ch_str){ r->type, strlen(r->type) };
+		return true;
+	}
+	i -= typed;
+	if (i >= r->nheaders)
+		return false;
+	*name = (struct ch_str){ r->headers[i].name, r->headers[i].name_len };
+	*value = (struct ch_str){ r->headers[i].value, r->headers[i].value_len };
+	return true;
+}
+
 static char *put(char *at, const char *p, size_t n)
 {
 	memcpy(at, p, n);
@@ -249,7 +265,7 @@ int chi_resp_begin(struct chi_req *r, int status)
 	run_response_hooks(r);
 	r->ctx->facts.first_byte = chi_clock();
 	if (!r->conn)
-		return CH_DONE;
+		return r->orphan ? CH_OK : CH_DONE;
 	decide(r);
 	r->pending = chi_arena_raw(&r->ctx->arena, head_room(r));
 	if (!r->pending) {
@@ -326,9 +342,14 @@ int chi_resp_write(struct chi_req *r, const void *p, size_t n, ch_fn release, vo
 		return CH_ERROR;
 	}
 	if (!r->conn) {
+		if (r->orphan && n) {
+			r->sent += n;
+			r->ctx->facts.bytes_out += n;
+			tap(r, p, n, false);
+		}
 		if (release)
 			release(arg);
-		return CH_DONE;
+		return r->orphan ? CH_OK : CH_DONE;
 	}
 	if (r->conn->fin && r->begun_at != r->ctx->loop->now) { /* what was ready in one turn is sent, a stream is not (FAULTS H24) */
 		if (release)
@@ -371,7 +392,7 @@ int chi_resp_end(struct chi_req *r)
 		return CH_ERROR;
 	}
 	r->ended = true;
-	return r->conn ? CH_OK : CH_DONE;
+	return r->conn || r->orphan ? CH_OK : CH_DONE;
 }
 
 void chi_resp_abort(struct chi_req *r)
@@ -397,14 +418,14 @@ void chi_resp_finish(struct chi_req *r)
 {
 	struct ch_facts *f = &r->ctx->facts;
 	if (r->begun) {
-		f->aborted = !r->ended; /* aborted, or a handler that was done without an end */
+		f->aborted = !r->ended || r->orphan; /* aborted, or a handler that was done without an end */
 		tap(r, NULL, 0, r->ended);
 		chi_req_end(r);
 		return;
 	}
 	f->status = r->status;
 	run_response_hooks(r);
-	if (!r->conn)
+	if (!r->conn && !r->orphan)
 		return;
 	decide(r);
 	f->first_byte = chi_clock();

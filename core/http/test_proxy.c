@@ -14,19 +14,19 @@
 
 #include "sdk/test/harness.h"
 
-static bool net(const char *text, struct chi_net *n)
+static bool net(const char *text, struct ch_net *n)
 {
-	return chi_net_parse(text, strlen(text), n);
+	return ch_net_read(text, strlen(text), n);
 }
 
 static bool has(const char *network, const char *address)
 {
-	struct chi_net n;
+	struct ch_net n;
 	struct in6_addr a;
 
 	assert_true(net(network, &n));
-	assert_true(chi_addr_parse(address, strlen(address), &a));
-	return chi_net_has(&n, 1, &a);
+	assert_true(ch_addr_read(address, strlen(address), &a));
+	return ch_nets_have(&n, 1, &a);
 }
 
 static void a_network_holds_its_addresses(void **state)
@@ -50,7 +50,7 @@ static void what_is_no_network_is_refused(void **state)
 {
 	static const char *const bad[] = { "", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/08x", "10.0.0/8", "::/129", "::/1000",
 		"/8", "localhost", "10.0.0.0/8/8", "10.0.0.0 /8", "1.2.3.4.5", "::1::" };
-	struct chi_net n;
+	struct ch_net n;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -228,7 +228,7 @@ static int on_reload(struct ch_self *self, struct ch_ctx *c)
 }
 
 static const struct ch_route routes[] = {
-	{ .method = "GET", .pattern = "/openapi.json", .fn = on_openapi, .summary = "This document: the routes of this server" },
+	{ .method = "GET", .pattern = "/openapi.json", .cls = CH_OPEN, .fn = on_openapi, .summary = "This document: the routes of this server" },
 	{ .method = "GET", .pattern = "/control/status", .cls = CHI_ROUTE_CONTROL, .fn = on_status },
 	{ .method = "GET", .pattern = "/control/plugins", .cls = CHI_ROUTE_CONTROL, .fn = on_plugins },
 	{ .method = "POST", .pattern = "/control/reload", .cls = CHI_ROUTE_CONTROL, .fn = on_reload },

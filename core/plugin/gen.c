@@ -220,7 +220,7 @@ static void trust(struct chi_build *b)
 	const struct ch_list *list = &b->gen->conf->server->trusted_proxies;
 	b->gen->trusted = calloc(list->n + 1, sizeof *b->gen->trusted);
 	for (size_t k = 0; b->gen->trusted && k < list->n; k++)
-		if (chi_net_parse(list->v[k].p, list->v[k].n, &b->gen->trusted[b->gen->ntrusted]))
+		if (ch_net_read(list->v[k].p, list->v[k].n, &b->gen->trusted[b->gen->ntrusted]))
 			b->gen->ntrusted++; /* the config has refused what does not parse */
 }
 

@@ -16,7 +16,7 @@
 #include "core/work/work.h"
 
 struct chi_family;
-struct chi_net;
+struct ch_net;
 
 struct chi_early;
 struct chi_cron;
@@ -69,7 +69,7 @@ struct chi_gen {
 		struct chi_inst *inst;
 	} seams[CH_SEAMS];
 	struct chi_routes *routes;
-	struct chi_net *trusted;            /* trusted_proxies */
+	struct ch_net *trusted;            /* trusted_proxies */
 	size_t ntrusted;
 	void *checks;                       /* what the daemon's checks.c keeps for those that still run */
 	char *openapi;                      /* made from the routes, see openapi.c */

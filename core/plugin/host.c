@@ -105,6 +105,30 @@ static bool host_header_at(struct ch_ctx *c, size_t i, struct ch_str *name, stru
 	return true;
 }
 
+static const struct ch_route *host_route(struct ch_ctx *c)
+{
+	return c->req && c->req->route ? c->req->route->def : NULL;
+}
+
+static bool host_answer_header_at(struct ch_ctx *c, size_t i, struct ch_str *name, struct ch_str *value)
+{
+	return c->req && chi_resp_header_at(c->req, i, name, value);
+}
+
+static void host_outlive(struct ch_ctx *c, bool (*wanted)(void *), void *data)
+{
+	if (!c->req)
+		return;
+	c->req->outlive = wanted;
+	c->req->outlive_data = data;
+}
+
+static void host_forsake(struct ch_ctx *c)
+{
+	if (c->req)
+		chi_req_forsake(c->req);
+}
+
 static struct ch_str host_body(struct ch_ctx *c)
 {
 	return c->req ? (struct ch_str){ c->req->body, c->req->body_len } : nothing;
@@ -492,6 +516,10 @@ const struct ch_host chi_host = {
 	.progress = chi_command_progress,
 	.hold = chi_ctx_hold,
 	.let_go = chi_ctx_let_go,
+	.route = host_route,
+	.answer_header_at = host_answer_header_at,
+	.outlive = host_outlive,
+	.forsake = host_forsake,
 	.capability = chi_capability,
 	.capabilities_walk = chi_capabilities_walk,
 };

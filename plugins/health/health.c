@@ -369,7 +369,7 @@ static const struct ch_check checks[] = {
 };
 
 #define PROBE(path, handler, text) \
-	{ .method = "GET", .pattern = path, .cls = CH_PUBLIC, .idempotent = true, .fn = handler, .summary = text }
+	{ .method = "GET", .pattern = path, .cls = CH_OPEN, .fn = handler, .summary = text }
 
 static const struct ch_route routes[] = {
 	PROBE("/health", on_health, "State of the server and of what it depends on; always 200"),

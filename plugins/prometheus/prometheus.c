@@ -103,7 +103,7 @@ static const struct ch_option options[] = {
 };
 
 static const struct ch_route routes[] = {
-	{ .method = "GET", .pattern_option = "path", .cls = CH_OPS, .body = CH_BODY_NONE, .idempotent = true, .fn = get_metrics,
+	{ .method = "GET", .pattern_option = "path", .cls = CH_OPS, .body = CH_BODY_NONE, .fn = get_metrics,
 	  .response_type = "text/plain", .summary = "Metrics in Prometheus' text format or OpenMetrics" },
 };
 

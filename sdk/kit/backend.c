@@ -135,6 +135,25 @@ bool ch_model_matches(struct ch_str entry, struct ch_str model)
 	return entry.n && entry.n == model.n && !memcmp(entry.p, model.p, entry.n);
 }
 
+bool ch_listed(struct ch_str list, struct ch_str name)
+{
+	while (list.n) {
+		const char *comma = memchr(list.p, ',', list.n);
+		struct ch_str entry = { list.p, comma ? (size_t)(comma - list.p) : list.n };
+		size_t step = entry.n + (comma != NULL);
+
+		while (entry.n && (*entry.p == ' ' || *entry.p == '\t'))
+			entry.p++, entry.n--;
+		while (entry.n && (entry.p[entry.n - 1] == ' ' || entry.p[entry.n - 1] == '\t'))
+			entry.n--;
+		if (ch_model_matches(entry, name))
+			return true;
+		list.p += step;
+		list.n -= step;
+	}
+	return false;
+}
+
 static bool is_pattern(struct ch_str entry)
 {
 	return entry.n && entry.p[entry.n - 1] == '*';

@@ -177,8 +177,8 @@ static const char *pattern_of(const struct ch_plugin *p, size_t i, const struct 
 
 static void check_route(const struct ch_route *r, const char *name)
 {
-	if (r->cls < CH_PUBLIC || r->cls > CH_ADMIN)
-		find_wrong("route %s has the class %d: allowed are CH_PUBLIC, CH_OPS and CH_ADMIN", name, r->cls);
+	if (r->cls < CH_PUBLIC || r->cls > CH_OPEN)
+		find_wrong("route %s has the class %d: allowed are CH_PUBLIC, CH_OPS, CH_ADMIN and CH_OPEN", name, r->cls);
 	if (r->body != CH_BODY_NONE && r->body != CH_BODY_BUFFER)
 		find_wrong("route %s has the body mode %d: allowed are CH_BODY_NONE and CH_BODY_BUFFER", name, r->body);
 	if (r->body == CH_BODY_NONE && (r->max_body || r->request_schema))

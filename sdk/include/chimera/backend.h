@@ -69,6 +69,8 @@ bool ch_backend_check(struct ch_self *, const struct ch_backend_conf *);
 
 /* [any] Does a text match an entry of `models`: itself, or a beginning and "*"? The same rule everywhere a config names models. */
 bool ch_model_matches(struct ch_str entry, struct ch_str model);
+/* [any] Is a name among these, names and patterns as above, by comma? Blanks around them do not count; an empty list names nothing. Since 0.5 */
+bool ch_listed(struct ch_str list, struct ch_str name);
 
 /* [any] The entry of models that serves that model: the name itself, else the longest pattern; default_model; NULL: none does. */
 const char *ch_backend_rule(const struct ch_backend_conf *, struct ch_str model);

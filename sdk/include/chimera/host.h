@@ -105,6 +105,11 @@ struct ch_host {
 	/* since 0.4 */
 	void (*hold)(struct ch_ctx *);
 	void (*let_go)(struct ch_ctx *, bool);
+	/* since 0.5 */
+	const struct ch_route *(*route)(struct ch_ctx *);
+	bool (*answer_header_at)(struct ch_ctx *, size_t, struct ch_str *, struct ch_str *);
+	void (*outlive)(struct ch_ctx *, bool (*)(void *), void *);
+	void (*forsake)(struct ch_ctx *);
 };
 extern CH_HIDDEN_ const struct ch_host *ch_host_; /* one in each plugin, defined by CH_PLUGIN */
 

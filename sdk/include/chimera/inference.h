@@ -93,6 +93,11 @@ struct ch_inference_args {
 	int64_t budget_ms;
 	unsigned retry;                   /* which retry of the client's own this is: a gateway in between retries the less */
 	const char *other;                /* with CH_I_OTHER in needs: the member that asked for it, for messages; NULL: not said */
+	/*
+	 * What this caller may use: names and patterns by comma, as ch_listed reads them; n 0: anything. A router asks no other backend, for no other
+	 * model, and names none that is not allowed; a backend need not look. Since 0.5
+	 */
+	struct ch_str only_models, only_backends;
 };
 
 /* A model that can be asked for. Since 0.3 */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chimera/plugin.h - the plugin interface, version 0.4. Since 0.1 unless a line says otherwise.
+ * chimera/plugin.h - the plugin interface, version 0.5. Since 0.1 unless a line says otherwise.
  *
  * A plugin is a shared object that exports one function through CH_PLUGIN(). The daemon calls it with a table of host functions
  * and gets back a descriptor: tables of options, metrics, hooks, routes, services, checks, tasks and commands, and a few callbacks. The
@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 #define CH_ABI_MAJOR 0 /* 0.x: host and plugin must agree exactly; from 1.0 on: the same major, minor <= the host's */
-#define CH_ABI_MINOR 4
+#define CH_ABI_MINOR 5
 
 struct ch_host;                           /* the host's functions; reached through the wrappers below */
 struct ch_ctx;                            /* a piece of work: an HTTP request or a task */
@@ -148,7 +148,11 @@ struct ch_tap { void (*fn)(struct ch_self *, struct ch_ctx *, const void *p, siz
 
 /* ---- routes: routing, 405, body limits and /openapi.json come from this table ---- */
 
-enum ch_route_class { CH_PUBLIC = 0, CH_OPS, CH_ADMIN }; /* OPS: status_listen, loopback peers, admin keys. ADMIN: admin keys only */
+/*
+ * Who may use a route. PUBLIC: whom auth knows, or lets in without a key. OPS: status_listen, loopback peers, admin keys. ADMIN: admin keys
+ * only. OPEN: everyone, a key is not asked for: probes and documents. Since 0.5
+ */
+enum ch_route_class { CH_PUBLIC = 0, CH_OPS, CH_ADMIN, CH_OPEN };
 /* NONE: a body is dropped (64 KiB, else the connection ends). BUFFER: it is read whole before BODY. */
 enum ch_body_mode { CH_BODY_NONE = 0, CH_BODY_BUFFER };
 
@@ -162,8 +166,8 @@ struct ch_route {
 	int cls;                          /* enum ch_route_class */
 	int body;                         /* enum ch_body_mode */
 	size_t max_body;                  /* bytes; 0: the server's max_body_bytes */
-	const char *tier;                 /* the least tier; NULL: any. Read by no one before there is a plugin for keys */
-	bool idempotent;                  /* may be repeated; the same */
+	const char *tier;                 /* the least tier, in the order that auth is told; NULL: any */
+	bool idempotent;                  /* a request with an Idempotency-Key is answered once and repeated as often as it is asked for */
 	int (*fn)(struct ch_self *, struct ch_ctx *);
 	const char *request_schema;       /* JSON Schema text, or NULL */
 	const char *response_schema;
@@ -338,6 +342,8 @@ struct ch_facts {
 	const char *asked;                /* ch_infer: the model that the client named; NULL: none. Since 0.3 */
 	const char *ledger;               /* core: that of the route; NULL: none, or no route yet. Since 0.4 */
 	double cost;                      /* router: what it cost, in the money of its prices; NAN: not priced. Since 0.4 */
+	const char *key;                  /* auth: the id of the API key, or of the token; not secret; NULL: none was shown. Since 0.5 */
+	const char *limits;               /* auth: the key's own limits, as in struct ch_key; NULL or "": its tier's. Since 0.5 */
 };
 
 /* ---- errors to clients ---- */
@@ -347,7 +353,11 @@ enum ch_code {                            /* one table in the core gives status,
 	CH_E_CONFLICT, CH_E_TOO_LARGE, CH_E_URI_TOO_LONG, CH_E_UNSUPPORTED_MEDIA, CH_E_EXPECTATION, CH_E_UNPROCESSABLE,
 	CH_E_RATE_LIMITED, CH_E_HEADERS_TOO_LARGE, CH_E_INTERNAL, CH_E_NOT_IMPLEMENTED, CH_E_VERSION, CH_E_OVERLOADED,
 	CH_E_DRAINING, CH_E_UNAVAILABLE, CH_E_UPSTREAM_AUTH, CH_E_UPSTREAM_RATE_LIMITED, CH_E_UPSTREAM_ERROR,
-	CH_E_UPSTREAM_INVALID, CH_E_UPSTREAM_TIMEOUT, CH_E_UPSTREAM_UNAVAILABLE, CH_E_UPSTREAM_BUSY, CH_E_MODEL_NOT_FOUND
+	CH_E_UPSTREAM_INVALID, CH_E_UPSTREAM_TIMEOUT, CH_E_UPSTREAM_UNAVAILABLE, CH_E_UPSTREAM_BUSY, CH_E_MODEL_NOT_FOUND,
+	/* Since 0.5, of an Idempotency-Key: 422 it came with another payload; 409 its first request still runs; … */
+	CH_E_IDEMPOTENCY_REUSED, CH_E_IDEMPOTENCY_IN_PROGRESS,
+	CH_E_IDEMPOTENCY_NOT_REPLAYABLE,  /* … 409 it was answered, and the answer was not kept; … */
+	CH_E_IDEMPOTENCY_INDETERMINATE    /* … 409 whoever worked on it died: nobody knows how far it came */
 };
 
 struct ch_code_info {                     /* a row of that table; static storage */
@@ -507,6 +517,8 @@ static inline bool ch_header_at(struct ch_ctx *c, size_t i, struct ch_str *name,
 {
 	return ch_host_->header_at(c, i, name, value);
 }
+/* The route that was found, as its plugin declared it; NULL: none, not yet, or a task. Since 0.5 */
+static inline const struct ch_route *ch_route(struct ch_ctx *c) { return ch_host_->route(c); }
 /* The buffered body, from BODY on. */
 static inline struct ch_str ch_body(struct ch_ctx *c) { return ch_host_->body(c); }
 /* Is the peer itself one of trusted_proxies? */
@@ -525,6 +537,23 @@ static inline int ch_header_set(struct ch_ctx *c, const char *name, const char *
 {
 	return ch_host_->header_set(c, name, strlen(name), value, strlen(value));
 }
+/*
+ * The i-th header field of the answer as plugins have set it, Content-Type among them; false past the last. What the core adds itself
+ * (Date, Content-Length, …) is not there. In RESPONSE and behind it: all of them. Since 0.5
+ */
+static inline bool ch_answer_header_at(struct ch_ctx *c, size_t i, struct ch_str *name, struct ch_str *value)
+{
+	return ch_host_->answer_header_at(c, i, name, value);
+}
+/*
+ * The work is worth more than its client: when the client leaves before the answer is complete, wanted(data) is asked, once, on the loop,
+ * perhaps inside a ch_write of the handler: it looks, and calls nothing of this ctx. True: the work goes on without a client. Nobody hears GONE,
+ * ch_begin, ch_write and ch_end go on, what is written goes to the taps alone, and the facts say aborted. Later ch_forsake says that
+ * nobody wants it any more, and it is as if the client left then; nothing if a client is there, or it has ended. Set it again to change it;
+ * NULL takes it away. When the server stops, such work hears GONE with its last loop. Loop thread. Since 0.5
+ */
+static inline void ch_outlive(struct ch_ctx *c, bool (*wanted)(void *data), void *data) { ch_host_->outlive(c, wanted, data); }
+static inline void ch_forsake(struct ch_ctx *c) { ch_host_->forsake(c); }
 /*
  * A whole answer: head, body (copied) and end. type NULL: no Content-Type. Returns CH_DONE; CH_ERROR: answered already, or past the arena's
  * limit: stream what may be large.
@@ -565,6 +594,8 @@ struct ch_refusal {
 	const char *param;                /* NULL: none */
 	const char *detail;               /* one sentence; NULL: the code's title */
 	struct ch_str error;
+	const char *type;                 /* the problem's type, a URI of a registry; NULL: urn:chimera:problem: and the code. Since 0.5 */
+	struct ch_str more;               /* further members: `"a":1,"b":2`, valid JSON, none that is there already; n 0: none. Since 0.5 */
 };
 static inline int ch_refuse_as(struct ch_ctx *c, const struct ch_refusal *r) { return ch_host_->refuse_as(c, r); }
 /*

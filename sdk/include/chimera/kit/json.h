@@ -129,7 +129,7 @@ void ch_jw_ms(struct ch_jw *w, int64_t us);                        /* microsecon
 void ch_jw_double(struct ch_jw *w, double v);                      /* shortest text that reads back equal; NaN and infinities write null */
 void ch_jw_bool(struct ch_jw *w, bool v);
 void ch_jw_null(struct ch_jw *w);
-void ch_jw_raw(struct ch_jw *w, const char *json, size_t n);       /* a value that already is valid JSON; copied as it is, line ends too */
+void ch_jw_raw(struct ch_jw *w, const char *json, size_t n);       /* a value that already is valid JSON, or (in an object, no key before) whole members; copied as it is, line ends too */
 
 #ifdef __cplusplus
 }
