@@ -31,6 +31,7 @@ static ch_ticket ticket;
 static int heard;                        /* enum ch_why; 0: nothing yet */
 static void *heard_result;
 static unsigned drops;
+static char tapped[64];                  /* what the taps heard of bodies, and "!" (complete) or "?" (not) at an end */
 static bool inside;                      /* a function of ours is on the stack */
 static struct ch_self *self_seen;
 static int after;                        /* what a resumed function returns */
@@ -59,6 +60,19 @@ static int on_end(struct ch_self *self, struct ch_ctx *c)
 	if (end)
 		end(c);
 	return CH_OK;
+}
+
+static void on_tap(struct ch_self *self, struct ch_ctx *c, const void *p, size_t n, bool complete)
+{
+	(void)self;
+	(void)c;
+	size_t room = sizeof(tapped) - 1 - strlen(tapped);
+
+	if (!n) {
+		p = complete ? "!" : "?";
+		n = 1;
+	}
+	strncat(tapped, p, n < room ? n : room);
 }
 
 static int on_x(struct ch_self *self, struct ch_ctx *c)
@@ -91,12 +105,13 @@ static const struct ch_hook hooks[] = { { .phase = CH_P_LIMIT, .fn = on_limit },
 	{ .phase = CH_P_END, .fn = on_end } };
 static const struct ch_route routes[] = { { .method = "GET", .pattern = "/x", .fn = on_x },
 	{ .method = "POST", .pattern = "/x", .fn = on_x, .body = CH_BODY_BUFFER } };
+static const struct ch_tap taps[] = { { on_tap } };
 struct script_conf {
 	const char *word; /* for configs that differ */
 };
 static const struct ch_option options[] = { CH_OPT(struct script_conf, word, STR, .help = "Nothing") };
 static const struct ch_plugin script = { .size = sizeof(script), .conf_size = sizeof(struct script_conf), .options = CH_TABLE(options), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "script",
-	.version = "0", .summary = "Does what the test says", .hooks = CH_TABLE(hooks), .routes = CH_TABLE(routes), .start = on_start,
+	.version = "0", .summary = "Does what the test says", .hooks = CH_TABLE(hooks), .taps = CH_TABLE(taps), .routes = CH_TABLE(routes), .start = on_start,
 	.stop = on_stop };
 
 static const struct ch_plugin *script_entry(const struct ch_host *host)
@@ -116,6 +131,7 @@ static struct ch_test *begin(int (*fn)(struct ch_ctx *))
 	end_status = heard = 0;
 	end_aborted = false;
 	ctx = NULL;
+	tapped[0] = 0;
 	ticket = 0;
 	heard_result = NULL;
 	after = CH_DONE;

@@ -62,7 +62,7 @@ def test_dump_is_the_daemon_s(run, server):
 def test_plugins_shows_hooks_services_and_routes_without_a_server(run):
     doc = json.loads(run("plugins", "--json", "-o", "server.control=/nowhere").stdout)
     by_id = {p["id"]: p for p in doc["plugins"]}
-    assert by_id["dryrun"]["provides"] == ["inference/1"] and by_id["dryrun"]["abi"] == "0.4"
+    assert by_id["dryrun"]["provides"] == ["inference/1"] and by_id["dryrun"]["abi"] == "0.5"
     assert list(doc["chains"]) == ["headers", "auth", "limit", "body", "content", "response", "end", "call", "call_end"]
     assert doc["chains"]["headers"] == ["trace"]
     assert {"method": "POST", "pattern": "/v1/ask", "id": "ask"} in doc["routes"]
@@ -154,7 +154,7 @@ def test_options_do_not_need_a_right_config(tmp_path, plugins):
 def test_version(run):
     assert run("version").stdout.startswith("chimera ") and run("--version").stdout == run("version").stdout
     v = json.loads(run("version", "--json").stdout)
-    assert v["abi"] == "0.4" and kit.run_chimerad("-V").stdout == f"chimerad {v['version']}\n"
+    assert v["abi"] == "0.5" and kit.run_chimerad("-V").stdout == f"chimerad {v['version']}\n"
 
 
 def test_man_is_roff_for_each_plugin(plugins):
