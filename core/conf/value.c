@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <chimera/kit/decimal.h>
 #include <chimera/kit/near.h>
 #include "core/conf/value.h"
 
@@ -95,50 +96,14 @@ int chi_value_bool(const char *s)
 	return -1;
 }
 
-/* A decimal without sign: digits * 10^-places, at most 18 of them. `point` tells whether one was written. */
-struct decimal {
-	int64_t digits;
-	int places;
-	bool point;
-};
-
-static const int64_t tens[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000, 100000000000,
-	1000000000000, 10000000000000, 100000000000000, 1000000000000000, 10000000000000000, 100000000000000000, 1000000000000000000 };
-
-/* Reads one from *s on and moves *s behind it. */
-static bool decimal(const char **s, struct decimal *d)
-{
-	const char *p = *s;
-	int n = 0;
-
-	*d = (struct decimal){ 0 };
-	for (; (*p >= '0' && *p <= '9') || (*p == '.' && !d->point && n); p++) {
-		if (*p == '.') {
-			d->point = true;
-			continue;
-		}
-		if (d->digits && ++n > 18)
-			return false;
-		n = n ? n : 1;
-		d->digits = d->digits * 10 + (*p - '0');
-		d->places += d->point;
-		if (d->places > 18)
-			return false;
-	}
-	if (!n || p[-1] == '.')
-		return false;
-	*s = p;
-	return true;
-}
-
 /* d * unit as a whole number; false: it is none, or too large. */
-static bool whole(const struct decimal *d, int64_t unit, int64_t *out)
+static bool whole(const struct ch_decimal *d, int64_t unit, int64_t *out)
 {
 	int64_t v;
 
 	if (__builtin_mul_overflow(d->digits, unit, &v)) {
 		/* 1.500000000000000000d: take the zeroes away first */
-		struct decimal less = *d;
+		struct ch_decimal less = *d;
 
 		if (!d->places || d->digits % 10)
 			return false;
@@ -146,14 +111,8 @@ static bool whole(const struct decimal *d, int64_t unit, int64_t *out)
 		less.places--;
 		return whole(&less, unit, out);
 	}
-	*out = v / tens[d->places];
-	return v % tens[d->places] == 0;
-}
-
-/* Exactly rounded up to 2^53 digits: every power of ten up to 10^18 is a double. */
-static double real(const struct decimal *d)
-{
-	return (double)d->digits / (double)tens[d->places];
+	*out = v / ch_decimal_ten(d->places);
+	return v % ch_decimal_ten(d->places) == 0;
 }
 
 struct unit { const char *name; int64_t size; };
@@ -189,16 +148,20 @@ static bool read_number(int type, const char *s, struct chi_value *out)
 		{ NULL, 0 } };
 	static const struct unit sizes[] = { { "", 1 }, { "k", 1 << 10 }, { "m", 1 << 20 }, { "g", 1 << 30 }, { "K", 1 << 10 },
 		{ "M", 1 << 20 }, { "G", 1 << 30 }, { NULL, 0 } };
-	static const struct unit rates[] = { { "/s", 1 }, { "/min", 60 }, { "/h", 3600 }, { NULL, 0 } };
 	bool minus = type == CH_T_DOUBLE && *s == '-';
-	struct decimal d;
+	struct ch_decimal d;
 	int64_t unit;
+	size_t used;
 
 	if (type == CH_T_INT)
 		return read_int(s, &out->i);
+	if (type == CH_T_RATE)
+		return ch_rate_read(s, strlen(s), &out->d) && out->d >= 0; /* whether "unlimited" is allowed is known elsewhere */
 	s += minus;
-	if (!decimal(&s, &d))
+	used = ch_decimal_read(s, strlen(s), &d);
+	if (!used)
 		return false;
+	s += used;
 	switch (type) {
 	case CH_T_DURATION:
 		unit = !d.digits && !*s ? 1 : unit_of(durations, s);
@@ -206,17 +169,13 @@ static bool read_number(int type, const char *s, struct chi_value *out)
 	case CH_T_SIZE:
 		unit = unit_of(sizes, s);
 		return unit && whole(&d, unit, &out->i);
-	case CH_T_RATE:
-		unit = !d.digits && !*s ? 1 : unit_of(rates, s);
-		out->d = unit ? real(&d) / (double)unit : 0;
-		return unit != 0;
 	case CH_T_SHARE:
 		if (strcmp(s, "%") && !(!*s && (d.point || !d.digits)))
 			return false;
-		out->d = *s ? (double)d.digits / ((double)tens[d.places] * 100) : real(&d);
+		out->d = *s ? (double)d.digits / ((double)ch_decimal_ten(d.places) * 100) : ch_decimal_real(&d);
 		return out->d <= 1;
 	default:
-		out->d = minus ? -real(&d) : real(&d);
+		out->d = minus ? -ch_decimal_real(&d) : ch_decimal_real(&d);
 		return !*s;
 	}
 }

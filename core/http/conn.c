@@ -300,8 +300,10 @@ void chi_conn_lost(struct chi_conn *c)
 	leave_wait(c);
 	struct chi_req *r = c->req;
 	c->req = NULL;
-	if (r)
-		r->conn = NULL; /* before anything is released: what that writes goes nowhere */
+	if (r) { /* before anything is released: what that writes goes nowhere */
+		r->paused = c->want_drain;
+		r->conn = NULL;
+	}
 	c->transport->close(c);
 	out_clear(c);
 	free(c->in);

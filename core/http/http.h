@@ -203,6 +203,7 @@ struct chi_req {
 	bool tapped;        /* taps heard the end */
 	bool orphan;        /* the client left and the work goes on, see ch_outlive: conn is NULL, and it is in … */
 	struct chi_req *next_orphan, **self_orphan; /* … the list of its loop */
+	bool paused;        /* ch_write said AGAIN when the client left */
 	bool (*outlive)(void *);
 	void *outlive_data;
 	int64_t begun_at;   /* the turn in which the head was made */

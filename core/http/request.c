@@ -29,6 +29,14 @@ static void orphan_end(struct chi_req *r)
 	r->self_orphan = NULL;
 }
 
+static void go_on(void *data)
+{
+	struct chi_req *r = data;
+	if (r->self_orphan && r->on_writable)
+		r->on_writable(r->on_writable_data);
+	chi_ctx_unpin(r->ctx);
+}
+
 static bool outlives(struct chi_req *r)
 {
 	if (!r->outlive || r->stage >= CHI_S_ANSWERED || r->aborted || r->http->closed || !r->outlive(r->outlive_data))
@@ -39,6 +47,10 @@ static bool outlives(struct chi_req *r)
 	if (r->http->orphans)
 		r->http->orphans->self_orphan = &r->next_orphan;
 	r->http->orphans = r;
+	if (r->paused && r->on_writable) { /* nobody's reading holds it up any more; not now: we may be inside a call of its own */
+		r->ctx->pins++;
+		chi_loop_turn_end(r->http->loop, go_on, r);
+	}
 	return true;
 }
 

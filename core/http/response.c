@@ -256,6 +256,12 @@ int chi_resp_length(struct chi_req *r, uint64_t n)
 	return CH_OK;
 }
 
+/* What one who writes is told when no client is there: that is the end, or it goes on to the taps alone. */
+static int left(const struct chi_req *r)
+{
+	return r->orphan ? CH_OK : CH_DONE;
+}
+
 int chi_resp_begin(struct chi_req *r, int status)
 {
 	if (r->begun || r->answered || r->stage >= CHI_S_ANSWERED || status < 200 || status > 599)
@@ -265,12 +271,12 @@ int chi_resp_begin(struct chi_req *r, int status)
 	run_response_hooks(r);
 	r->ctx->facts.first_byte = chi_clock();
 	if (!r->conn)
-		return r->orphan ? CH_OK : CH_DONE;
+		return left(r);
 	decide(r);
 	r->pending = chi_arena_raw(&r->ctx->arena, head_room(r));
 	if (!r->pending) {
 		chi_conn_lost(r->conn);
-		return CH_DONE;
+		return left(r);
 	}
 	r->pending_len = (size_t)(put_head(r, r->pending) - r->pending);
 	r->begun_at = r->ctx->loop->now;
@@ -341,6 +347,8 @@ int chi_resp_write(struct chi_req *r, const void *p, size_t n, ch_fn release, vo
 			release(arg);
 		return CH_ERROR;
 	}
+	if (r->conn && r->conn->fin && r->begun_at != r->ctx->loop->now)
+		chi_conn_lost(r->conn); /* what was ready in one turn is sent, a stream is not (FAULTS H24) */
 	if (!r->conn) {
 		if (r->orphan && n) {
 			r->sent += n;
@@ -349,13 +357,7 @@ int chi_resp_write(struct chi_req *r, const void *p, size_t n, ch_fn release, vo
 		}
 		if (release)
 			release(arg);
-		return r->orphan ? CH_OK : CH_DONE;
-	}
-	if (r->conn->fin && r->begun_at != r->ctx->loop->now) { /* what was ready in one turn is sent, a stream is not (FAULTS H24) */
-		if (release)
-			release(arg);
-		chi_conn_lost(r->conn);
-		return CH_DONE;
+		return left(r);
 	}
 	r->sent += n;
 	if (n && !r->no_body) {
@@ -375,7 +377,7 @@ int chi_resp_write(struct chi_req *r, const void *p, size_t n, ch_fn release, vo
 		stream_out(r, p, n, release, arg, false);
 	}
 	if (!r->conn)
-		return CH_DONE;
+		return left(r);
 	if (r->conn->out_bytes > (size_t)r->http->conf->stream_high) {
 		r->conn->want_drain = true;
 		return CH_AGAIN;
@@ -392,7 +394,7 @@ int chi_resp_end(struct chi_req *r)
 		return CH_ERROR;
 	}
 	r->ended = true;
-	return r->conn || r->orphan ? CH_OK : CH_DONE;
+	return r->conn ? CH_OK : left(r);
 }
 
 void chi_resp_abort(struct chi_req *r)

@@ -184,6 +184,8 @@ static void add_routes(struct chi_build *b, struct chi_inst *i)
 		char buf[256];
 		const char *why = chi_build_reloadable(i, row->pattern_option)
 		                          ? "the key of its pattern is read at the start alone, so it cannot be CH_O_RELOAD: a bug in the plugin"
+		                  : (row->cls < CH_PUBLIC || row->cls > CH_OPEN) && i->conf != &chi_control_inst
+		                          ? "its class is none of CH_PUBLIC, CH_OPS, CH_ADMIN, CH_OPEN"
 		                          : chi_routes_add(b->gen->routes, i, row, pattern, buf, sizeof buf);
 		b->gen->needed[i->index] = b->gen->needed[i->index] || row->cls == CH_PUBLIC;
 		if (why)

@@ -53,10 +53,15 @@ static void path_key(struct ch_jw *w, const char *pattern)
 	free(copy);
 }
 
-static void parameters(struct ch_jw *w, const char *pattern)
+static bool repeatable(const struct chi_route *r, int method)
 {
-	const char *p = pattern;
-	if (!strchr(pattern, '{'))
+	return r->def->idempotent && method != CH_H1_GET && method != CH_H1_HEAD;
+}
+
+static void parameters(struct ch_jw *w, const struct chi_route *r, int method)
+{
+	const char *p = r->path->pattern;
+	if (!strchr(p, '{') && !repeatable(r, method))
 		return;
 	ch_jw_key(w, "parameters");
 	ch_jw_array(w);
@@ -71,7 +76,23 @@ static void parameters(struct ch_jw *w, const char *pattern)
 		schema(w, "{\"type\":\"string\"}");
 		ch_jw_object_end(w);
 	}
+	if (repeatable(r, method)) {
+		ch_jw_object(w);
+		pair(w, "name", "Idempotency-Key");
+		pair(w, "in", "header");
+		pair(w, "description", "Where the server has [idempotency]: requests with the same key and payload are answered once and repeated");
+		schema(w, "{\"type\":\"string\",\"minLength\":1,\"maxLength\":255}");
+		ch_jw_object_end(w);
+	}
 	ch_jw_array_end(w);
+}
+
+static void problem(struct ch_jw *w, const char *status)
+{
+	ch_jw_key(w, status);
+	ch_jw_object(w);
+	pair(w, "$ref", "#/components/responses/Problem");
+	ch_jw_object_end(w);
 }
 
 /* "get_v1_ask": unique, since a method stands once a pattern. */
@@ -90,7 +111,7 @@ static void operation_id(struct ch_jw *w, int method, const char *pattern)
 
 static void operation(struct ch_jw *w, const struct chi_route *r, int method)
 {
-	static const char *const classes[] = { "public", "ops", "admin" };
+	static const char *const classes[] = { "public", "ops", "admin", "open" };
 	char name[16] = "";
 	for (size_t i = 0; chi_method_name(method)[i] && i < sizeof name - 1; i++)
 		name[i] = (char)tolower((unsigned char)chi_method_name(method)[i]);
@@ -104,7 +125,7 @@ static void operation(struct ch_jw *w, const struct chi_route *r, int method)
 	ch_jw_cstr(w, r->handler.inst->self.id);
 	ch_jw_array_end(w);
 	pair(w, "x-chimera-class", classes[r->def->cls]);
-	parameters(w, r->path->pattern);
+	parameters(w, r, method);
 	if (r->def->body == CH_BODY_BUFFER) {
 		ch_jw_key(w, "requestBody");
 		ch_jw_object(w);
@@ -120,10 +141,11 @@ static void operation(struct ch_jw *w, const struct chi_route *r, int method)
 	pair(w, "description", "The answer");
 	content(w, r->def->response_type ? r->def->response_type : "application/json", r->def->response_schema);
 	ch_jw_object_end(w);
-	ch_jw_key(w, "default");
-	ch_jw_object(w);
-	pair(w, "$ref", "#/components/responses/Problem");
-	ch_jw_object_end(w);
+	if (repeatable(r, method)) {
+		problem(w, "409");
+		problem(w, "422");
+	}
+	problem(w, "default");
 	ch_jw_object_end(w);
 	ch_jw_object_end(w);
 }

@@ -6,7 +6,7 @@
 #include "core/plugin/gen.h"
 
 /* Routes of this class answer the control socket alone and stand in no description. */
-#define CHI_ROUTE_CONTROL 3
+#define CHI_ROUTE_CONTROL (CH_OPEN + 1)
 
 bool chi_openapi_make(struct chi_gen *g); /* fills g->openapi; false: no memory */
 void chi_openapi_free(struct chi_gen *g);

@@ -38,6 +38,11 @@ static void forsake(void *data)
 	ch_forsake(data);
 }
 
+static void begin_stream(void *data)
+{
+	assert_int_equal(ch_begin(data, 200), CH_OK);
+}
+
 static void write_the_rest(void *data)
 {
 	struct ch_ctx *c = data;
@@ -166,6 +171,70 @@ static void an_answer_that_is_made_needs_no_client(void **state)
 	ch_test_free(t);
 }
 
+static unsigned drained;
+static char large[1 << 20];
+
+static void on_drained(void *data)
+{
+	assert_ptr_equal(data, ctx);
+	assert_false(inside);
+	drained++;
+}
+
+/* More than a client that does not read lets wait. */
+static void write_much(void *data)
+{
+	drained = 0;
+	ch_on_writable(data, on_drained, data);
+	assert_int_equal(ch_write(data, large, sizeof(large), NULL, NULL), CH_AGAIN);
+	assert_int_equal(ch_write(data, large, sizeof(large), NULL, NULL), CH_AGAIN);
+}
+
+static void who_waits_for_a_reader_goes_on_when_it_left(void **state)
+{
+	(void)state;
+	struct ch_test *t = begin_wanted(stream_wanted, true);
+	struct ch_test_answer *a = get(t);
+
+	ch_test_unread(a, true);
+	ch_test_on_loop(t, write_much, ctx);
+	ch_test_leave(a);
+	ch_test_advance(t, 1);
+	assert_int_equal(drained, 1);
+	assert_int_equal(heard, 0);
+	ch_test_on_loop(t, write_the_rest, ctx);
+	after = CH_OK;
+	ch_test_on_loop(t, resume, NULL);
+	assert_int_equal(ends, 1);
+	ch_test_free(t);
+}
+
+static void write_one(void *data)
+{
+	assert_int_equal(ch_write(data, "one", 3, NULL, NULL), CH_OK);
+}
+
+/* A half-closed client of a stream is found gone by the next write: what that one wrote is not lost. */
+static void a_write_that_finds_its_client_gone_goes_on(void **state)
+{
+	(void)state;
+	struct ch_test *t = begin_wanted(wait_wanted, true);
+	struct ch_test_answer *a = get(t);
+
+	ch_test_half_close(a);
+	ch_test_on_loop(t, begin_stream, ctx);
+	ch_test_advance(t, 10);
+	ch_test_on_loop(t, write_one, ctx);
+	ch_test_on_loop(t, write_the_rest, ctx);
+	after = CH_OK;
+	ch_test_on_loop(t, resume, NULL);
+	assert_int_equal(questions, 1);
+	assert_int_equal(ends, 1);
+	assert_true(end_aborted);
+	assert_string_equal(tapped, "onetwo!");
+	ch_test_free(t);
+}
+
 static int look_at_headers(struct ch_ctx *c)
 {
 	struct ch_str name, value;
@@ -206,6 +275,8 @@ int main(void)
 		cmocka_unit_test(forsaking_what_has_a_client_does_nothing),
 		cmocka_unit_test(a_server_that_ends_forsakes_all),
 		cmocka_unit_test(an_answer_that_is_made_needs_no_client),
+		cmocka_unit_test(who_waits_for_a_reader_goes_on_when_it_left),
+		cmocka_unit_test(a_write_that_finds_its_client_gone_goes_on),
 		cmocka_unit_test(the_answers_fields_and_the_route_can_be_read),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

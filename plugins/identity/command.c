@@ -39,7 +39,7 @@ struct job { /* in the command's arena */
 	struct id_cleaned cleaned;
 	ch_ticket ticket;
 	const char *user, *provider, *owner;
-	char secret[ID_KEY_CHARS + 1], prefix[ID_KEY_SHOWN + 1], key_id[32];
+	char secret[CH_KEY_CHARS + 1], prefix[ID_KEY_SHOWN + 1], key_id[32];
 	unsigned char sha256[ID_SHA];
 	union { struct id_user user; struct id_key key; struct id_token token; } e;
 	bool heading, full;      /* of a list: the first page was shown; whoever reads has not read it yet */
@@ -402,7 +402,7 @@ static void wipe(void *data)
 /* False: refused. */
 static bool make_secret(struct job *j)
 {
-	if (!ch_keep(j->c, wipe, j) || !id_key_make(j->secret, j->sha256, j->key_id)) {
+	if (!ch_keep(j->c, wipe, j) || !ch_key_make(j->secret, j->sha256, j->key_id)) {
 		ch_refuse(j->c, CH_E_UNAVAILABLE, 1000, "there is no memory, or the system gives no random bytes now");
 		return false;
 	}

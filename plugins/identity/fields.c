@@ -123,7 +123,7 @@ static int set(struct ch_ctx *c, const struct id_field *f, struct ch_str s, void
 		return yes || no ? CH_OK : ch_refuse_param(c, CH_E_BAD_REQUEST, f->name, "%s must be true or false", f->name);
 	case ID_F_TIME:
 		*number(f, entity) = 0;
-		if (!s.n || !strcmp(s.p, "never") || id_time_read(s.p, s.n, ch_wall(), number(f, entity)))
+		if (!s.n || !strcmp(s.p, "never") || ch_time_read(s.p, s.n, ch_wall(), number(f, entity)))
 			return CH_OK;
 		return ch_refuse_param(c, CH_E_BAD_REQUEST, f->name,
 			"%s must be a time as in 2027-01-31T12:00:00Z, or how long from now, as in 30d, 12h or 5m", f->name);
@@ -237,7 +237,7 @@ int id_read_json(struct ch_ctx *c, const struct id_kind *kind, bool changes, voi
 
 void id_write_json(struct ch_jw *w, const struct id_kind *kind, const void *entity)
 {
-	char time[ID_TIME_CHARS];
+	char time[CH_TIME_CHARS];
 
 	for (size_t i = 0; i < kind->n; i++) {
 		const struct id_field *f = &kind->fields[i];
@@ -254,7 +254,7 @@ void id_write_json(struct ch_jw *w, const struct id_kind *kind, const void *enti
 			ch_jw_bool(w, n);
 			break;
 		case ID_F_TIME:
-			ch_jw_cstr(w, n ? id_time_text(n, time) : NULL);
+			ch_jw_cstr(w, n ? ch_time_text(n, time) : NULL);
 			break;
 		case ID_F_COUNT:
 			ch_jw_int(w, n);
@@ -310,8 +310,8 @@ const char *id_shown(struct ch_ctx *c, const struct id_field *f, const void *ent
 	case ID_F_BOOL:
 		return *number(f, e) ? "yes" : "no";
 	case ID_F_TIME:
-		time = *number(f, e) ? ch_alloc(c, ID_TIME_CHARS) : NULL;
-		return !*number(f, e) ? "-" : time ? id_time_text(*number(f, e) / 1000000 * 1000000, time) : NULL;
+		time = *number(f, e) ? ch_alloc(c, CH_TIME_CHARS) : NULL;
+		return !*number(f, e) ? "-" : time ? ch_time_text(*number(f, e) / 1000000 * 1000000, time) : NULL;
 	case ID_F_COUNT:
 		return ch_print(c, "%lld", (long long)*number(f, e));
 	case ID_F_SECRET:

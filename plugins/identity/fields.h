@@ -8,6 +8,7 @@
 #define IDENTITY_FIELDS_H
 
 #include <chimera/json.h>
+#include <chimera/kit/time.h>
 
 enum id_field_type {   /* in the entity: */
 	ID_F_NAME = 1, /* const char *: [A-Za-z0-9._@:/-], 1 to 128 bytes */
@@ -56,12 +57,6 @@ int id_read_whole(struct ch_ctx *, const struct id_kind *, const void *entity);
 void id_write_json(struct ch_jw *, const struct id_kind *, const void *entity);
 /* A field's value for people; "-": none. NULL: no memory. */
 const char *id_shown(struct ch_ctx *, const struct id_field *, const void *entity);
-
-/* RFC 3339 in UTC, "2026-11-21T15:40:00Z", with six places behind the second if they are not 0. */
-#define ID_TIME_CHARS 32
-const char *id_time_text(int64_t us, char out[ID_TIME_CHARS]);
-/* The same back; also a date alone, or how long from now: "30d", "12h", "5m", "10s". False: it is neither. */
-bool id_time_read(const char *p, size_t n, int64_t now, int64_t *us);
 
 const char *id_role_name(int64_t role);
 int64_t id_role_of(const char *name); /* of what the database has; an unknown one is CH_ROLE_NONE */

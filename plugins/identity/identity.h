@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 
 #include <chimera/keys.h>
+#include <chimera/kit/key.h>
 #include <chimera/tokens.h>
 
 #include "cache.h"
@@ -121,12 +122,7 @@ void id_key_rotate(struct ch_self *, struct ch_ctx *, const char *id, const char
 void id_key_remove(struct ch_self *, struct ch_ctx *, const char *id, struct id_result *, ch_ticket);
 extern const struct id_kind id_key_kind;
 
-#define ID_KEY_CHARS 46 /* "ck_" and 43 characters of base64url */
 #define ID_KEY_SHOWN 7  /* of them are kept and shown, so that people can tell keys apart */
-/* A new key's secret, its hash, and an id. `secret` must be wiped by whoever has it. False: the system gives no random bytes. */
-bool id_key_make(char secret[ID_KEY_CHARS + 1], unsigned char sha256[ID_SHA], char id[32]);
-/* [any] "key_" and 22 characters of base64url: 128 random bits. */
-bool id_make(char id[32], const char *prefix);
 
 /* ---- tokens.c ---- */
 

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* keys.c - data access: API keys. What a client shows is nowhere in the database, only its SHA-256 and its first characters. */
-#include <errno.h>
-#include <sys/random.h>
-
-#include <openssl/evp.h>
-
 #include <chimera/kit/near.h>
 
 #include "fields.h"
@@ -37,57 +32,6 @@ const struct id_kind id_key_kind = { "key", "keys", fields, sizeof(fields) / siz
 
 #define SELECT "SELECT k.id, k.prefix, k.owner, k.tier, k.role, k.limits, k.models, k.routes, k.backends, k.networks, k.expires, k.disabled, " \
 	"k.created, k.note, u.disabled FROM api_keys k LEFT JOIN users u ON u.id = k.owner "
-
-/* ---- secrets ---- */
-
-static bool random_bytes(unsigned char *p, size_t n)
-{
-	ssize_t got;
-
-	do
-		got = getrandom(p, n, 0); /* never in pieces, up to 256 bytes */
-	while (got < 0 && errno == EINTR);
-	return got == (ssize_t)n;
-}
-
-static void base64url(const unsigned char *p, size_t n, char *out)
-{
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	unsigned bits = 0, have = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		bits = bits << 8 | p[i];
-		for (have += 8; have >= 6; have -= 6)
-			*out++ = letters[bits >> (have - 6) & 63];
-	}
-	if (have)
-		*out++ = letters[bits << (6 - have) & 63];
-	*out = 0;
-}
-
-bool id_make(char id[32], const char *prefix)
-{
-	unsigned char p[16];
-	size_t n = strlen(prefix);
-
-	memcpy(id, prefix, n);
-	if (!random_bytes(p, sizeof(p)))
-		return false;
-	base64url(p, sizeof(p), id + n);
-	return true;
-}
-
-bool id_key_make(char secret[ID_KEY_CHARS + 1], unsigned char sha256[ID_SHA], char id[32])
-{
-	unsigned char p[32];
-	bool ok = random_bytes(p, sizeof(p));
-
-	memcpy(secret, "ck_", 3);
-	if (ok)
-		base64url(p, sizeof(p), secret + 3);
-	explicit_bzero(p, sizeof(p));
-	return ok && EVP_Digest(secret, ID_KEY_CHARS, sha256, NULL, EVP_sha256(), NULL) == 1 && id_make(id, "key_");
-}
 
 /* ---- rows ---- */
 

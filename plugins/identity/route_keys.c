@@ -53,7 +53,7 @@ static int tell_secret(struct id_job *j)
 		return id_route_no_memory(j->c);
 	ch_jw_object(&w);
 	ch_jw_key(&w, "key");
-	ch_jw_string(&w, j->secret, ID_KEY_CHARS);
+	ch_jw_string(&w, j->secret, CH_KEY_CHARS);
 	id_write_json(&w, j->kind, &j->e.key);
 	ch_jw_object_end(&w);
 	return id_route_answer(j, 201, &w);
@@ -62,7 +62,7 @@ static int tell_secret(struct id_job *j)
 /* False: refused. */
 static bool make_secret(struct id_job *j)
 {
-	if (!ch_keep(j->c, wipe_secret, j) || !id_key_make(j->secret, j->sha256, j->key_id)) {
+	if (!ch_keep(j->c, wipe_secret, j) || !ch_key_make(j->secret, j->sha256, j->key_id)) {
 		ch_refuse(j->c, CH_E_UNAVAILABLE, RETRY_MS,
 			"There is no memory, or the system gives no random bytes now; try again later.");
 		return false;

@@ -17,7 +17,7 @@ struct id_job { /* in the request's arena */
 	struct id_result r;
 	ch_ticket ticket;
 	int (*end)(struct id_job *); /* it went well: answers */
-	char secret[ID_KEY_CHARS + 1], prefix[ID_KEY_SHOWN + 1], key_id[32];
+	char secret[CH_KEY_CHARS + 1], prefix[ID_KEY_SHOWN + 1], key_id[32];
 	unsigned char sha256[ID_SHA];
 	union { struct id_user user; struct id_key key; struct id_token token; } e;
 };

@@ -192,7 +192,7 @@ const char *id_token_seal(struct ch_self *self, struct ch_ctx *c, struct id_toke
 	const struct identity_state *s = self->state;
 	char *id = ch_alloc(c, 32), *family = ch_alloc(c, 32);
 
-	if (!id || !family || !id_make(id, "tok_") || !id_make(family, "fam_"))
+	if (!id || !family || !ch_id_make(id, "tok_") || !ch_id_make(family, "fam_"))
 		return "The server has no memory or no random bytes for this now; try again later.";
 	t->id = id;
 	t->family = t->family ? t->family : family;

@@ -24,6 +24,21 @@ static const char *keep(struct ch_ctx *c, const char *text)
 	return copy ? copy : "PostgreSQL could not take it, and no memory is left to say why.";
 }
 
+static int later(struct ch_sink_result *out, const char *why)
+{
+	out->outcome = CH_SINK_RETRY;
+	out->detail = why;
+	return CH_OK;
+}
+
+/* What was given up and has happened all the same: the caller wants no answer any more, and may send it again. */
+static bool given_up(const struct pg_call *call, struct ch_sink_result *out)
+{
+	if (call->cancelled && !call->error)
+		later(out, "The call was given up.");
+	return call->cancelled && !call->error;
+}
+
 static void again_later(struct ch_sink_result *out, const struct pg_call *call)
 {
 	out->outcome = CH_SINK_RETRY;
@@ -43,6 +58,8 @@ static void answer_append(struct pg_call *call)
 	struct ch_sink_result *out = a->out;
 
 	out->call = NULL;
+	if (given_up(call, out))
+		return;
 	if (!call->error) {
 		out->outcome = CH_SINK_DONE;
 		out->rows = call->work == &pg_copy_work ? a->rows : a->statement.count;
@@ -62,13 +79,6 @@ static void answer_append(struct pg_call *call)
 		*one = (struct ch_sink_refusal){ call->row - 1, out->detail };
 		out->refused = (struct ch_table){ one, 1, sizeof(*one) };
 	}
-}
-
-static int later(struct ch_sink_result *out, const char *why)
-{
-	out->outcome = CH_SINK_RETRY;
-	out->detail = why;
-	return CH_OK;
 }
 
 /* ---- append ---- */
@@ -184,16 +194,17 @@ static void answer_query(struct pg_call *call)
 	struct ch_sink_result *out = q->out;
 
 	out->call = NULL;
+	if (given_up(call, out))
+		return;
 	if (call->error) {
 		again_later(out, call);
 		return;
 	}
 	out->outcome = CH_SINK_DONE;
-	if (!q->row) {
-		out->rows = q->statement.count;
-	} else if (!call->cancelled) {
+	if (q->row)
 		pg_sql_rows(&q->sql);
-	}
+	else
+		out->rows = q->statement.count;
 }
 
 static void value(struct query *q, int i, const struct ch_value *v)

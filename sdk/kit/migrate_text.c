@@ -72,9 +72,11 @@ bool migrate_lines_add(struct migrate_lines *l, const char *text, size_t n)
 		l->v = v;
 		l->cap = cap;
 	}
-	copy = strndup(text, n);
+	copy = malloc(n + 1); /* not strndup: the text need not end with a NUL, which AddressSanitizer's wants to see */
 	if (!copy)
 		return false;
+	memcpy(copy, text, n);
+	copy[n] = 0;
 	l->v[l->n++] = copy;
 	return true;
 }

@@ -3,7 +3,7 @@
  * load.c - load PORT CONNECTIONS SECONDS <request - sends one request at a time on each keep-alive connection to 127.0.0.1, as fast as the
  * answers come, and prints one line of JSON. It does as little as a client can (a recv and a send a request, no epoll_ctl), so that one
  * core of it keeps one core of a fast server busy: a server that waits for its client pays for sleeping and waking, and wrk, with four
- * system calls a request, lets it wait.
+ * system calls a request, lets it wait. A run of ten '@' or more in the request is a number that is another one in each request.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -30,7 +30,8 @@ struct conn {
 };
 
 static char request[REQUEST_MAX];
-static size_t request_len;
+static size_t request_len, digits;
+static char *number;               /* in the request, so many digits; NULL: there is none */
 static uint32_t latency[SLOTS];
 static uint64_t requests, bytes, bad;
 
@@ -48,8 +49,28 @@ static void die(const char *what)
 	exit(1);
 }
 
+/* The next number is written where the '@' were; it begins with this process's id, so that no two runs say the same. */
+static void find_number(void)
+{
+	number = memmem(request, request_len, "@@@@@@@@@@", 10);
+	while (number && number + digits < request + request_len && number[digits] == '@')
+		digits++;
+	for (size_t i = 0, id = (size_t)getpid(); i < digits; i++, id /= 10)
+		number[i] = (char)('0' + id % 10);
+}
+
+static void next_number(void)
+{
+	char *p = number + digits;
+
+	while (p > number && ++*--p > '9')
+		*p = '0';
+}
+
 static void ask(struct conn *c, int64_t now)
 {
+	if (number)
+		next_number();
 	c->have = 0;
 	c->sent_at = now;
 	if (send(c->fd, request, request_len, MSG_NOSIGNAL) != (ssize_t)request_len)
@@ -130,6 +151,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	request_len = fread(request, 1, sizeof(request), stdin);
+	find_number();
 	for (int i = 0; i < n; i++)
 		open_conn(&conns[i], epoll, port);
 	began = now = now_us();

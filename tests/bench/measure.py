@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import time
 
-from servers import PATIENCE, SOURCE, Broken, Exchange, cpu_seconds, request, rss
+from servers import PATIENCE, SOURCE, Broken, Exchange, cpu_seconds, request, rss, worker_seconds
 
 CONNECTIONS = 32
 CALM = 90  # per cent of its CPU that a server uses in a round without company
@@ -136,15 +136,15 @@ def generate(server, req, path, body, seconds, options, before=()):
 def under_load(server, req, path, body, size, options, seconds=None, turns=50, want=None):
     server.wait_ready(req)
     warm(server, req, turns, want)
-    pids = server.pids()
-    cpu, wall = cpu_seconds(pids), time.monotonic()
+    pids, worker = server.pids(), lambda: worker_seconds(pids[0]) if server.name == "chimera" else cpu_seconds(pids)
+    cpu, way, wall = cpu_seconds(pids), worker(), time.monotonic()
     r = generate(server, req, path, body, seconds or options.seconds, options)
-    cpu, wall = cpu_seconds(pids) - cpu, time.monotonic() - wall
+    cpu, way, wall = cpu_seconds(pids) - cpu, worker() - way, time.monotonic() - wall
     if r["bad"] or not r["requests"]:
         raise Broken(f"{server.name}: {r['bad']} wrong answers of {r['requests']} requests to {path}; {server.account()}")
     if abs(r["bytes"] / r["requests"] / size - 1) > 0.01:
         raise Broken(f"{server.name}: {r['bytes'] / r['requests']:.1f} bytes an answer under load instead of {size}")
-    return {"cpu": cpu / r["requests"] * 1e6, "rate": r["requests"] / r["duration_us"] * 1e6, "p50": r["p50_us"], "p99": r["p99_us"],
+    return {"cpu": cpu / r["requests"] * 1e6, "worker": way / r["requests"] * 1e6, "rate": r["requests"] / r["duration_us"] * 1e6, "p50": r["p50_us"], "p99": r["p99_us"],
             "busy": cpu / wall * 100 / server.workers}
 
 

@@ -2,30 +2,21 @@
 """What is kept: the ledger's price for a request, and rows per second into each database beside its own bulk load of the same rows."""
 
 import contextlib
+import importlib
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import time
 
 from measure import Row, generate, one_answer, warm
-from servers import ENV, PATIENCE, SOURCE, Broken, Exchange, cpu_seconds, on_cpus, request
+from servers import ENV, PATIENCE, SOURCE, Broken, Exchange, cpu_seconds, on_cpus, request, worker_seconds
 
 TABLE = "inference_records"
 MIGRATIONS = SOURCE / "migrations"
 
 
 # ---- the ledger ------------------------------------------------------------------------------------------------------------
-
-
-def worker_seconds(pid):
-    """CPU time of the threads that serve requests, to the nanosecond."""
-    total = 0
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        if task.joinpath("comm").read_text().startswith("worker"):
-            total += int(task.joinpath("schedstat").read_text().split()[0])
-    return total / 1e9
 
 
 def ledger_part(maker, options):
@@ -67,15 +58,15 @@ def lost_rows(server):
 # ---- sinks -----------------------------------------------------------------------------------------------------------------
 
 
-def real_servers():
-    """tests/e2e/storage/servers.py, which starts the real ones."""
+def real_servers(folder="storage", name="servers"):
+    """A module of tests/e2e that starts the real ones. ImportError: a Python package is missing."""
     os.environ.setdefault("CHIMERA_SRC", str(SOURCE))
-    for folder in ("tests/e2e", "tests/e2e/storage"):
-        sys.path.insert(0, str(SOURCE / folder))
-    spec = __import__("importlib.util").util.spec_from_file_location("storage_servers", SOURCE / "tests/e2e/storage/servers.py")
-    module = __import__("importlib.util").util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    sys.path[:0] = [str(SOURCE / "tests/e2e" / x) for x in (folder, "storage", ".")]
+    ours = sys.modules.pop("servers")  # theirs has the same name
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.modules["servers"] = ours
 
 
 def shell(command, cpus=None, **kw):

@@ -132,6 +132,8 @@ static int get_infer(struct ch_self *self, struct ch_ctx *c)
 	}
 	a->max_tokens = query_int(c, "max", 0);
 	a->temperature = a->top_p = -1;
+	a->only_models = query_text(c, "only_models");
+	a->only_backends = query_text(c, "only_backends");
 	a->seed = query_int(c, "seed", 0);
 	a->has_seed = query_text(c, "seed").n;
 	a->stop = &q->stop;

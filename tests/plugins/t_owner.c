@@ -2,7 +2,7 @@
 /*
  * t_owner.c - a test plugin: what an authenticator does with keys/1, and what it leaves for others.
  *
- *   X-Owner: NAME       in AUTH: facts.owner; X-Role: admin: facts.role
+ *   X-Owner: NAME       in AUTH: facts.owner; X-Role: admin: facts.role; X-Tier: facts.tier; X-Key-Id: facts.key; X-Limits: facts.limits
  *   GET /t/key          X-Key: SECRET is looked up by its SHA-256, or X-Sha256: 64 hexadecimal digits:
  *                       {"error": "ok" | "unknown" | "unavailable", "id", "owner", "tier", "role", "disabled", "expires", "revision", "at_once"}
  *   GET /t/revision     {"revision": …}
@@ -20,14 +20,23 @@ struct t_owner_conf {
 
 /* ---- who it is ---- */
 
+static const char *said(struct ch_ctx *c, const char *name)
+{
+	struct ch_str v = ch_header(c, name);
+
+	return v.n ? ch_dup(c, v.p, v.n) : NULL;
+}
+
 static int on_auth(struct ch_self *self, struct ch_ctx *c)
 {
-	struct ch_str owner = ch_header(c, "X-Owner"), role = ch_header(c, "X-Role");
+	struct ch_str role = ch_header(c, "X-Role");
 	struct ch_facts *facts = ch_facts(c);
 
 	(void)self;
-	if (owner.n)
-		facts->owner = ch_dup(c, owner.p, owner.n);
+	facts->owner = said(c, "X-Owner");
+	facts->tier = said(c, "X-Tier");
+	facts->key = said(c, "X-Key-Id");
+	facts->limits = said(c, "X-Limits");
 	if (role.n == 5 && !memcmp(role.p, "admin", 5))
 		facts->role = CH_ROLE_ADMIN;
 	return CH_OK;

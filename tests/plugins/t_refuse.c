@@ -2,7 +2,8 @@
 /*
  * t_refuse.c - a test plugin: refusals on routes of both dialects, and what is kept until a ctx goes.
  *
- *   GET /refuse/plain, /refuse/openai?code=&retry=&param=&detail=&error=1    ch_refuse_as; error: with an object of the upstream's own
+ *   GET /refuse/plain, /refuse/openai?code=&retry=&param=&detail=&error=1    ch_refuse_as; error: with an object of the upstream's own,
+ *                                more: with a type and members of its own
  *   GET /keep?n=3&wait=1     keeps 1 to n, and answers; wait: 5 ms later
  *   GET /keep/let-go         what was let go since it was last asked, in that order: "3 2 1"
  *
@@ -38,6 +39,10 @@ static int get_refuse(struct ch_self *self, struct ch_ctx *c)
 	(void)self;
 	if (query_int(c, "error", 0) == 1)
 		r.error = (struct ch_str)CH_STR("{\"message\":\"theirs\",\"type\":\"their_type\",\"param\":null,\"code\":\"their_code\"}");
+	if (query_int(c, "more", 0) == 1) {
+		r.type = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+		r.more = (struct ch_str)CH_STR("\"violated-policies\":[\"requests\"],\"left\":0");
+	}
 	return ch_refuse_as(c, &r);
 }
 

@@ -103,6 +103,12 @@ def test_an_upstreams_own_error_is_shown_there_and_nowhere_else(server):
     assert "error" not in server.get("/refuse/plain?code=1&error=1").json()
 
 
+def test_a_refusal_may_have_a_registered_type_and_members_of_its_own(server):
+    doc = server.get("/refuse/openai?code=13&retry=1500&more=1").json()
+    assert doc["type"] == "https://iana.org/assignments/http-problem-types#quota-exceeded" and doc["code"] == "rate_limited"
+    assert doc["violated-policies"] == ["requests"] and doc["left"] == 0 and doc["error"]["code"] == "rate_limited"
+
+
 def test_a_refusal_without_detail_has_the_codes_title(server):
     doc = server.get("/refuse/plain?code=27").json()
     assert doc["code"] == "upstream_busy" and doc["detail"]

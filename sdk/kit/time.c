@@ -1,8 +1,8 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* time.c - moments as people write them (RFC 3339, UTC). */
-#include <stdio.h>
+/* SPDX-License-Identifier: MIT */
+#include <chimera/kit/time.h>
 
-#include "fields.h"
+#include <stdio.h>
+#include <string.h>
 
 #define SECOND INT64_C(1000000)
 #define DAY (86400 * SECOND)
@@ -28,7 +28,7 @@ static void date_of(int64_t days, int64_t *year, unsigned *month, unsigned *day)
 	*year = (int64_t)years + era * 400 + (*month <= 2);
 }
 
-const char *id_time_text(int64_t us, char out[ID_TIME_CHARS])
+const char *ch_time_text(int64_t us, char out[CH_TIME_CHARS])
 {
 	int64_t days = us / DAY - (us % DAY < 0), rest = (us % DAY + DAY) % DAY, year;
 	unsigned month, day, second = (unsigned)(rest / SECOND), part = (unsigned)(rest % SECOND);
@@ -37,9 +37,9 @@ const char *id_time_text(int64_t us, char out[ID_TIME_CHARS])
 	date_of(days, &year, &month, &day);
 	if (year < 1 || year > 9999)
 		return "-";
-	n = snprintf(out, ID_TIME_CHARS, "%04u-%02u-%02uT%02u:%02u:%02u", (unsigned)year, month, day, second / 3600, second / 60 % 60,
+	n = snprintf(out, CH_TIME_CHARS, "%04u-%02u-%02uT%02u:%02u:%02u", (unsigned)year, month, day, second / 3600, second / 60 % 60,
 		second % 60);
-	snprintf(out + n, ID_TIME_CHARS - (size_t)n, part ? ".%06uZ" : "Z", part);
+	snprintf(out + n, CH_TIME_CHARS - (size_t)n, part ? ".%06uZ" : "Z", part);
 	return out;
 }
 
@@ -91,7 +91,7 @@ static bool is_date(unsigned year, unsigned month, unsigned day)
 	return day <= days[month - 1] || (month == 2 && day == 29 && leap);
 }
 
-bool id_time_read(const char *p, size_t n, int64_t now, int64_t *us)
+bool ch_time_read(const char *p, size_t n, int64_t now, int64_t *us)
 {
 	const char *end = p + n;
 	unsigned year, month, day, hour = 0, minute = 0, second = 0, zone_hour = 0, zone_minute = 0;

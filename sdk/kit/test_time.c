@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* test_time.c - moments as text. The numbers are those of `date -u -d TEXT +%s`. */
+/* SPDX-License-Identifier: MIT */
+/* Moments as text. The numbers are those of `date -u -d TEXT +%s`. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "fields.h"
+#include <chimera/kit/time.h>
 
 #define S INT64_C(1000000)
 
@@ -21,17 +21,17 @@ static const struct { const char *text; int64_t us; } moments[] = {
 
 static void moments_are_written_and_read_back(void **state)
 {
-	char out[ID_TIME_CHARS];
+	char out[CH_TIME_CHARS];
 	int64_t us;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(moments) / sizeof(moments[0]); i++) {
-		assert_string_equal(id_time_text(moments[i].us, out), moments[i].text);
-		assert_true(id_time_read(moments[i].text, strlen(moments[i].text), 0, &us));
+		assert_string_equal(ch_time_text(moments[i].us, out), moments[i].text);
+		assert_true(ch_time_read(moments[i].text, strlen(moments[i].text), 0, &us));
 		assert_true(us == moments[i].us);
 	}
-	assert_string_equal(id_time_text(INT64_MAX, out), "-");
-	assert_string_equal(id_time_text(INT64_MIN, out), "-");
+	assert_string_equal(ch_time_text(INT64_MAX, out), "-");
+	assert_string_equal(ch_time_text(INT64_MIN, out), "-");
 }
 
 static void other_forms_are_read_too(void **state)
@@ -46,7 +46,7 @@ static void other_forms_are_read_too(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		assert_true(id_time_read(rows[i].text, strlen(rows[i].text), 1000, &us));
+		assert_true(ch_time_read(rows[i].text, strlen(rows[i].text), 1000, &us));
 		if (us != rows[i].us)
 			fail_msg("%s is %lld", rows[i].text, (long long)us);
 	}
@@ -63,9 +63,9 @@ static void what_is_no_moment_is_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (id_time_read(rows[i], strlen(rows[i]), 0, &us))
+		if (ch_time_read(rows[i], strlen(rows[i]), 0, &us))
 			fail_msg("\"%s\" is read", rows[i]);
-	assert_false(id_time_read("1d\0", 3, 0, &us));
+	assert_false(ch_time_read("1d\0", 3, 0, &us));
 }
 
 int main(void)
