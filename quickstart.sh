@@ -38,10 +38,14 @@ python3-prometheus-client  reads our OpenMetrics
 libcurl4-openssl-dev   http_client, and a test plugin that drives libcurl on our loop
 libpq-dev              storage_postgres
 zlib1g-dev             storage_clickhouse
+libhiredis-dev         kv_redis
+redis-server           the real one, for tests
+redis-sentinel         the same, for fail-overs
 postgresql             the real one, for tests
 clickhouse-server      the real one, for tests
 clickhouse-client      the benchmark's bulk load
 sqlite3                the real one, for tests
+valgrind               counts the instructions of looking a key up
 openssl                certificates for tests
 clang                  libFuzzer, and a second compiler
 libclang-rt-14-dev     the run time of libFuzzer
@@ -123,7 +127,7 @@ install_packages() {
 		die 'apt-get update failed: look at /etc/apt/sources.list and the network'
 	quiet build/packages.log apt_quietly install --no-install-recommends "${missing[@]}" ||
 		die "apt-get could not install: ${missing[*]}"
-	for service in nginx prometheus postgresql clickhouse-server; do
+	for service in nginx prometheus postgresql clickhouse-server redis-server redis-sentinel; do
 		case " ${missing[*]} " in
 		*" $service"*) as_root systemctl disable --now "$service" >/dev/null 2>&1 || : ;;
 		esac
