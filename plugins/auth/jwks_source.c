@@ -151,8 +151,9 @@ static bool take(struct jwks_source *s, const struct ch_http_result *out)
 	size_t n;
 
 	if (out->error || out->status != 200) {
-		ch_degraded(s->self, "jwks", true, "the issuer's keys cannot be fetched, and those that are known are good for jwks_keep: %s%.0d",
-			out->error ? out->detail ? out->detail : "no answer" : "its answer is not 200 but another status", out->status);
+		snprintf(why, sizeof(why), "its answer is %d, not 200", out->status);
+		ch_degraded(s->self, "jwks", true, "the issuer's keys cannot be fetched, and those that are known are good for jwks_keep: %s",
+			out->error && out->detail ? out->detail : why);
 		return false;
 	}
 	set = jwks_read(out->body.p, out->body.n, s->algs, why, sizeof(why));
