@@ -55,6 +55,8 @@ int api_failed(struct api_call *call)
 		.retry_after_ms = r->retry_after_ms,
 		.detail = r->detail ? r->detail : api_no_memory_text,
 		.error = r->error,
+		.type = r->type,
+		.more = r->more,
 	};
 
 	api_name(call);

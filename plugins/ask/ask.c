@@ -100,7 +100,14 @@ int ask_refuse(struct ask_call *call, enum ch_code code, const char *detail)
 		retry = 1000;
 	ask_name(call);
 	ask_count(call->self, code);
-	return ch_refuse(call->c, code, retry, "%s", detail ? detail : no_memory);
+	return ch_refuse_as(call->c, &(struct ch_refusal){
+		.size = sizeof(struct ch_refusal),
+		.code = code,
+		.retry_after_ms = retry,
+		.detail = detail ? detail : no_memory,
+		.type = call->result.type,
+		.more = call->result.more,
+	});
 }
 
 /*

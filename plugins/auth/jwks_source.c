@@ -288,6 +288,16 @@ int jwks_source_ask(struct jwks_source *s, struct jwks_waiter *w)
 	return rc;
 }
 
+bool jwks_source_answered(struct jwks_source *s)
+{
+	bool answered;
+
+	pthread_mutex_lock(&s->lock);
+	answered = s->answered;
+	pthread_mutex_unlock(&s->lock);
+	return answered;
+}
+
 bool jwks_source_forget(struct jwks_source *s, struct jwks_waiter *w)
 {
 	bool waited;

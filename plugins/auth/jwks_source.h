@@ -43,6 +43,8 @@ enum jwks_ask { JWKS_WAIT = 0, JWKS_FRESH, JWKS_AWAY };
  * issuer was asked a moment ago, and it answered; AWAY: it was, and it did not. [any]
  */
 int jwks_source_ask(struct jwks_source *, struct jwks_waiter *);
+/* Did the last fetch bring a set? [any] */
+bool jwks_source_answered(struct jwks_source *);
 /* True: it waited and does not any more, so its ticket is the caller's; false: the ticket was resumed or is about to be. [any] */
 bool jwks_source_forget(struct jwks_source *, struct jwks_waiter *);
 

@@ -10,7 +10,6 @@
 
 struct auth_jwt {
 	const struct auth_jwt_conf *conf;
-	struct ch_loop *house;
 	struct jwt_rules rules;
 	int algs;
 	struct jwks_source *source;
@@ -41,17 +40,19 @@ static int algs_of(const struct auth_jwt_conf *conf)
 /* On the way to another machine somebody could change what is not protected. */
 static bool check_url(struct ch_self *self, const struct auth_jwt_conf *conf)
 {
-	const char *host = conf->jwks + 7;
-	size_t n;
+	bool https = !strncasecmp(conf->jwks, "https://", 8), plain = !strncasecmp(conf->jwks, "http://", 7);
+	const char *host = conf->jwks + (https ? 8 : plain ? 7 : 0);
+	size_t n = strcspn(host, "/?#");
 
-	if (!strncasecmp(conf->jwks, "https://", 8) && conf->jwks[8])
-		return true;
-	if (strncasecmp(conf->jwks, "http://", 7)) {
+	if (!(https || plain) || !n || memchr(host, '@', n)) {
 		ch_config_error(self, NULL, "jwks", "\"%s\" is no URL of a key set: write it as https://issuer.example/keys", conf->jwks);
 		return false;
 	}
-	n = strcspn(host, ":/");
-	if (conf->insecure || !strncmp(host, "127.", 4) || !strncmp(host, "[::1]", 5) || (n == 9 && !strncasecmp(host, "localhost", 9)))
+	if (https)
+		return true;
+	n = strcspn(host, ":/?#");
+	if (conf->insecure || (n > 4 && n == strspn(host, "0123456789.") && !strncmp(host, "127.", 4)) || !strncmp(host, "[::1]", 5) ||
+		(n == 9 && !strncasecmp(host, "localhost", 9)))
 		return true;
 	ch_config_error(self, NULL, "jwks", "\"%s\" is http: whoever is on the way could put in keys of their own; use https, or say "
 		"jwks_insecure = yes", conf->jwks);
@@ -162,7 +163,6 @@ int auth_jwt_start(struct ch_self *self, const struct auth_jwt_conf *conf, const
 	if (!jwt)
 		return CH_ERROR;
 	jwt->conf = conf;
-	jwt->house = NULL;
 	jwt->algs = algs_of(conf);
 	jwt->rules = (struct jwt_rules){ .issuer = conf->issuer, .audiences = conf->audiences, .tiers = *tiers, .tier = conf->tier,
 		.owner_claim = conf->owner_claim, .tier_claim = conf->tier_claim, .role_claim = conf->role_claim,
@@ -309,20 +309,18 @@ static void finish(struct find *f)
 static int on_keys(struct ch_ctx *c, void *data, int why, void *result)
 {
 	struct find *f = data;
-	struct jwks_waiter none = { 0 };
 	int rc;
 
 	(void)c, (void)result;
 	if (!f->outer)
-		return CH_AGAIN;
+		return CH_AGAIN; /* given up */
 	if (why != CH_READY && jwks_source_forget(f->jwt->source, &f->waiter))
 		ch_unsuspend(f->waiter.ticket);
 	rc = why == CH_READY ? judge(f) : CH_ERROR;
 	if (rc == CH_AGAIN)
-		give_up(f, jwks_source_asked(f->jwt->source));
+		give_up(f, jwks_source_answered(f->jwt->source));
 	else if (rc == CH_ERROR)
 		say(f->out, CH_KEYS_UNAVAILABLE, away);
-	(void)none;
 	finish(f);
 	return CH_AGAIN;
 }
@@ -344,7 +342,8 @@ static int wait(struct find *f, ch_ticket outer)
 	return give_up(f, rc == JWKS_FRESH);
 }
 
-int auth_jwt_find(struct auth_jwt *jwt, struct ch_ctx *c, struct ch_str token, struct ch_keys_result *out, ch_ticket ticket)
+int auth_jwt_find(struct auth_jwt *jwt, struct ch_ctx *c, struct ch_str token, bool known, struct ch_keys_result *out,
+	ch_ticket ticket)
 {
 	uint64_t generation = jwks_source_generation(jwt->source);
 	unsigned char hash[CH_SHA256];
@@ -355,6 +354,8 @@ int auth_jwt_find(struct auth_jwt *jwt, struct ch_ctx *c, struct ch_str token, s
 	ch_sha256(&token, 1, hash);
 	if (jwt->cache && generation && jwt_cache_get(jwt->cache, hash, generation, ch_wall(), &who))
 		return fill(c, hash, &who, out);
+	if (known)
+		return say(out, CH_KEYS_UNKNOWN, "its address has failed too often, and it is not known to be good");
 	f = ch_alloc(c, sizeof(*f));
 	if (!f)
 		return CH_ERROR;

@@ -1,56 +1,99 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jwt.h - JSON Web Tokens as a second method: what the rest of auth asks of it. jwt*.c and jwks*.c answer.
+ * jwt.h - JSON Web Tokens as the second kind of key: what auth asks, and the answer, in the shape of keys/1 (chimera/keys.h).
  *
- * hook.c asks for each bearer token that has two dots in it, if jwt_on; a key of that form in the config or the keys file goes first.
+ *     token -> jwt_read -> jwt_claims -> key of the set (jwks) -> signature -> struct ch_keys_result
+ *                |                              ^
+ *                +-- cache, by SHA-256          +-- jwks_file, or fetched from the issuer by http/1 (jwks_source)
+ *
+ * RFC 7515, 7517, 7518, 7519, 8037, and the advice of RFC 8725: three signatures and no others, an alg that must fit the key, no `crit`, no
+ * key that the token brings itself.
+ *
+ * Threads: find and cancel on any loop, with its ctx; the rest as the functions of struct ch_plugin that they are named after.
  */
 #ifndef AUTH_JWT_H
 #define AUTH_JWT_H
 
 #include <chimera/keys.h>
 
-/* The options jwt_*: a member `jwt` of struct auth_conf, filled by the rows of JWT_OPTIONS, which lie in auth's table. */
-struct jwt_conf {
-	const char *issuer; /* to be replaced by what it takes */
+struct auth_jwt_conf {                    /* a member of auth's config; its options are AUTH_JWT_OPTIONS */
+	const struct ch_svc *http;
+	const char *jwks, *jwks_file, *issuer;
+	struct ch_list audiences, algorithms;
+	int64_t leeway;
+	const char *owner_claim, *tier_claim, *role_claim, *models_claim, *tier;
+	bool admin, insecure;
+	int64_t refresh, retry, wait, keep, cache;
 };
-#define JWT_OPTIONS(conf, at) \
-	CH_OPT_AS(conf, at.issuer, "jwt_issuer", STR, .help = "Who must have issued a token")
-/* Rows of auth's table of metrics; their first one has the number `metric` below. */
-#define JWT_METRIC_ROWS
 
-struct jwt; /* an instance's; NULL: no tokens are taken */
+/* Rows of auth's table of options: f is the struct auth_jwt_conf in its config struct. */
+#define AUTH_JWT_OPTIONS(conf, f) \
+	CH_OPT_AS(conf, f.jwks, "jwks", STR, .help = "URL of the key set of whoever issues JSON Web Tokens; empty: none is fetched"), \
+	CH_OPT_AS(conf, f.jwks_file, "jwks_file", PATH, .flags = CH_O_WATCH, \
+		.help = "File of that key set, in place of jwks; read anew when it changes"), \
+	CH_OPT_AS(conf, f.issuer, "jwt_issuer", STR, .help = "What a token's iss must be, to the byte; needed with jwks and jwks_file"), \
+	CH_OPT_AS(conf, f.audiences, "jwt_audiences", LIST, \
+		.help = "Names of this server: a token's aud must hold one of them; needed with jwks and jwks_file"), \
+	CH_OPT_AS(conf, f.algorithms, "jwt_algorithms", LIST, .def = "RS256, ES256, EdDSA", \
+		.help = "Signatures that count; there are no others than these three"), \
+	CH_OPT_AS(conf, f.leeway, "jwt_leeway", DURATION, .def = "30s", .min = "0s", .max = "10m", \
+		.help = "How far the issuer's clock may be off, in exp, nbf and iat"), \
+	CH_OPT_AS(conf, f.owner_claim, "jwt_owner_claim", STR, .def = "sub", .flags = CH_O_REQUIRED, \
+		.help = "The claim whose text is the owner; a token without it is refused"), \
+	CH_OPT_AS(conf, f.tier_claim, "jwt_tier_claim", STR, .def = "tier", \
+		.help = "The claim that names the tier; empty: none does, and all have jwt_tier"), \
+	CH_OPT_AS(conf, f.role_claim, "jwt_role_claim", STR, .def = "role", \
+		.help = "The claim that may say admin, as a text or in a list; see jwt_admin"), \
+	CH_OPT_AS(conf, f.models_claim, "jwt_models_claim", STR, .def = "models", \
+		.help = "The claim that names the models a token may use, as a text by comma or a list; without it: all"), \
+	CH_OPT_AS(conf, f.tier, "jwt_tier", STR, .def = "api_key", .help = "The tier of a token that names none"), \
+	CH_OPT_AS(conf, f.admin, "jwt_admin", BOOL, .def = "no", \
+		.help = "Let the issuer make admins: a token whose role claim says admin has that role; no: nobody has it by a token"), \
+	CH_OPT_AS(conf, f.http, "jwks_http", SERVICE, .def = "auto", .iface = "http/1", .help = "Who fetches jwks"), \
+	CH_OPT_AS(conf, f.insecure, "jwks_insecure", BOOL, .def = "no", \
+		.help = "Allow a jwks of http:// that is not on this machine: whoever is on the way can then put in keys of their own"), \
+	CH_OPT_AS(conf, f.refresh, "jwks_refresh", DURATION, .def = "1h", .min = "1s", .max = "1d", \
+		.help = "The key set is fetched again after this time, or sooner if its Cache-Control says so, but not within a minute"), \
+	CH_OPT_AS(conf, f.retry, "jwks_retry", DURATION, .def = "30s", .min = "1s", .max = "1h", \
+		.help = "A token of an unknown key has the set fetched at once, but at most this often"), \
+	CH_OPT_AS(conf, f.wait, "jwks_wait", DURATION, .def = "3s", .min = "1ms", .max = "1m", \
+		.help = "How long a request waits for that; then it is 503"), \
+	CH_OPT_AS(conf, f.keep, "jwks_keep", DURATION, .def = "1d", .min = "1m", .max = "30d", \
+		.help = "How long the last keys are good while their issuer cannot be reached"), \
+	CH_OPT_AS(conf, f.cache, "jwt_cache", INT, .def = "10000", .min = "0", .max = "1000000", \
+		.help = "Tokens that are known to be good, until their exp; 0: each is verified each time")
 
-/* [boot] check: reports by ch_config_error, keys "jwt_…"; pure. */
-bool jwt_check(struct ch_self *, const struct jwt_conf *);
-/* [boot] False: it has said why. *out NULL: it is not configured. metric: the index of its first row. */
-bool jwt_start(struct ch_self *, const struct jwt_conf *, unsigned metric, struct jwt **out);
-/* [boot] The reload is decided: what was fetched and verified by the one before may be taken over; either may be NULL. */
-void jwt_adopt(struct jwt *, struct jwt *prev);
-void jwt_retire(struct jwt *); /* [boot] nothing new comes; NULL: nothing */
-void jwt_stop(struct jwt *); /* [boot] NULL: nothing */
-int jwt_loop_start(struct jwt *, struct ch_loop *);
-void jwt_loop_stop(struct jwt *, struct ch_loop *);
+struct auth_jwt;                          /* one instance's */
 
-enum jwt_verdict {
-	JWT_GOOD = 1,
-	JWT_BAD,         /* not well-formed, not signed by whom it must be, of another issuer or audience, no such key, … */
-	JWT_EXPIRED,     /* well signed, and its time is over or has not come: the client hears the same as with BAD */
-	JWT_UNAVAILABLE  /* nobody knows: the keys of the issuer cannot be had. 503, never 401 */
-};
-struct jwt_result { /* in the ctx's arena, zeroed by the caller */
-	int verdict;            /* enum jwt_verdict */
-	struct ch_key key;      /* GOOD: id ("jwt:…", not secret), owner, tier ("": the standard one), role, lists; texts the ctx's, "" not NULL */
-	const char *detail;     /* UNAVAILABLE: a sentence for people */
-	int64_t retry_after_ms; /* UNAVAILABLE */
-	void *call;             /* jwt's own, as long as it runs */
-};
+/* In check: are the options good? Reports with ch_config_error. True also if neither jwks nor jwks_file is set. tiers: auth's option. */
+bool auth_jwt_check(struct ch_self *, const struct auth_jwt_conf *, const struct ch_list *tiers);
 /*
- * [loop] Judges a token. CH_OK: *out is filled now, the ticket is untouched; CH_AGAIN: it will be, and the ticket resumed, exactly once. The
- * token lives as long as the ctx. known: this address has failed too often, so nothing may be fetched and no signature computed: GOOD only
- * if this very token is known to be good from before, else BAD.
+ * In start. CH_OK, or CH_ERROR after it was said why. *out is NULL if neither jwks nor jwks_file is set; the others below do nothing with
+ * NULL. conf and tiers must outlive it.
  */
-int jwt_judge(struct jwt *, struct ch_ctx *, struct ch_str token, bool known, struct jwt_result *out, ch_ticket ticket);
-/* [loop] Gives up the judgement that fills *out: the ticket is resumed at once. Idempotent. */
-void jwt_cancel(struct jwt *, struct ch_ctx *, struct jwt_result *out);
+int auth_jwt_start(struct ch_self *, const struct auth_jwt_conf *, const struct ch_list *tiers, struct auth_jwt **out);
+/* In adopt: a successor has the keys that its predecessor fetched from the same place. */
+void auth_jwt_adopt(struct auth_jwt *, struct auth_jwt *prev);
+/* In loop_start and loop_stop, for each loop; only the house loop counts. */
+int auth_jwt_loop_start(struct auth_jwt *, struct ch_loop *);
+void auth_jwt_loop_stop(struct auth_jwt *, struct ch_loop *);
+/* In stop, or after a start that failed later. */
+void auth_jwt_free(struct auth_jwt *);
+
+/* Could that be a token, rather than a key? Two dots, and a header in front. False with NULL. */
+bool auth_jwt_shaped(const struct auth_jwt *, struct ch_str token);
+
+/*
+ * Whose token is it? As find of keys/1: CH_OK: *out is filled now, the ticket is untouched; CH_AGAIN: it will be, and the ticket resumed,
+ * exactly once, on this loop; CH_ERROR: no memory. The token and *out live as long as the ctx. What is good is CH_KEYS_OK, with
+ * key.id "jwt:" and 16 digits of the token's hash; key.expires is exp and the leeway. All that is wrong with a token is CH_KEYS_UNKNOWN, with
+ * the reason in detail, for the log and never for the client. UNAVAILABLE: no key is known, and the issuer cannot be asked.
+ *
+ * known: whoever shows it has failed too often, so that no signature is computed and nothing fetched for them: OK if this very token is
+ * known to be good, else UNKNOWN. There is no need to cache: this does.
+ */
+int auth_jwt_find(struct auth_jwt *, struct ch_ctx *, struct ch_str token, bool known, struct ch_keys_result *out, ch_ticket);
+/* Gives up: the ticket is resumed within this turn, or has been. Nothing after that; safe at any time. */
+void auth_jwt_cancel(struct auth_jwt *, struct ch_ctx *, struct ch_keys_result *out);
 
 #endif

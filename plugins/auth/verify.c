@@ -10,7 +10,13 @@
 
 struct bucket {
 	unsigned char sha256[SLOTS][CH_SHA256];
+	int64_t expires[SLOTS]; /* what is judged lies here, so that no other line of memory tells by its temperature who was found */
 	uint32_t at[SLOTS]; /* into keys; 0: the place is free, and its hash is of no key */
+	uint32_t disabled[SLOTS];
+};
+struct found {
+	int64_t expires;
+	uint32_t at, disabled; /* at 0: nothing was found, and the others are 0 too */
 };
 struct auth_table {
 	atomic_uint refs;
@@ -41,100 +47,130 @@ static uint32_t second(const unsigned char *sha256, uint32_t mask)
 
 /* ---- finding ---- */
 
-/* 0 or the entry's number, by the same instructions. */
-static uint32_t find_in(const struct bucket *b, const unsigned char *sha256)
+/* By the same instructions, whether it is there or not. */
+static void find_in(const struct bucket *b, const unsigned char *sha256, struct found *f)
 {
-	uint32_t found = 0;
+	for (unsigned i = 0; i < SLOTS; i++) {
+		uint64_t mask = -(uint64_t)ch_same_bytes(b->sha256[i], sha256, CH_SHA256);
 
-	for (unsigned i = 0; i < SLOTS; i++)
-		found |= -(uint32_t)ch_same_bytes(b->sha256[i], sha256, CH_SHA256) & b->at[i];
-	return found;
+		f->expires |= (int64_t)(mask & (uint64_t)b->expires[i]);
+		f->at |= (uint32_t)mask & b->at[i];
+		f->disabled |= (uint32_t)mask & b->disabled[i];
+	}
 }
 
-static uint32_t find(const struct auth_table *t, const unsigned char *sha256)
+static struct found find(const struct auth_table *t, const unsigned char *sha256)
 {
-	return find_in(&t->buckets[first(sha256, t->mask)], sha256) | find_in(&t->buckets[second(sha256, t->mask)], sha256);
+	struct found f = { 0 };
+	uint32_t one = first(sha256, t->mask), two = second(sha256, t->mask);
+
+	find_in(&t->buckets[one], sha256, &f);
+	find_in(&t->buckets[two], sha256, &f); /* the same one in the smallest table: no harm */
+	return f;
 }
 
 const struct ch_key *auth_find(const struct auth_table *t, const unsigned char sha256[CH_SHA256])
 {
-	uint32_t at = find(t, sha256);
+	struct found f = find(t, sha256);
 
-	return at ? &t->keys[at] : NULL;
+	return f.at ? &t->keys[f.at] : NULL;
 }
 
 /* ---- judging ---- */
 
-static int judge(unsigned missing, const struct ch_key *k, int64_t now)
+static int judge(uint32_t missing, uint32_t disabled, int64_t expires, int64_t now)
 {
 	static const unsigned char outcomes[8] = { AUTH_GOOD, AUTH_UNKNOWN, AUTH_DISABLED, AUTH_UNKNOWN, AUTH_EXPIRED, AUTH_UNKNOWN,
 		AUTH_DISABLED, AUTH_UNKNOWN };
-	/* 0 is never: as an unsigned number less one it is the last moment of all. */
-	unsigned expired = (uint64_t)k->expires - 1 < (uint64_t)now;
+	uint32_t expired = (uint32_t)(expires != 0) & (uint32_t)(now >= expires);
 
-	return outcomes[missing | (unsigned)k->disabled << 1 | expired << 2];
+	return outcomes[missing | disabled << 1 | expired << 2];
 }
 
 int auth_judge(const struct ch_key *key, int64_t now)
 {
-	return judge(0, key, now);
+	return judge(0, key->disabled, key->expires, now);
 }
 
 int auth_verify(const struct auth_table *t, struct ch_str shown, int64_t now, unsigned char sha256[CH_SHA256], const struct ch_key **key)
 {
-	uint32_t at;
+	struct found f;
 
 	ch_sha256(&shown, 1, sha256);
-	at = find(t, sha256);
-	*key = &t->keys[at];
-	return judge(!at, *key, now);
+	f = find(t, sha256);
+	*key = &t->keys[f.at];
+	return judge(!f.at, f.disabled, f.expires, now);
 }
 
 /* ---- making ---- */
 
-static bool put_in(struct bucket *b, const unsigned char *sha256, uint32_t at)
+/* A key as it lies in a place. */
+struct placed {
+	unsigned char sha256[CH_SHA256];
+	int64_t expires;
+	uint32_t at, disabled;
+};
+
+static struct placed take(struct bucket *b, unsigned i)
+{
+	struct placed p = { .expires = b->expires[i], .at = b->at[i], .disabled = b->disabled[i] };
+
+	memcpy(p.sha256, b->sha256[i], CH_SHA256);
+	return p;
+}
+
+static void lay(struct bucket *b, unsigned i, const struct placed *p)
+{
+	memcpy(b->sha256[i], p->sha256, CH_SHA256);
+	b->expires[i] = p->expires;
+	b->at[i] = p->at;
+	b->disabled[i] = p->disabled;
+}
+
+static bool put_in(struct bucket *b, const struct placed *p)
 {
 	for (unsigned i = 0; i < SLOTS; i++)
 		if (!b->at[i]) {
-			memcpy(b->sha256[i], sha256, CH_SHA256);
-			b->at[i] = at;
+			lay(b, i, p);
 			return true;
 		}
 	return false;
 }
 
 /* Where both places are full, another key moves on to its own other place, and so on. False: the table is too small. */
-static bool put(struct auth_table *t, const unsigned char *hash, uint32_t at)
+static bool put(struct auth_table *t, struct placed p)
 {
-	unsigned char sha256[CH_SHA256];
-	uint32_t where;
+	uint32_t where = first(p.sha256, t->mask);
 
-	memcpy(sha256, hash, CH_SHA256);
-	where = first(sha256, t->mask);
-	if (put_in(&t->buckets[where], sha256, at) || put_in(&t->buckets[second(sha256, t->mask)], sha256, at))
+	if (put_in(&t->buckets[where], &p) || put_in(&t->buckets[second(p.sha256, t->mask)], &p))
 		return true;
 	for (unsigned i = 0; i < MOVES; i++) {
 		struct bucket *b = &t->buckets[where];
-		unsigned char moved[CH_SHA256];
-		uint32_t moved_at = b->at[i % SLOTS], one = first(b->sha256[i % SLOTS], t->mask);
+		struct placed moved = take(b, i % SLOTS);
+		uint32_t one = first(moved.sha256, t->mask);
 
-		memcpy(moved, b->sha256[i % SLOTS], CH_SHA256);
-		memcpy(b->sha256[i % SLOTS], sha256, CH_SHA256);
-		b->at[i % SLOTS] = at;
-		memcpy(sha256, moved, CH_SHA256);
-		at = moved_at;
-		where = where == one ? second(sha256, t->mask) : one;
-		if (put_in(&t->buckets[where], sha256, at))
+		lay(b, i % SLOTS, &p);
+		p = moved;
+		where = where == one ? second(p.sha256, t->mask) : one;
+		if (put_in(&t->buckets[where], &p))
 			return true;
 	}
 	return false;
+}
+
+static struct placed placed(const struct auth_entry *e, size_t at)
+{
+	struct placed p = { .expires = e->key.expires, .at = (uint32_t)at, .disabled = e->key.disabled };
+
+	memcpy(p.sha256, e->sha256, CH_SHA256);
+	return p;
 }
 
 /* Fills the buckets with all entries. False: there are too few. */
 static bool fill(struct auth_table *t, const struct auth_entry *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (!auth_find(t, v[i].sha256) && !put(t, v[i].sha256, (uint32_t)i + 1))
+		if (!auth_find(t, v[i].sha256) && !put(t, placed(&v[i], i + 1)))
 			return false;
 	return true;
 }

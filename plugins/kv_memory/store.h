@@ -83,7 +83,8 @@ struct km_shard {
 
 struct km_store {
 	atomic_uint users;
-	_Atomic size_t used, max;              /* bytes: the table's heads, entries, what belongs to them */
+	_Atomic size_t used, max;              /* bytes: the table, entries, what belongs to them */
+	_Atomic size_t table;                  /* of these the table's */
 	size_t heads;                          /* of each shard: a power of two. Changes under all locks */
 	struct km_entry **all_heads;
 	uint64_t secret[2];

@@ -42,7 +42,7 @@ static void put(struct km_wheel *w, struct km_entry *e)
 
 void km_wheel_add(struct km_wheel *w, struct km_entry *e)
 {
-	int64_t last = (int64_t)(w->tick + (UINT32_MAX >> 1)) << TICK_BITS; /* farther than any TTL */
+	int64_t last = ((int64_t)w->tick + INT32_MAX) << TICK_BITS; /* farther than any TTL */
 
 	e->at = NULL;
 	if (!e->expires)

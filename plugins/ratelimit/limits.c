@@ -157,19 +157,20 @@ size_t ratelimit_rate_text(const struct ratelimit_shape *s, char out[40])
 	static const struct { int64_t ms; const char *name; } units[] = {
 		{ 1000, " a second" }, { 60000, " a minute" }, { 3600000, " an hour" }, { 86400000, " a day" }
 	};
+	__int128 n = s->count;
 	char *at = out;
 	size_t i = 0;
 
-	/* The first unit in which it is whole, of more than one at first; else about so many a minute. */
-	while (i < 4 && s->count * units[i].ms % s->period_ms)
+	/* The first unit in which it is whole, and more than a few; else about so many a minute. */
+	while (i < 4 && n * units[i].ms % s->period_ms)
 		i++;
-	while (i < 1 && s->count * units[i].ms / s->period_ms < 10)
-		i++;
+	if (i == 0 && s->count * 1000 / s->period_ms < 10)
+		i = 1;
 	if (i == 4) {
 		at = put_text(at, "about ");
 		i = 1;
 	}
-	at = put_number(at, s->count * units[i].ms / s->period_ms);
+	at = put_number(at, (int64_t)(n * units[i].ms / s->period_ms));
 	at = put_text(at, units[i].name);
 	*at = '\0';
 	return (size_t)(at - out);

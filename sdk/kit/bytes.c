@@ -34,10 +34,18 @@ bool ch_unhex(const char *text, size_t n, void *out)
 
 bool ch_same_bytes(const void *a, const void *b, size_t n)
 {
-	const volatile unsigned char *x = a, *y = b;
-	unsigned char differ = 0;
+	const unsigned char *x = a, *y = b;
+	uint64_t differ = 0, u, v;
 
-	for (size_t i = 0; i < n; i++)
-		differ |= x[i] ^ y[i];
+	for (; n >= sizeof(u); n -= sizeof(u), x += sizeof(u), y += sizeof(u)) {
+		memcpy(&u, x, sizeof(u));
+		memcpy(&v, y, sizeof(v));
+		differ |= u ^ v;
+		__asm__ volatile("" : "+r"(differ)); /* or the compiler could stop where it knows enough */
+	}
+	for (; n; n--) {
+		differ |= (uint64_t)(*x++ ^ *y++);
+		__asm__ volatile("" : "+r"(differ));
+	}
 	return !differ;
 }

@@ -139,6 +139,9 @@ struct ch_inference_result {
 	void *call;                       /* the provider's own, as long as the call runs: how go_on and cancel find it */
 	/* With a code, for the operator's log and not for clients: what exactly happened, with hosts and addresses. NULL: detail says it. Since 0.3 */
 	const char *reason;
+	/* With a code, by a CALL hook that refuses: the problem's type and further members, as in struct ch_refusal. Since 0.5 */
+	const char *type;
+	struct ch_str more;
 };
 
 /* A piece of a streamed answer; all of it is valid during the call only. Since 0.3 */

@@ -6,6 +6,5 @@ import sys
 for folder in ("../storage", "../kv", "../inference"):
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), folder))
 
-from counting import counting  # noqa: E402,F401
-from guarding import guarded  # noqa: E402,F401
+from guarding import counting, guarded  # noqa: E402,F401
 from redis_server import redis, redis_of_session, redis_server  # noqa: E402,F401

@@ -15,11 +15,6 @@ import subprocess
 import sys
 import urllib.request
 
-import pytest
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-import chimera as kit  # noqa: E402
-
 
 class Models:
     def __init__(self, seed):
@@ -48,11 +43,18 @@ class Models:
             yield b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
         yield b"data: [DONE]\n\n"
 
-    async def wait(self):
+    async def wait(self, reader):
+        """Until the gate is open; a ConnectionError if the client leaves before. Nobody sends more before its answer."""
         self.held += 1
+        gate, more = asyncio.ensure_future(self.gate.wait()), asyncio.ensure_future(reader.read(1))
         try:
-            await self.gate.wait()
+            await asyncio.wait({gate, more}, return_when=asyncio.FIRST_COMPLETED)
+            if not gate.done():
+                raise ConnectionError("the client left")
         finally:
+            gate.cancel()
+            more.cancel()
+            await asyncio.gather(gate, more, return_exceptions=True)
             self.held -= 1
 
     async def serve(self, reader, writer):
@@ -62,20 +64,20 @@ class Models:
                 line, *fields = head.decode("latin-1").split("\r\n")
                 length = next((int(f.split(":")[1]) for f in fields if f.lower().startswith("content-length:")), 0)
                 body = await reader.readexactly(length)
-                await self.request(line.split(" ")[1], body, writer)
+                await self.request(line.split(" ")[1], body, reader, writer)
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
 
-    async def request(self, path, body, writer):
+    async def request(self, path, body, reader, writer):
         if path == "/v1/chat/completions":
             question = json.loads(body)
             name = question["messages"][-1]["content"]
             self.calls[name] = self.calls.get(name, 0) + 1
             if question.get("stream"):
-                return await self.stream(writer)
-            await self.wait()
+                return await self.stream(reader, writer)
+            await self.wait(reader)
             answer = self.whole()
         elif path == "/v1/models":
             answer = b'{"object":"list","data":[{"id":"count","object":"model","created":1700000000,"owned_by":"tests"}]}'
@@ -86,13 +88,13 @@ class Models:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
         return await writer.drain()
 
-    async def stream(self, writer):
+    async def stream(self, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         for i, frame in enumerate(self.frames()):
             writer.write(b"%x\r\n%b\r\n" % (len(frame), frame))
             await writer.drain()
             if i == 0:
-                await self.wait()
+                await self.wait(reader)
         writer.write(b"0\r\n\r\n")
         await writer.drain()
 
@@ -135,12 +137,6 @@ class Counting:
 
     def __exit__(self, *_):
         self.close()
-
-
-@pytest.fixture
-def counting():
-    with Counting(kit.seeded().getrandbits(32)) as up:
-        yield up
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import re
 
 import chimera as kit
 import pytest
+from counting import Counting
 
 JSON = {"Content-Type": "application/json"}
 UNLIMITED = {"requests": "100000/s", "burst": 1000000}
@@ -76,6 +77,13 @@ def guarded(chimera, plugins):
         need(plugins, config)
         return [chimera(config, env=env) for _ in range(n)]
     return start
+
+
+@pytest.fixture
+def counting():
+    """A Counting for this test alone."""
+    with Counting(kit.seeded().getrandbits(32)) as up:
+        yield up
 
 
 # ---- requests ------------------------------------------------------------------------------------------------------------

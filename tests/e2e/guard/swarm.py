@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Very many requests at once, from one thread.
 
-  answers = volley([(address, [request, …]), …])      one connection for each pair: all connect, then all send at once, each its requests
-                                                      one after another (or up to `depth` at once); [[Answer, …], …] in the same order
+  answers = volley([(address, [request, …]), …])      one connection for each pair: all connect, then all send at once, each its
+                                                      requests one after another (or up to `depth` at once); [[Answer, …], …], in order
   v = Volley(plans); v.start(); …; v.wait()           the same in a thread, for tests that do something meanwhile
   with Flood(addresses, source) as f: …               connections that ask all the time what source() says next; f.answers
 
@@ -52,7 +52,8 @@ class Answer:
         if self.error:
             return self.error
         code = re.search(rb'"code": *"([a-z_]+)"', self.body) if self.status >= 400 else None
-        return f"{self.status}" + (f" {code[1].decode()}" if code else " replayed" if b"\r\nidempotent-replayed:" in self.head.lower() else "")
+        more = code[1].decode() if code else "replayed" if b"\r\nidempotent-replayed:" in self.head.lower() else ""
+        return f"{self.status} {more}".strip()
 
     def __repr__(self):
         return f"<{self.kind} {self.head[:2000]!r} {self.body[:300]!r}>"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wall clock jumps, of the daemon's machine or of Redis': nobody gets anything twice, and nobody is locked out. The clock is clock_jump.c's,
-loaded before the C library; the monotonic clock, which no administrator can set, goes on."""
+"""The wall clock jumps, of the daemon's machine or of Redis': nobody gets anything twice, and nobody is locked out. The clock is that of
+clock_jump.c, loaded before the C library; the monotonic clock, which no administrator can set, goes on."""
 import os
 import shutil
 import struct
@@ -65,7 +65,8 @@ JUMPS = [-HOUR, YEAR, -YEAR, 0, 10 * YEAR]
 def test_r2_the_daemon_s_clock_gives_nothing_and_takes_nothing_in_memory(guarded, clock, tmp_path):
     keys = Keys(tmp_path, kit.seeded())
     spent, slow, fast = (keys.add(name, owner=name, tier=tier) for name, tier in (("a", "premium"), ("b", "premium"), ("c", "api_key")))
-    c, = guarded(keys, env=clock.env, ratelimit__premium={"requests": "1/h", "burst": 10}, ratelimit__api_key={"requests": "50/s", "burst": 5})
+    c, = guarded(keys, env=clock.env, ratelimit__premium={"requests": "1/h", "burst": 10},
+                 ratelimit__api_key={"requests": "50/s", "burst": 5})
     assert spend(c, spent, 11) == {"200": 10, "429 rate_limited": 1}
     left = 10
     for jump in JUMPS:
@@ -98,8 +99,8 @@ def test_r2_a_jump_of_redis_own_clock_refunds_nothing_backwards_and_locks_nobody
         real = int(redis.cli("TIME")[0])
         clock.jump(DAY)
         assert real + DAY - 60 < int(redis.cli("TIME")[0]) < real + DAY + 60
-        c, = guarded(keys, redis=redis, ratelimit__premium={"requests": "1/h", "burst": 10}, ratelimit__api_key={"requests": "50/s", "burst": 5},
-                     kv_redis={"timeout": "10s"})
+        c, = guarded(keys, redis=redis, ratelimit__premium={"requests": "1/h", "burst": 10},
+                     ratelimit__api_key={"requests": "50/s", "burst": 5}, kv_redis={"timeout": "10s"})
         assert spend(c, spent, 12) == {"200": 10, "429 rate_limited": 2}
         assert spend(c, fast, 5)["200"] >= 5
         clock.jump(0)  # back by a day

@@ -113,6 +113,37 @@ def test_i3_a_thousand_racers_for_one_key_are_one_call(guarded, counting, redis_
     assert sum(counting.calls().values()) == 1
 
 
+def test_i3_work_goes_on_as_long_as_anybody_waits_for_it(guarded, counting, tmp_path):
+    """The first clients leave; where another waits the call runs on and answers it, elsewhere it is cancelled and its key is free."""
+    rng = kit.seeded()
+    keys = Keys(tmp_path, rng)
+    secret = keys.add("key", owner="team-a")
+    c, = guarded(keys, up=counting, idempotency=PATIENT, server={"workers": 4})
+    n = 200
+    requests = [pair_of(i, secret)[0] for i in range(n)]
+    counting.shut()
+    first = [c.connect() for _ in range(n)]
+    for connection, request in zip(first, requests):
+        connection.send(request)
+    kit.wait_for(lambda: counting.held() == n, lambda: f"{n} calls at the backend; there are {counting.held()}")
+    second = swarm.Volley([(c.address(), [request]) for request in requests[::2]])
+    second.start()
+    kit.wait_for(lambda: c.metric("chimera_idempotency_waits_total") == n // 2, "the second ones to wait")
+    rng.shuffle(first)
+    for connection in first:
+        connection.abort()
+    kit.wait_for(lambda: counting.held() == n // 2, lambda: f"what nobody wants to be cancelled; {counting.held()} calls run")
+    counting.open()
+    answers = [a for a, in second.wait()]
+    assert tally(answers) == {"200 replayed": n // 2} and len({a.body for a in answers}) == n // 2
+    again = [a for a, in swarm.volley([(c.address(), [request]) for request in requests])]
+    calls = counting.calls()
+    print(f"left alone: {tally(again)}, {sum(calls.values())} calls of {n} keys")
+    assert [a.kind for a in again] == ["200 replayed", "200"] * (n // 2)
+    assert [a.body for a in again[::2]] == [a.body for a in answers]
+    assert [calls[f"call {i}"] for i in range(n)] == [1, 2] * (n // 2)
+
+
 def test_i5_the_owner_is_killed_while_its_calls_run(guarded, counting, redis_server, tmp_path):
     """Whoever hangs on a killed process is told so; nobody is told anything else than the one answer, and no call is made twice."""
     rng = kit.seeded()
@@ -135,7 +166,8 @@ def test_i5_the_owner_is_killed_while_its_calls_run(guarded, counting, redis_ser
             (of_killed if c is killed else told).append(a)
         whole = {a.body for _, a in pair if a.status == 200}
         assert len(whole) <= 1, pair
-    print(f"owner killed: {PAIRS} calls; its own clients: {tally(of_killed)}; the others': {tally(told)}; {swarm.spread(a.took for a in told)}")
+    print(f"owner killed: {PAIRS} calls; its own clients: {tally(of_killed)}; the others': {tally(told)}; "
+          f"{swarm.spread(a.took for a in told)}")
     assert all(a.error in ("closed", "ECONNRESET") for a in of_killed), tally(of_killed)
     assert set(tally(told)) <= {"200", "200 replayed"} | REFUSALS, tally(told)
     # Who asked a process that lives, and whose pair did too, has its answer.

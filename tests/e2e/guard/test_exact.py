@@ -27,7 +27,8 @@ def storm(daemons, secrets, rng):
 def judge(daemons, answers, what):
     passed = [a for a in answers if a.status == 200]
     took = max(a.ended for a in answers) - min(a.sent for a in answers)
-    print(f"{what}: {REQUESTS} requests in {took:.2f} s, limit {LIMIT}, passed {len(passed)}, error {len(passed) - LIMIT}: {tally(answers)}")
+    print(f"{what}: {REQUESTS} requests in {took:.2f} s, limit {LIMIT}, passed {len(passed)}, error {len(passed) - LIMIT}: "
+          f"{tally(answers)}")
     assert tally(answers) == {"200": LIMIT, "429 rate_limited": REQUESTS - LIMIT}
     # Each that passed was told another number: what was left behind it.
     assert sorted(int(a.header("X-RateLimit-Remaining")) for a in passed) == list(range(LIMIT))

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* call.c - a call: its command, its time, its end. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kv_redis.h"
+
+/* ---- the command ---- */
+
+static bool room_for(struct kr_call *call, size_t more)
+{
+	size_t cap = call->cap;
+	char *text;
+
+	if (call->no_memory)
+		return false;
+	if (cap - call->n >= more)
+		return true;
+	while (cap - call->n < more)
+		cap *= 2;
+	text = call->text == call->room ? malloc(cap) : realloc(call->text, cap);
+	if (!text) {
+		call->no_memory = true;
+		return false;
+	}
+	if (call->text == call->room)
+		memcpy(text, call->room, call->n);
+	call->text = text;
+	call->cap = cap;
+	return true;
+}
+
+static void put(struct kr_call *call, const char *p, size_t n)
+{
+	if (n)
+		memcpy(call->text + call->n, p, n);
+	call->n += n;
+}
+
+/* A sign, a length and the end of a line: 24 bytes at most. */
+static void put_head(struct kr_call *call, char sign, size_t v)
+{
+	char digits[20];
+	size_t n = sizeof(digits);
+
+	do
+		digits[--n] = (char)('0' + v % 10);
+	while (v /= 10);
+	call->text[call->n++] = sign;
+	put(call, digits + n, sizeof(digits) - n);
+	put(call, "\r\n", 2);
+}
+
+void kr_word_of_two(struct kr_call *call, struct ch_str a, struct ch_str b)
+{
+	if (!room_for(call, a.n + b.n + 26))
+		return;
+	put_head(call, '$', a.n + b.n);
+	put(call, a.p, a.n);
+	put(call, b.p, b.n);
+	put(call, "\r\n", 2);
+}
+
+void kr_word(struct kr_call *call, const char *p, size_t n)
+{
+	kr_word_of_two(call, (struct ch_str){ p, n }, (struct ch_str){ NULL, 0 });
+}
+
+void kr_word_number(struct kr_call *call, int64_t v)
+{
+	uint64_t rest = v < 0 ? -(uint64_t)v : (uint64_t)v;
+	char text[24];
+	size_t at = sizeof(text);
+
+	do
+		text[--at] = (char)('0' + rest % 10);
+	while (rest /= 10);
+	if (v < 0)
+		text[--at] = '-';
+	kr_word(call, text + at, sizeof(text) - at);
+}
+
+void kr_command(struct kr_call *call, int script, int nkeys, int nargs)
+{
+	call->script = script;
+	call->nwords = 3 + nkeys + nargs;
+	put_head(call, '*', (size_t)call->nwords);
+	kr_word(call, "EVALSHA", 7);
+	kr_word(call, kr_scripts[script].sha, 40);
+	call->words = call->n;
+	kr_word_number(call, nkeys);
+}
+
+/* ---- time ---- */
+
+/* Most calls have the same timeout, so that the last one is the latest. */
+static void link_due(struct kr_call *call)
+{
+	struct kr_loop *l = call->l;
+	struct kr_link *at = l->due.prev;
+
+	while (at != &l->due && KR_OF(at, struct kr_call, due)->deadline > call->deadline)
+		at = at->prev;
+	kr_link_behind(&call->due, at);
+	if (call->deadline < l->timer_at) {
+		l->timer_at = call->deadline;
+		ch_timer_set(l->timer, (call->deadline - ch_now() + 999) / 1000);
+	}
+}
+
+static void move_due(struct kr_call *call, int64_t deadline)
+{
+	kr_unlink(&call->due);
+	call->deadline = deadline < call->limit ? deadline : call->limit;
+	link_due(call);
+}
+
+static enum kr_trouble strike(struct kr_call *call)
+{
+	enum kr_trouble t;
+
+	call->delay_ms = 0;
+	if (call->struck)
+		return KR_FAULT;
+	t = kr_lane_take(call->lane, call);
+	return t;
+}
+
+/* A call is over its time. What was never given to a connection did not happen. */
+static void call_due(struct kr_call *call)
+{
+	enum kr_trouble t;
+
+	if (call->delay_ms) {
+		move_due(call, call->began + call->delay_ms * 1000 + kr_conf_of(call->l)->timeout * 1000);
+		t = strike(call);
+		if (t)
+			kr_call_fail(call, t, NULL);
+		return;
+	}
+	/* The ctx's own end says nothing about Redis, unless it came late. */
+	kr_call_fail(call, call->deadline < call->limit ? KR_TIMEOUT : KR_CANCELLED, NULL);
+}
+
+void kr_calls_due(void *data)
+{
+	struct kr_loop *l = data;
+	int64_t now = ch_now(), ms;
+
+	l->timer_at = INT64_MAX;
+	while (kr_linked(&l->due)) {
+		struct kr_call *call = KR_OF(l->due.next, struct kr_call, due);
+
+		if (call->deadline > now) {
+			l->timer_at = call->deadline;
+			ms = (call->deadline - now + 999) / 1000;
+			ch_timer_set(l->timer, ms);
+			break;
+		}
+		call_due(call);
+	}
+}
+
+/* ---- the end ---- */
+
+static const char *const outcomes[] = { "get", "set", "del", "add", "take", "settle" };
+
+void kr_call_free(struct kr_call *call)
+{
+	struct kr_loop *l = call->l;
+
+	l->bytes -= call->cap;
+	l->ncalls--;
+	if (call->text != call->room)
+		free(call->text);
+	if (l->nfree < KR_FREE_MAX && l->self) {
+		kr_link_behind(&call->link, &l->free);
+		l->nfree++;
+	} else {
+		free(call);
+	}
+}
+
+/* Whoever waits hears of it; the command may still lie with hiredis. */
+static void end(struct kr_call *call, enum kr_trouble t, int error, const char *detail)
+{
+	struct kr_loop *l = call->l;
+	struct ch_kv_result *out = call->out;
+
+	kr_unlink(&call->due);
+	if (!call->sent)
+		kr_unlink(&call->link);
+	if (t)
+		ch_add(l->series.errors[t], 1);
+	ch_add(l->series.calls, -1);
+	ch_observe(l->series.latency[call->op], (double)(ch_now() - call->began) * 1e-6);
+	if (l->self)
+		atomic_fetch_sub(&kr_state_of(l)->calls, 1);
+	if (out) {
+		out->error = error;
+		out->detail = error ? detail : NULL;
+		out->call = NULL;
+		call->out = NULL;
+		if (!call->inside)
+			ch_resume(call->ticket, NULL, NULL);
+	} else if (error && error != CH_KV_CANCELLED && l->self) {
+		ch_log(l->self, NULL, CH_DEBUG, "A %s that nobody waits for failed: %s", outcomes[call->op], detail);
+	}
+	kr_lane_report(call->lane, call->pass, t);
+	call->pass = 0;
+	if (!call->sent)
+		kr_call_free(call);
+}
+
+/* Does it change anything? What only looks did not happen, whatever became of it. */
+static bool looks(const struct kr_call *call)
+{
+	return call->op == KR_GET || call->bare;
+}
+
+void kr_call_fail(struct kr_call *call, enum kr_trouble t, const char *detail)
+{
+	int error = kr_troubles[t].error;
+
+	if (error == CH_KV_CANCELLED && call->sent && !looks(call))
+		error = CH_KV_UNKNOWN;
+	if (error == CH_KV_UNKNOWN && (!call->sent || looks(call)))
+		error = CH_KV_UNAVAILABLE;
+	end(call, t, error, detail ? detail : kr_troubles[t].detail);
+}
+
+void kr_call_lost(struct kr_call *call, bool written)
+{
+	bool over = !kr_linked(&call->due);
+
+	call->sent = written;
+	kr_link_init(&call->link);
+	if (!over) {
+		kr_call_fail(call, KR_LOST, NULL);
+		if (!written)
+			return;
+	}
+	kr_call_free(call);
+}
+
+/* ---- the answer ---- */
+
+/* What stands there, for whoever waits. */
+static enum kr_trouble tell_value(struct kr_call *call, const char *p, size_t n)
+{
+	struct kr_value v;
+	char *copy;
+
+	if (!kr_value_read(p, n, &v))
+		return KR_GARBAGE;
+	if (!call->out || !v.version)
+		return KR_FINE;
+	copy = ch_dup(call->ctx, v.value.p, v.value.n);
+	if (!copy)
+		return KR_MEMORY;
+	call->out->version = v.version;
+	call->out->ttl_ms = v.ttl_ms;
+	call->out->value = (struct ch_str){ copy, v.value.n };
+	return KR_FINE;
+}
+
+static enum kr_trouble tell(struct kr_call *call, const char *p, size_t n)
+{
+	struct ch_kv_result *out = call->out;
+	int64_t number, ttl;
+	bool done = *p == '1';
+
+	if (call->op == KR_ADD) {
+		if (!done || !kr_counter_read(p + 1, n - 1, &number, &ttl))
+			return KR_GARBAGE;
+		if (out) {
+			out->done = true;
+			out->number = number;
+			out->ttl_ms = ttl;
+		}
+		return KR_FINE;
+	}
+	if (call->op == KR_TAKE || call->op == KR_SETTLE) {
+		struct ch_kv_level thrown[CH_KV_BUCKETS_MAX], *levels = out ? call->levels : thrown;
+
+		if (!kr_levels_read(p + 1, n - 1, levels, call->nlevels))
+			return KR_GARBAGE;
+		if (out) {
+			out->done = done;
+			out->levels = (struct ch_table){ levels, call->nlevels, sizeof(*levels) };
+		}
+		return KR_FINE;
+	}
+	if (call->op == KR_GET && done)
+		ch_add(call->l->series.hits, 1);
+	else if (call->op == KR_GET)
+		ch_add(call->l->series.misses, 1);
+	if (call->op == KR_SET && done && n == 1 && out) {
+		out->version = call->version;
+		out->ttl_ms = call->ttl_ms;
+	}
+	if (out)
+		out->done = done;
+	return tell_value(call, p + 1, n - 1);
+}
+
+/* Nothing was done: the answer is too long for the small lane, so the call is made once more over the big one. */
+static enum kr_trouble go_big(struct kr_call *call)
+{
+	struct kr_loop *l = call->l;
+
+	if (call->lane->big)
+		return KR_GARBAGE;
+	kr_lane_report(call->lane, call->pass, KR_FINE);
+	call->pass = 0;
+	call->sent = false;
+	call->lane = &l->lanes[1];
+	memset(call->text + call->most, '9', 7);
+	move_due(call, ch_now() + kr_conf_of(l)->value_timeout * 1000);
+	return kr_lane_take(call->lane, call);
+}
+
+void kr_call_answered(struct kr_call *call, const redisReply *r)
+{
+	struct kr_lane *lane = call->lane;
+	enum kr_trouble t = KR_GARBAGE;
+	char mark = 0;
+
+	if (r->type == REDIS_REPLY_ERROR)
+		t = kr_error_read(r->str, r->len);
+	else if (r->type == REDIS_REPLY_STRING)
+		mark = kr_mark_read(r->str, r->len, &t);
+	if (!kr_linked(&call->due)) { /* nobody waits any more */
+		call->sent = false;
+		kr_call_free(call);
+		if (kr_troubles[t].ends)
+			kr_lane_fall(lane, t, "%s", kr_troubles[t].detail);
+		return;
+	}
+	if (t == KR_NOSCRIPT) {
+		lane->loaded[call->script] = false;
+		kr_lane_again(lane, call);
+		return;
+	}
+	call->sent = false;
+	kr_link_init(&call->link);
+	if (mark == 'B') {
+		t = go_big(call);
+		if (!t)
+			return;
+	} else if (mark) {
+		t = tell(call, r->str, r->len);
+		if (!t) {
+			end(call, KR_FINE, CH_KV_OK, NULL);
+			return;
+		}
+	}
+	call->sent = kr_troubles[t].error == CH_KV_UNKNOWN; /* so that it is not said that nothing happened */
+	lane = call->lane;
+	kr_call_fail(call, t, NULL);
+	if (call->sent)
+		kr_call_free(call);
+	if (kr_troubles[t].ends)
+		kr_lane_fall(lane, t, "%s", kr_troubles[t].detail);
+}
+
+/* ---- the begin ---- */
+
+struct kr_call *kr_call_new(struct kr_loop *l, int op)
+{
+	struct kr_call *call;
+
+	if (l->ncalls >= KR_CALLS_MAX || l->bytes >= KR_BYTES_MAX)
+		return NULL;
+	if (l->nfree) {
+		call = KR_OF(l->free.next, struct kr_call, link);
+		kr_unlink(&call->link);
+		l->nfree--;
+	} else {
+		call = malloc(sizeof(*call));
+		if (!call)
+			return NULL;
+	}
+	memset(call, 0, offsetof(struct kr_call, room));
+	call->l = l;
+	call->op = op;
+	call->text = call->room;
+	call->cap = sizeof(call->room);
+	kr_link_init(&call->link);
+	kr_link_init(&call->due);
+	l->ncalls++;
+	return call;
+}
+
+int kr_call_begin(struct kr_call *call, struct ch_ctx *ctx, struct ch_kv_result *out, ch_ticket ticket, int64_t timeout_ms, bool big)
+{
+	struct kr_loop *l = call->l;
+	int64_t now = ch_now(), own = ch_deadline(ctx);
+	struct ch_fault fault = { .size = sizeof(fault) };
+	enum kr_trouble t;
+
+	l->bytes += call->cap;
+	ch_add(l->series.calls, 1);
+	if (l->self)
+		atomic_fetch_add(&kr_state_of(l)->calls, 1);
+	call->began = now;
+	call->limit = own && ticket ? own : INT64_MAX;
+	call->deadline = now + timeout_ms * 1000;
+	if (ticket) {
+		call->ctx = ctx;
+		call->out = out;
+		call->ticket = ticket;
+		out->call = call;
+	}
+	call->lane = &l->lanes[big];
+	if (ch_fault(ctx, CH_S_KV, &fault)) {
+		call->struck = fault.fail;
+		call->delay_ms = fault.delay_ms > 0 ? fault.delay_ms : 0;
+		call->deadline = now + call->delay_ms * 1000;
+	}
+	if (call->deadline > call->limit)
+		call->deadline = call->limit;
+	call->inside = true;
+	link_due(call);
+	t = call->no_memory ? KR_MEMORY : call->delay_ms ? KR_FINE : strike(call);
+	if (t) {
+		kr_call_fail(call, t, NULL); /* and is free */
+		return CH_OK;
+	}
+	call->inside = false;
+	return ticket ? CH_AGAIN : CH_OK;
+}
+
+int kr_refuse(struct ch_self *self, struct ch_kv_result *out, enum kr_trouble t, const char *detail)
+{
+	struct kr_state *s = self->state;
+
+	ch_add(s->series.errors[t], 1);
+	if (out) {
+		out->error = kr_troubles[t].error;
+		out->detail = detail ? detail : kr_troubles[t].detail;
+	}
+	return CH_OK;
+}
