@@ -23,8 +23,8 @@ folders() {
 # Which sources and headers does no Makefile fragment name? A forgotten one is missing from the tarball: say so early.
 forgotten() {
 	find core sdk plugins tests/fuzz tests/plugins tests/corpus tests/harness -name '*.[ch]' 2>/dev/null | sort | while read -r source; do
-		grep -qF "${source##*/}" Makefile.am plugins/*/plugin.am sdk/templates/templates.am sdk/examples/examples.am tests/plugins/plugins.am 2>/dev/null ||
-			grep -qE "(^|[^a-z0-9_/])${source%.c}([^a-z0-9_]|\$)" Makefile.am plugins/*/plugin.am sdk/templates/templates.am sdk/examples/examples.am tests/plugins/plugins.am 2>/dev/null ||
+		grep -qF "${source##*/}" Makefile.am plugins/*/*.am sdk/templates/templates.am sdk/examples/examples.am tests/plugins/plugins.am 2>/dev/null ||
+			grep -qE "(^|[^a-z0-9_/])${source%.c}([^a-z0-9_]|\$)" Makefile.am plugins/*/*.am sdk/templates/templates.am sdk/examples/examples.am tests/plugins/plugins.am 2>/dev/null ||
 			echo "autogen.sh: $source stands in no source list (Makefile.am, or its folder's plugin.am)" >&2
 	done
 }

@@ -43,7 +43,7 @@ static int tell(struct ch_ctx *c, const struct asked *a)
 	if (a->out.error)
 		return ch_refuse(c, CH_E_UNAUTHORIZED, 0, "%s", a->out.detail);
 	text = ch_print(c, "%s %s %d %s %.4s", k->owner, k->tier, k->role, k->models, k->id);
-	return ch_respond(c, 200, "text/plain", text, strlen(text));
+	return text ? ch_respond(c, 200, "text/plain", text, strlen(text)) : ch_refuse(c, CH_E_OVERLOADED, 1000, "no memory");
 }
 
 static int on_known(struct ch_ctx *c, void *data, int why, void *result)

@@ -25,6 +25,7 @@ static bool room_for(struct kr_call *call, size_t more)
 	}
 	if (call->text == call->room)
 		memcpy(text, call->room, call->n);
+	call->l->bytes += cap - call->cap;
 	call->text = text;
 	call->cap = cap;
 	return true;
@@ -93,6 +94,12 @@ void kr_command(struct kr_call *call, int script, int nkeys, int nargs)
 
 /* ---- time ---- */
 
+static void set_timer(struct kr_loop *l, int64_t at, int64_t now)
+{
+	l->timer_at = at;
+	ch_timer_set(l->timer, at > now ? (at - now + 999) / 1000 : 0);
+}
+
 /* Most calls have the same timeout, so that the last one is the latest. */
 static void link_due(struct kr_call *call)
 {
@@ -102,10 +109,8 @@ static void link_due(struct kr_call *call)
 	while (at != &l->due && KR_OF(at, struct kr_call, due)->deadline > call->deadline)
 		at = at->prev;
 	kr_link_behind(&call->due, at);
-	if (call->deadline < l->timer_at) {
-		l->timer_at = call->deadline;
-		ch_timer_set(l->timer, (call->deadline - ch_now() + 999) / 1000);
-	}
+	if (call->deadline < l->timer_at)
+		set_timer(l, call->deadline, ch_now());
 }
 
 static void move_due(struct kr_call *call, int64_t deadline)
@@ -115,55 +120,47 @@ static void move_due(struct kr_call *call, int64_t deadline)
 	link_due(call);
 }
 
-static enum kr_trouble strike(struct kr_call *call)
+/* An injected delay, if there was one, is over. */
+static enum kr_trouble go(struct kr_call *call)
 {
-	enum kr_trouble t;
-
-	call->delay_ms = 0;
-	if (call->struck)
-		return KR_FAULT;
-	t = kr_lane_take(call->lane, call);
-	return t;
+	call->wakes = 0;
+	return call->struck ? KR_FAULT : kr_lane_take(call->lane, call);
 }
 
-/* A call is over its time. What was never given to a connection did not happen. */
-static void call_due(struct kr_call *call)
+static void call_due(struct kr_call *call, int64_t now)
 {
 	enum kr_trouble t;
 
-	if (call->delay_ms) {
-		move_due(call, call->began + call->delay_ms * 1000 + kr_conf_of(call->l)->timeout * 1000);
-		t = strike(call);
+	if (call->wakes && call->wakes <= now) {
+		move_due(call, call->patience);
+		t = go(call);
 		if (t)
 			kr_call_fail(call, t, NULL);
 		return;
 	}
-	/* The ctx's own end says nothing about Redis, unless it came late. */
-	kr_call_fail(call, call->deadline < call->limit ? KR_TIMEOUT : KR_CANCELLED, NULL);
+	kr_call_fail(call, call->deadline < call->limit ? KR_TIMEOUT : KR_CANCELLED, NULL); /* the ctx's own end says nothing about Redis */
 }
 
 void kr_calls_due(void *data)
 {
 	struct kr_loop *l = data;
-	int64_t now = ch_now(), ms;
+	int64_t now = ch_now();
 
 	l->timer_at = INT64_MAX;
 	while (kr_linked(&l->due)) {
 		struct kr_call *call = KR_OF(l->due.next, struct kr_call, due);
 
 		if (call->deadline > now) {
-			l->timer_at = call->deadline;
-			ms = (call->deadline - now + 999) / 1000;
-			ch_timer_set(l->timer, ms);
+			set_timer(l, call->deadline, now);
 			break;
 		}
-		call_due(call);
+		call_due(call, now);
 	}
 }
 
 /* ---- the end ---- */
 
-static const char *const outcomes[] = { "get", "set", "del", "add", "take", "settle" };
+static const char *const ops[] = { "get", "set", "del", "add", "take", "settle" };
 
 void kr_call_free(struct kr_call *call)
 {
@@ -181,15 +178,18 @@ void kr_call_free(struct kr_call *call)
 	}
 }
 
-/* Whoever waits hears of it; the command may still lie with hiredis. */
+/*
+ * Whoever waits hears of it. The call is gone, unless its command still lies with hiredis. Nothing comes behind it: what is told to the lane
+ * may end its connection and all other calls.
+ */
 static void end(struct kr_call *call, enum kr_trouble t, int error, const char *detail)
 {
 	struct kr_loop *l = call->l;
+	struct kr_lane *lane = call->lane;
 	struct ch_kv_result *out = call->out;
+	uint32_t pass = call->pass;
 
 	kr_unlink(&call->due);
-	if (!call->sent)
-		kr_unlink(&call->link);
 	if (t)
 		ch_add(l->series.errors[t], 1);
 	ch_add(l->series.calls, -1);
@@ -200,47 +200,49 @@ static void end(struct kr_call *call, enum kr_trouble t, int error, const char *
 		out->error = error;
 		out->detail = error ? detail : NULL;
 		out->call = NULL;
-		call->out = NULL;
 		if (!call->inside)
 			ch_resume(call->ticket, NULL, NULL);
-	} else if (error && error != CH_KV_CANCELLED && l->self) {
-		ch_log(l->self, NULL, CH_DEBUG, "A %s that nobody waits for failed: %s", outcomes[call->op], detail);
+	} else if (error && l->self) {
+		ch_log(l->self, NULL, CH_DEBUG, "A %s that nobody waits for failed: %s", ops[call->op], detail);
 	}
-	kr_lane_report(call->lane, call->pass, t);
-	call->pass = 0;
-	if (!call->sent)
+	call->out = NULL;
+	if (!call->sent) {
+		kr_unlink(&call->link);
 		kr_call_free(call);
+	}
+	kr_lane_report(lane, pass, t);
 }
 
-/* Does it change anything? What only looks did not happen, whatever became of it. */
-static bool looks(const struct kr_call *call)
+/* What only looks did not happen, whatever became of it; nor did what was never sent. */
+static int error_of(const struct kr_call *call, enum kr_trouble t, bool sent)
 {
-	return call->op == KR_GET || call->bare;
+	bool harmless = !sent || call->op == KR_GET || call->bare;
+	int error = kr_troubles[t].error;
+
+	if (error == CH_KV_UNKNOWN && harmless)
+		return CH_KV_UNAVAILABLE;
+	return error == CH_KV_CANCELLED && !harmless ? CH_KV_UNKNOWN : error;
 }
 
 void kr_call_fail(struct kr_call *call, enum kr_trouble t, const char *detail)
 {
-	int error = kr_troubles[t].error;
+	end(call, t, error_of(call, t, call->sent), detail ? detail : kr_troubles[t].detail);
+}
 
-	if (error == CH_KV_CANCELLED && call->sent && !looks(call))
-		error = CH_KV_UNKNOWN;
-	if (error == CH_KV_UNKNOWN && (!call->sent || looks(call)))
-		error = CH_KV_UNAVAILABLE;
-	end(call, t, error, detail ? detail : kr_troubles[t].detail);
+/* A call that lay with hiredis does so no more. True: somebody waits for its end. */
+static bool taken_back(struct kr_call *call)
+{
+	call->sent = false;
+	if (kr_linked(&call->due))
+		return true;
+	kr_call_free(call);
+	return false;
 }
 
 void kr_call_lost(struct kr_call *call, bool written)
 {
-	bool over = !kr_linked(&call->due);
-
-	call->sent = written;
-	kr_link_init(&call->link);
-	if (!over) {
-		kr_call_fail(call, KR_LOST, NULL);
-		if (!written)
-			return;
-	}
-	kr_call_free(call);
+	if (taken_back(call))
+		end(call, KR_LOST, error_of(call, KR_LOST, written), kr_troubles[KR_LOST].detail);
 }
 
 /* ---- the answer ---- */
@@ -313,7 +315,6 @@ static enum kr_trouble go_big(struct kr_call *call)
 		return KR_GARBAGE;
 	kr_lane_report(call->lane, call->pass, KR_FINE);
 	call->pass = 0;
-	call->sent = false;
 	call->lane = &l->lanes[1];
 	memset(call->text + call->most, '9', 7);
 	move_due(call, ch_now() + kr_conf_of(l)->value_timeout * 1000);
@@ -330,36 +331,21 @@ void kr_call_answered(struct kr_call *call, const redisReply *r)
 		t = kr_error_read(r->str, r->len);
 	else if (r->type == REDIS_REPLY_STRING)
 		mark = kr_mark_read(r->str, r->len, &t);
-	if (!kr_linked(&call->due)) { /* nobody waits any more */
-		call->sent = false;
-		kr_call_free(call);
-		if (kr_troubles[t].ends)
-			kr_lane_fall(lane, t, "%s", kr_troubles[t].detail);
-		return;
-	}
-	if (t == KR_NOSCRIPT) {
-		lane->loaded[call->script] = false;
-		kr_lane_again(lane, call);
-		return;
-	}
-	call->sent = false;
-	kr_link_init(&call->link);
-	if (mark == 'B') {
-		t = go_big(call);
-		if (!t)
-			return;
-	} else if (mark) {
-		t = tell(call, r->str, r->len);
-		if (!t) {
-			end(call, KR_FINE, CH_KV_OK, NULL);
-			return;
+	if (taken_back(call)) {
+		if (t == KR_NOSCRIPT) {
+			lane->loaded[call->script] = false;
+			t = kr_lane_again(lane, call);
+			if (!t)
+				return;
+		} else if (mark == 'B') {
+			t = go_big(call);
+			if (!t)
+				return;
+		} else if (mark) {
+			t = tell(call, r->str, r->len);
 		}
+		end(call, t, error_of(call, t, true), kr_troubles[t].detail);
 	}
-	call->sent = kr_troubles[t].error == CH_KV_UNKNOWN; /* so that it is not said that nothing happened */
-	lane = call->lane;
-	kr_call_fail(call, t, NULL);
-	if (call->sent)
-		kr_call_free(call);
 	if (kr_troubles[t].ends)
 		kr_lane_fall(lane, t, "%s", kr_troubles[t].detail);
 }
@@ -389,42 +375,39 @@ struct kr_call *kr_call_new(struct kr_loop *l, int op)
 	kr_link_init(&call->link);
 	kr_link_init(&call->due);
 	l->ncalls++;
+	l->bytes += call->cap;
 	return call;
 }
 
 int kr_call_begin(struct kr_call *call, struct ch_ctx *ctx, struct ch_kv_result *out, ch_ticket ticket, int64_t timeout_ms, bool big)
 {
 	struct kr_loop *l = call->l;
-	int64_t now = ch_now(), own = ch_deadline(ctx);
+	int64_t own = ticket ? ch_deadline(ctx) : 0;
 	struct ch_fault fault = { .size = sizeof(fault) };
 	enum kr_trouble t;
 
-	l->bytes += call->cap;
 	ch_add(l->series.calls, 1);
 	if (l->self)
 		atomic_fetch_add(&kr_state_of(l)->calls, 1);
-	call->began = now;
-	call->limit = own && ticket ? own : INT64_MAX;
-	call->deadline = now + timeout_ms * 1000;
+	call->began = ch_now();
+	call->limit = own ? own : INT64_MAX;
+	call->patience = call->began + timeout_ms * 1000;
+	call->lane = &l->lanes[big];
 	if (ticket) {
 		call->ctx = ctx;
 		call->out = out;
 		call->ticket = ticket;
 		out->call = call;
 	}
-	call->lane = &l->lanes[big];
 	if (ch_fault(ctx, CH_S_KV, &fault)) {
 		call->struck = fault.fail;
-		call->delay_ms = fault.delay_ms > 0 ? fault.delay_ms : 0;
-		call->deadline = now + call->delay_ms * 1000;
+		call->wakes = fault.delay_ms > 0 ? call->began + fault.delay_ms * 1000 : 0;
 	}
-	if (call->deadline > call->limit)
-		call->deadline = call->limit;
 	call->inside = true;
-	link_due(call);
-	t = call->no_memory ? KR_MEMORY : call->delay_ms ? KR_FINE : strike(call);
+	move_due(call, call->wakes && call->wakes < call->patience ? call->wakes : call->patience);
+	t = call->no_memory ? KR_MEMORY : call->wakes ? KR_FINE : go(call);
 	if (t) {
-		kr_call_fail(call, t, NULL); /* and is free */
+		kr_call_fail(call, t, NULL); /* and is gone */
 		return CH_OK;
 	}
 	call->inside = false;

@@ -76,14 +76,15 @@ struct kr_call {
 	bool sent;                        /* it lies with hiredis */
 	bool bare;                        /* add of 0: it only looks */
 	uint32_t pass;                    /* of the lane's breaker */
-	int64_t began, deadline, limit;   /* limit: the ctx's own deadline, or INT64_MAX */
+	int64_t began, deadline;
+	int64_t patience, limit;          /* by its timeout; by the ctx's own deadline, or INT64_MAX */
 	uint64_t begins;                  /* where its command begins in all that was given to the lane's connection */
 	uint64_t version;                 /* set: the new one */
 	int64_t ttl_ms;                   /* set */
 	struct ch_kv_level *levels;       /* take, settle: in the ctx's arena */
 	size_t nlevels;
-	int64_t delay_ms;                 /* an injected fault: first so long … */
-	bool struck;                      /* … then it fails */
+	int64_t wakes;                    /* an injected fault: it waits until then, 0: not at all … */
+	bool struck;                      /* … and fails */
 
 	/* The command: EVALSHA and its name, then, from `words` on, what is the same for EVAL; `most` is where the limit of the answer stands. */
 	char *text;
@@ -102,13 +103,13 @@ void kr_word_of_two(struct kr_call *call, struct ch_str a, struct ch_str b);
 void kr_word_number(struct kr_call *call, int64_t v);
 /* Lets it go; what an operation returns. */
 int kr_call_begin(struct kr_call *call, struct ch_ctx *ctx, struct ch_kv_result *out, ch_ticket ticket, int64_t timeout_ms, bool big);
-/* Its answer has come. */
+/* Its answer has come; the call is gone, or waits for another one. */
 void kr_call_answered(struct kr_call *call, const redisReply *r);
-/* It ends by that trouble; detail NULL: the trouble's own. */
+/* It ends by that trouble; detail NULL: the trouble's own. The call is gone for whoever asks. */
 void kr_call_fail(struct kr_call *call, enum kr_trouble t, const char *detail);
-/* The connection that it was given to is gone; written: a part of it was sent. */
+/* The connection that it was given to is gone; written: a part of it was sent. The call is gone. */
 void kr_call_lost(struct kr_call *call, bool written);
-/* hiredis forgets it. */
+/* One that was not begun, or that nobody knows any more. */
 void kr_call_free(struct kr_call *call);
 /* The loop's timer for all calls. */
 void kr_calls_due(void *data);
@@ -176,8 +177,8 @@ void kr_lane_end(struct kr_lane *lane);
 void kr_lane_wake(struct kr_lane *lane);
 /* Takes a call: written, or kept until there is a connection. A trouble: it was not taken. */
 enum kr_trouble kr_lane_take(struct kr_lane *lane, struct kr_call *call);
-/* Writes a call that is its already once more, by EVAL. */
-void kr_lane_again(struct kr_lane *lane, struct kr_call *call);
+/* Writes a call of it once more, by EVAL. A trouble: it was not written. */
+enum kr_trouble kr_lane_again(struct kr_lane *lane, struct kr_call *call);
 /* A call has ended so. */
 void kr_lane_report(struct kr_lane *lane, uint32_t pass, enum kr_trouble t);
 /* The connection is of no use, or cannot be had: why says so, for people. */

@@ -15,44 +15,9 @@ for folder in ("storage", "inference", "config"):
     sys.path.append(os.path.join(HERE, "..", folder))
 
 import chimera as kit  # noqa: E402
+from databases import KEY, Postgresql, Sqlite  # noqa: E402,F401
 from provider import Provider  # noqa: E402
-from servers import Postgres, postgres, postgres_server, sqlite  # noqa: E402,F401
-
-KEY = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-
-
-class Sqlite:
-    name = "storage_sqlite"
-
-    def __init__(self, folder):
-        self.folder, self.path = str(folder), os.path.join(str(folder), "shared.db")
-        self.options = {"path": self.path}
-
-    def rows(self, sql):
-        return [tuple(None if v is None else v if isinstance(v, bytes) else str(v) for v in row) for row in sqlite(self.path, sql)]
-
-    def change(self, sql):
-        sqlite(self.path, sql)
-
-    def files(self):
-        return [os.path.join(self.folder, name) for name in os.listdir(self.folder) if name.startswith("shared.db")]
-
-
-class Postgresql:
-    name = "storage_postgres"
-
-    def __init__(self, db):
-        self.db, self.options = db, {"dsn": db.dsn}
-
-    def rows(self, sql):
-        return self.db.psql(sql)
-
-    change = rows
-
-    def files(self):
-        self.db.server.psql("CHECKPOINT")
-        return [os.path.join(folder, name) for folder, _, names in os.walk(self.db.server.data) for name in names]
-
+from servers import Postgres, postgres, postgres_server  # noqa: E402,F401
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request, tmp_path):

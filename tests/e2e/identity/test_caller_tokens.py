@@ -2,7 +2,7 @@
 """The openai backend with its callers' own tokens, and a new encryption key under way."""
 import pytest
 from admin import ask, ctl, done
-from conftest import KEY
+from databases import KEY
 from ctl import needs_ctl
 
 import chimera as kit

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from admin import ask, ctl, done, look_up, make_key
-from conftest import KEY
+from databases import KEY
 from ctl import needs_ctl, run_chimeractl
 
 import chimera as kit

@@ -2,7 +2,7 @@
 """When the database goes away: nobody hears 401 or 500, what is known is served, and all heals."""
 import pytest
 from admin import ask, ctl, done, look_up, make_key
-from conftest import Postgresql
+from databases import Postgresql
 from ctl import needs_ctl
 from servers import Postgres
 
