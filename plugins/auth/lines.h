@@ -6,6 +6,8 @@
 #ifndef AUTH_LINES_H
 #define AUTH_LINES_H
 
+#include <sys/types.h>
+
 #include <chimera/plugin.h>
 
 enum auth_line_kind { AUTH_L_NOTHING, AUTH_L_SECTION, AUTH_L_KEY, AUTH_L_WRONG };
