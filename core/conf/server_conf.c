@@ -89,6 +89,8 @@ static const struct ch_option server_options[] = {
 	OPT(watch_interval, DURATION, .def = "500ms", .min = "100ms", .flags = CH_O_RELOAD | CH_O_OFF,
 		.help = "Time between two looks at the files that are watched; a change reloads the configuration; off: never looked at"),
 	OPT(offload_threads, INT, .def = "4", .min = "1", .max = "64", .flags = CH_O_RESTART, .help = "Threads for work that blocks"),
+	OPT(core_dumps, BOOL, .def = "no", .flags = CH_O_RESTART,
+		.help = "Let a crash leave a core file, which holds what clients have sent; secrets of the config are kept out of it as far as can be"),
 };
 
 #undef OPT

@@ -45,6 +45,7 @@ struct chi_server_conf {
 	int64_t offload_threads;
 	int64_t hook_budget;              /* a call into a plugin that takes longer is named; 0: none is */
 	int64_t watch_interval;           /* between two calls of chi_conf_stale; -1: none */
+	bool core_dumps;                  /* may a crash leave a core file? */
 };
 
 enum chi_log_access { CHI_ACCESS_ALL = 0, CHI_ACCESS_ERRORS, CHI_ACCESS_OFF };

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -170,6 +171,7 @@ static int start_loops(struct chi_gen *g, char *why, size_t cap)
 	chi_step("listen");
 	if (!chi_listeners_open(conf, why, cap) || !chi_become(conf->server->user, why, cap))
 		return CHI_EXIT_UNAVAILABLE;
+	prctl(PR_SET_DUMPABLE, conf->server->core_dumps); /* again: the system takes it back from who becomes another user */
 	if (chi_inherited_left())
 		chi_log(CH_WARN, NULL, "%u inherited sockets are named by no listen key: they stay unused", chi_inherited_left());
 	return 0;
@@ -201,6 +203,7 @@ int chi_boot(void)
 	chi_daemon.check_timeout = conf->server->startup_check_timeout;
 	chi_daemon.state_dir = strdup(conf->server->state_dir);
 	chi_daemon.step_timeout = conf->server->startup_step_timeout;
+	prctl(PR_SET_DUMPABLE, conf->server->core_dumps);
 	chi_step("state_dir");
 	if (!chi_state_dir_make(conf->server, why, sizeof why)) {
 		chi_report_free(report);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -393,6 +394,7 @@ int main(int argc, char **argv)
 		return CHI_EXIT_CONFIG;
 	if (mode)
 		return check_only(mode == 'T');
+	prctl(PR_SET_DUMPABLE, 0); /* until the config has said core_dumps = yes */
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);

@@ -62,9 +62,7 @@ static int on_listed(struct ch_ctx *c, void *data, int why, void *result)
 {
 	struct models_call *m = data;
 
-	(void)result;
-	if (why != CH_READY)
-		vt(m)->cancel(m->call.call.svc, c, &m->call.result);
+	(void)c, (void)result;
 	if (why == CH_GONE)
 		return CH_DONE;
 	if (why == CH_TIMEOUT)
@@ -72,12 +70,11 @@ static int on_listed(struct ch_ctx *c, void *data, int why, void *result)
 	return answer(m);
 }
 
-/* No hooks: nothing is asked of a model. */
+/* With its hooks, for those that say which models this caller may see. */
 static int ask(struct ch_self *self, struct ch_ctx *c, struct ch_str id)
 {
 	const struct api_conf *conf = self->conf;
 	struct models_call *m = ch_alloc(c, sizeof(*m));
-	ch_ticket ticket;
 	int rc;
 
 	if (!m)
@@ -86,19 +83,16 @@ static int ask(struct ch_self *self, struct ch_ctx *c, struct ch_str id)
 	m->call.self = self;
 	m->call.c = c;
 	m->call.result.size = sizeof(m->call.result);
-	m->call.call = (struct ch_inference_call){ .size = sizeof(m->call.call), .svc = conf->backend };
+	m->call.call = (struct ch_inference_call){ .size = sizeof(m->call.call), .svc = conf->backend, .out = &m->call.result,
+		.fn = on_listed, .data = m };
 	m->call.call.args =
 		(struct ch_inference_args){ .size = sizeof(m->call.call.args), .op = CH_I_MODELS, .temperature = -1, .top_p = -1 };
 	if (!(vt(m)->about(conf->backend)->ops & 1u << CH_I_MODELS))
 		return ch_refuse(c, CH_E_NOT_IMPLEMENTED, 0, "The backend \"%s\" cannot list its models; put a [router] before it.",
 			conf->backend->id);
-	ticket = ch_suspend(c, 0, on_listed, m);
-	if (!ticket)
-		return ch_refuse(c, CH_E_OVERLOADED, 0, "%s", api_no_memory_text);
-	rc = vt(m)->submit(conf->backend, c, &m->call.call.args, NULL, &m->call.result, ticket);
+	rc = ch_infer(c, &m->call.call);
 	if (rc == CH_AGAIN)
 		return CH_AGAIN;
-	ch_unsuspend(ticket);
 	if (rc != CH_OK)
 		api_set_code(&m->call, CH_E_UPSTREAM_ERROR, api_broken);
 	return answer(m);

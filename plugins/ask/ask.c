@@ -285,6 +285,7 @@ static const struct ch_route routes[] = {
 		.pattern = "/v1/ask",
 		.cls = CH_PUBLIC,
 		.body = CH_BODY_BUFFER,
+		.idempotent = true,
 		.ledger = "inference",
 		.fn = on_ask,
 		.request_schema = ask_request_schema,

@@ -68,7 +68,8 @@ static void series(struct ch_self *self)
 
 	for (size_t m = 0; m < AUTH_METHODS; m++)
 		for (size_t r = 0; r < AUTH_RESULTS; r++)
-			a->results[m][r] = ch_series(self, M_REQUESTS, (const char *const[]){ methods[m], results[r] });
+			if ((m == AUTH_M_NONE) == (r >= AUTH_R_ANONYMOUS && r <= AUTH_R_MALFORMED)) /* of others there is never one */
+				a->results[m][r] = ch_series(self, M_REQUESTS, (const char *const[]){ methods[m], results[r] });
 	a->hits = ch_series(self, M_HITS, NULL);
 	a->misses = ch_series(self, M_MISSES, NULL);
 	a->keys = ch_series(self, M_KEYS, NULL);

@@ -163,9 +163,11 @@ static int set(struct job *j, const char *name, const char *text)
 /* A moment, or how long from now. */
 static int set_expires(struct job *j, const char *text)
 {
+	int64_t now = ch_wall() / 1000000 * 1000000;
+
 	if (!*text || !strcmp(text, "never"))
 		return CH_OK;
-	if (ch_time_read(text, strlen(text), ch_wall(), &j->row.entry.key.expires) && j->row.entry.key.expires > 0)
+	if (ch_time_read(text, strlen(text), now, &j->row.entry.key.expires) && j->row.entry.key.expires > 0)
 		return CH_OK;
 	return ch_refuse_param(j->c, CH_E_BAD_REQUEST, "expires",
 		"expires must be a time as in 2027-01-31T12:00:00Z, or how long from now, as in 30d, 12h or 5m");

@@ -65,7 +65,7 @@ static bool set_hash(unsigned char *to, const char *text, char *why)
 {
 	static const unsigned char of_nothing[] = { 0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14 };
 
-	if (strlen(text) != 71 || strncmp(text, "sha256:", 7) || !ch_unhex(text + 7, 64, to))
+	if (strlen(text) != 71 || strncmp(text, "sha256:", 7) || !ch_unhex(text + 7, CH_SHA256, to))
 		snprintf(why, 512, "hash must be sha256: and 64 hexadecimal digits, as `chimeractl keys create` writes it");
 	else if (!memcmp(to, of_nothing, sizeof(of_nothing)))
 		snprintf(why, 512, "hash is that of an empty key, which anyone can show");
@@ -228,7 +228,8 @@ void auth_row_text(const struct auth_row *row, size_t field, char *out)
 		ch_hex(from, CH_SHA256, out + sprintf(out, "sha256:"));
 		return;
 	case ROLE:
-		strcpy(out, auth_role_name(*(const int *)from));
+		if (*(const int *)from != CH_ROLE_USER)
+			strcpy(out, auth_role_name(*(const int *)from));
 		return;
 	case TIME:
 		if (*(const int64_t *)from)

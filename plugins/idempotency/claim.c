@@ -26,7 +26,7 @@ static int64_t since_ms(int64_t then)
 static int refuse(struct idem_request *k, int conflict)
 {
 	idem_abdicate(k);
-	return idem_refuse(k, conflict, NULL);
+	return idem_refuse(k, conflict);
 }
 
 /* The client left while the store was asked: the claim may stand there. */
@@ -43,7 +43,7 @@ static int gone(struct idem_request *k)
 static int too_late(struct idem_request *k)
 {
 	gone(k);
-	return idem_refuse(k, IDEM_C_IN_PROGRESS, NULL);
+	return idem_refuse(k, IDEM_C_IN_PROGRESS);
 }
 
 /* It is answered, as k->out.value says. Whoever waits here gets the same; without memory for that they ask the store themselves. */
@@ -81,7 +81,7 @@ static int forgotten(struct idem_request *k)
 	idem_answer_unref(spent);
 	k->w.entry = NULL;
 	idem_settle(k->self, ch_loop(k->c), e);
-	return idem_refuse(k, IDEM_C_NOT_REPLAYABLE, NULL);
+	return idem_refuse(k, IDEM_C_NOT_REPLAYABLE);
 }
 
 /* The store does not say. What is known to have been begun or answered is not begun again; for the rest the operator has decided. */
@@ -133,8 +133,10 @@ static int sleep_on_it(struct idem_request *k)
 {
 	int64_t left = idem_conf(k->self)->wait_timeout - since_ms(k->arrived);
 
+	if (left <= 0)
+		return refuse(k, IDEM_C_IN_PROGRESS);
 	k->pause = !k->pause ? PAUSE_FIRST : k->pause * 2 > PAUSE_MAX ? PAUSE_MAX : k->pause * 2;
-	k->sleep = ch_suspend(k->c, k->pause < left ? k->pause : left > 0 ? left : 1, on_slept, k);
+	k->sleep = ch_suspend(k->c, k->pause < left ? k->pause : left, on_slept, k);
 	return k->sleep ? CH_AGAIN : refuse(k, IDEM_C_OVERLOADED);
 }
 
@@ -175,7 +177,7 @@ static int on_seen(struct ch_ctx *c, void *data, int why, void *result)
 		return seen(k);
 	idem_give_up(k->self, k->c, &k->out);
 	idem_abdicate(k);
-	return why == CH_GONE ? CH_DONE : idem_refuse(k, IDEM_C_IN_PROGRESS, NULL);
+	return why == CH_GONE ? CH_DONE : idem_refuse(k, IDEM_C_IN_PROGRESS);
 }
 
 static int elsewhere(struct idem_request *k, const struct idem_record *r)
@@ -213,13 +215,12 @@ static int held(struct idem_request *k)
 	return e->known == IDEM_DONE ? forgotten(k) : idem_run(k);
 }
 
-static int claimed_already(struct idem_request *k, const struct idem_record *r)
+/* A claim of this process, and nobody here works on it: a set whose answer did not come, or one that could not be released. */
+static int left_over(struct idem_request *k, const struct idem_record *r)
 {
-	if (memcmp(r->process, idem_table_process(k->w.table), IDEM_PROCESS) != 0)
-		return elsewhere(k, r);
-	if (r->nonce == k->w.entry->nonce) /* of a set whose answer did not come */
+	if (r->nonce == k->w.entry->nonce && !memcmp(r->print, k->w.print, CH_SHA256))
 		return held(k);
-	return ask(k, CH_KV_IF_VERSION, k->out.version); /* nobody here works on it: it is left over from one that could not be released */
+	return ask(k, CH_KV_IF_VERSION, k->out.version);
 }
 
 static int judge(struct idem_request *k)
@@ -240,9 +241,11 @@ static int judge(struct idem_request *k)
 		idem_failed(k->self, IDEM_O_CLAIM, &k->out);
 		return away(k);
 	}
+	if (r.kind == IDEM_CLAIM && !memcmp(r.process, idem_table_process(k->w.table), IDEM_PROCESS))
+		return left_over(k, &r);
 	if (memcmp(r.print, k->w.print, CH_SHA256) != 0)
 		return refuse(k, IDEM_C_REUSED);
-	return r.kind == IDEM_CLAIM ? claimed_already(k, &r) : answered(k);
+	return r.kind == IDEM_CLAIM ? elsewhere(k, &r) : answered(k);
 }
 
 static int on_asked(struct ch_ctx *c, void *data, int why, void *result)

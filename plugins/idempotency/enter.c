@@ -36,11 +36,12 @@ static int on_woken(struct ch_ctx *c, void *data, int why, void *result)
 {
 	struct idem_request *k = data;
 
+	(void)c;
 	(void)result;
 	if (why != CH_READY) {
 		if (idem_table_leave(&k->w))
 			ch_unsuspend(k->w.ticket);
-		return why == CH_GONE || ch_status(c) ? CH_DONE : idem_refuse(k, IDEM_C_IN_PROGRESS, NULL);
+		return why == CH_GONE ? CH_DONE : idem_refuse(k, IDEM_C_IN_PROGRESS);
 	}
 	switch (k->w.verdict) {
 	case IDEM_LEAD:
@@ -50,10 +51,10 @@ static int on_woken(struct ch_ctx *c, void *data, int why, void *result)
 		return serve(k);
 	case IDEM_OTHER_PAYLOAD:
 		let_go(k);
-		return idem_refuse(k, IDEM_C_REUSED, NULL);
+		return idem_refuse(k, IDEM_C_REUSED);
 	default:
 		let_go(k);
-		return idem_refuse(k, IDEM_C_STORE_DOWN, NULL);
+		return idem_refuse(k, IDEM_C_STORE_DOWN);
 	}
 }
 
@@ -77,8 +78,8 @@ int idem_enter(struct idem_request *k)
 	case IDEM_HAS_ANSWER:
 		return serve(k);
 	case IDEM_DIFFERS:
-		return idem_refuse(k, IDEM_C_REUSED, NULL);
+		return idem_refuse(k, IDEM_C_REUSED);
 	default:
-		return idem_refuse(k, IDEM_C_OVERLOADED, NULL);
+		return idem_refuse(k, IDEM_C_OVERLOADED);
 	}
 }

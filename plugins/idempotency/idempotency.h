@@ -54,7 +54,6 @@ struct idem_state {
 	unsigned hits, waits, first, lost, stored_bytes, in_flight, clientless, unwritten;
 	unsigned conflicts[IDEM_CONFLICTS], fates[IDEM_FATES], errors[IDEM_OPS];
 	atomic_bool away;                 /* the store's last answer was none */
-	atomic_int alone, writing;        /* work without a client, writes that are under way: what a drain waits for */
 };
 
 #define IDEM_NAME_MAX 128
@@ -87,12 +86,14 @@ struct idem_request {
 	bool full;                        /* it is more than may be kept */
 	bool complete;
 	int upstream;                     /* the status of the backend's refusal; 0: it has not refused */
+	size_t head;                      /* bytes of it before the body */
 	size_t nbefore;
 	const char *before[IDEM_FIELDS_BEFORE]; /* values of the answer's fields that stood there before the work began */
 
 	/* client.c */
 	bool alone;                       /* its client has left */
 	struct ch_timer *timer;
+	struct idem_look *look;           /* under way: does someone wait elsewhere */
 };
 
 static inline const struct idem_conf *idem_conf(const struct ch_self *self) { return (const struct idem_conf *)self->conf; }
@@ -117,7 +118,7 @@ bool idem_worth(int status, bool complete, const char *code, int upstream);
 
 /* client.c */
 bool idem_wanted(void *request);          /* see ch_outlive */
-void idem_alone_no_more(struct idem_request *k);
+void idem_alone_no_more(struct idem_request *k); /* it ends; also if it never was */
 
 /* write.c: kv/1, as all of this asks it */
 enum idem_ask { IDEM_GET, IDEM_SET, IDEM_DEL };
@@ -140,6 +141,7 @@ struct idem_write {                       /* in the arena of a task */
 	int job;
 	struct idem_entry *e;             /* not for ALIVE */
 	struct ch_kv_result out;
+	uint64_t version;                 /* of what is to be replaced; 0: nothing stands there, as far as we know */
 	char name[IDEM_NAME_MAX];
 	unsigned char claim[IDEM_CLAIM_SIZE];
 	unsigned tries;
@@ -156,7 +158,9 @@ void idem_settled(struct ch_self *self, struct idem_entry *e, int wrote);
 int idem_keep(struct ch_self *self, struct ch_ctx *c);
 
 /* replay.c: CH_DONE */
-int idem_refuse(struct idem_request *k, int conflict, const char *what);
+int idem_refuse(struct idem_request *k, int conflict);
+int idem_refuse_in(struct ch_self *self, struct ch_ctx *c, int conflict);
+int idem_refuse_key(struct ch_self *self, struct ch_ctx *c, const char *what); /* "is empty" */
 /* By its record, with what is to be released when it has left (NULL: it is the ctx's). */
 int idem_serve(struct idem_request *k, struct ch_str record, struct idem_answer *owned);
 

@@ -25,15 +25,24 @@ static const struct refusal {
 	[IDEM_C_OVERLOADED] = { CH_E_OVERLOADED, IDEM_RETRY_MS, "No memory is left for this request; send it again." },
 };
 
-int idem_refuse(struct idem_request *k, int conflict, const char *what)
+int idem_refuse_in(struct ch_self *self, struct ch_ctx *c, int conflict)
 {
 	const struct refusal *r = &refusals[conflict];
 
-	ch_add(idem_state(k->self)->conflicts[conflict], 1);
-	if (conflict == IDEM_C_MALFORMED)
-		return ch_refuse_param(k->c, CH_E_BAD_REQUEST, "Idempotency-Key",
-			"The Idempotency-Key %s; send one of 1 to 255 visible ASCII characters, bare or in double quotes.", what);
-	return ch_refuse(k->c, r->code, r->retry_after_ms, "%s", r->detail);
+	ch_add(idem_state(self)->conflicts[conflict], 1);
+	return ch_refuse(c, r->code, r->retry_after_ms, "%s", r->detail);
+}
+
+int idem_refuse(struct idem_request *k, int conflict)
+{
+	return idem_refuse_in(k->self, k->c, conflict);
+}
+
+int idem_refuse_key(struct ch_self *self, struct ch_ctx *c, const char *what)
+{
+	ch_add(idem_state(self)->conflicts[IDEM_C_MALFORMED], 1);
+	return ch_refuse_param(c, CH_E_BAD_REQUEST, "Idempotency-Key",
+		"The Idempotency-Key %s; send one of 1 to 255 visible ASCII characters, bare or in double quotes.", what);
 }
 
 /* Sets the fields; gives the Content-Type, which ch_respond wants by itself. */
@@ -74,9 +83,9 @@ int idem_serve(struct idem_request *k, struct ch_str bytes, struct idem_answer *
 	int rc;
 
 	if (!idem_record_read(bytes, &r) || r.kind == IDEM_CLAIM || memcmp(r.print, k->w.print, CH_SHA256) != 0)
-		rc = idem_refuse(k, IDEM_C_REUSED, NULL);
+		rc = idem_refuse(k, IDEM_C_REUSED);
 	else if (r.kind == IDEM_SPENT)
-		rc = idem_refuse(k, IDEM_C_NOT_REPLAYABLE, NULL);
+		rc = idem_refuse(k, IDEM_C_NOT_REPLAYABLE);
 	else {
 		ch_add(idem_state(k->self)->hits, 1);
 		type = set_fields(k->c, &r);

@@ -21,6 +21,7 @@ struct shard {
 
 struct idem_table {
 	atomic_uint refs;
+	atomic_int busy;
 	unsigned char process[IDEM_PROCESS];
 	pthread_mutex_t lock;             /* of what is unwritten */
 	struct idem_entry *unwritten, **unwritten_last;
@@ -147,6 +148,16 @@ void idem_table_unref(struct idem_table *t)
 	free(t);
 }
 
+void idem_table_busy(struct idem_table *t, int more)
+{
+	atomic_fetch_add(&t->busy, more);
+}
+
+bool idem_table_idle(const struct idem_table *t)
+{
+	return !atomic_load(&t->busy);
+}
+
 const unsigned char *idem_table_process(const struct idem_table *t)
 {
 	return t->process;
@@ -206,6 +217,7 @@ static int lead(struct idem_entry *e, struct idem_waiter *w)
 	memcpy(e->print, w->print, CH_SHA256);
 	e->state = IDEM_OPEN;
 	e->hold = IDEM_NOT_HELD;
+	e->version = 0;
 	e->nonce = ch_random();
 	e->refs++;
 	w->entry = e;
@@ -324,7 +336,7 @@ bool idem_table_waited(struct idem_table *t, struct idem_entry *e)
 
 /* ---- the leader ---- */
 
-struct idem_waiter *idem_table_run(struct idem_table *t, struct idem_entry *e, uint64_t version)
+struct idem_waiter *idem_table_run(struct idem_table *t, struct idem_entry *e)
 {
 	struct shard *s = shard_of(t, e->scope);
 	struct idem_waiter *differ = NULL, **at = &differ, *rest = NULL, **last = &rest;
@@ -332,7 +344,6 @@ struct idem_waiter *idem_table_run(struct idem_table *t, struct idem_entry *e, u
 	pthread_mutex_lock(&s->lock);
 	e->state = IDEM_RUNNING;
 	e->known = IDEM_UNKNOWN;
-	e->version = version;
 	while (e->first) {
 		if (same_print(e, e->first))
 			last = pop(e, last, 0);
@@ -393,7 +404,7 @@ struct idem_waiter *idem_table_pass(struct idem_table *t, struct idem_entry *e)
 	list = pass(e);
 	if (!list)
 		e->state = IDEM_OPEN;
-	if (!list && e->listed && e->known)
+	if (!list && e->listed && e->known && !e->hold) /* who releases a claim has the entry for itself */
 		see(s, e);
 	else if (!list && e->listed)
 		drop(s, e);

@@ -16,7 +16,7 @@
 
 #include "answer.h"
 
-enum idem_state {
+enum idem_stage {
 	IDEM_OPEN,                        /* its leader asks the store */
 	IDEM_RUNNING,                     /* its leader works */
 	IDEM_KEPT,                        /* it is answered, and the answer is here: the store has not got it yet */
@@ -36,7 +36,6 @@ enum idem_verdict { IDEM_LEAD = 1, IDEM_ANSWERED, IDEM_OTHER_PAYLOAD, IDEM_STORE
 
 struct idem_table;
 struct idem_entry;
-struct idem_request;
 
 struct idem_waiter {                      /* in the memory of its ctx */
 	struct idem_waiter *next;
@@ -52,7 +51,7 @@ struct idem_entry {
 	struct idem_entry *chain;         /* of the same hash; all up to `answer`, and claimed, under the shard's lock */
 	struct idem_entry *newer, *older; /* in its shard's list: of those in work, or of those seen */
 	unsigned refs;
-	int state;                        /* enum idem_state */
+	int state;                        /* enum idem_stage */
 	bool listed;                      /* it is in the table */
 	unsigned char scope[CH_SHA256], print[CH_SHA256];
 	struct idem_waiter *first, **last;
@@ -66,14 +65,15 @@ struct idem_entry {
 	uint64_t version, nonce;
 	struct ch_self *self;             /* whoever writes: for which instance */
 	struct idem_entry *next_unwritten;
-
-	struct idem_request *owner;       /* while it runs; the owner's loop alone */
 };
 
 /* NULL: no memory. One reference. */
 struct idem_table *idem_table_new(void);
 struct idem_table *idem_table_ref(struct idem_table *t);
 void idem_table_unref(struct idem_table *t);
+/* Work without a client and writes that are under way, in all instances that share the table: what the end of the server waits for. */
+void idem_table_busy(struct idem_table *t, int more);
+bool idem_table_idle(const struct idem_table *t);
 /* The process's name in claims. */
 const unsigned char *idem_table_process(const struct idem_table *t);
 
@@ -95,8 +95,8 @@ bool idem_table_waited(struct idem_table *t, struct idem_entry *e);
 
 /* ---- by the leader ---- */
 
-/* Its claim holds, under that version (0: it does without): it works. Returns those that wait with another payload. */
-struct idem_waiter *idem_table_run(struct idem_table *t, struct idem_entry *e, uint64_t version);
+/* Its claim holds, or it does without: it works. Returns those that wait with another payload. */
+struct idem_waiter *idem_table_run(struct idem_table *t, struct idem_entry *e);
 /*
  * It is answered. keep: the answer stays here until it is written, for `expires`; else the store has it, and `answer` may be NULL if there is none
  * to share: then the first waiter gets the lead.

@@ -50,7 +50,7 @@ struct km_store *km_store_new(size_t max, const uint64_t secret[2], int64_t now)
 		h->heads = all + i * heads;
 		h->oldest_used = INT64_MAX;
 		h->now = now;
-		h->version = secret[0] >> 2; /* somewhere: another store's versions are not ours */
+		h->version = (secret[0] >> 2) / KM_SHARDS * KM_SHARDS + i; /* another store's versions, and another shard's, are not ours */
 		km_wheel_start(&h->wheel, now);
 	}
 	return s;

@@ -35,8 +35,8 @@ static const struct ch_plugin striker = {
 	.size = sizeof(striker), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "striker", .version = "0", .summary = "Faults",
 	.seams = CH_TABLE(seams),
 };
-CH_EXTERN_C_ const struct ch_plugin *CH_ENTRY_(striker)(const struct ch_host *host);
-const struct ch_plugin *CH_ENTRY_(striker)(const struct ch_host *host)
+
+static const struct ch_plugin *striker_entry(const struct ch_host *host)
 {
 	(void)host;
 	return &striker;
@@ -49,7 +49,7 @@ static struct ch_test *begin(const char *ini)
 	fault = (struct ch_fault){ 0 };
 	ch_test_plugin(t, CH_TEST_ENTRY(kv_memory));
 	ch_test_plugin(t, CH_TEST_ENTRY(conform_kv));
-	ch_test_plugin(t, CH_TEST_ENTRY(striker));
+	ch_test_plugin(t, striker_entry);
 	ch_test_config(t, ini);
 	if (!ch_test_start(t))
 		fail_msg("%s", ch_test_errors(t));

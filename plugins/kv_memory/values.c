@@ -162,7 +162,7 @@ static int put(struct op *o, const struct ch_kv_args *a, int64_t now, struct km_
 	o->hand = o->hand + was - km_blob_cost(a->value.n);
 	old = o->e->blob;
 	o->e->blob = *blob;
-	o->e->version = ++o->h->version;
+	o->e->version = o->h->version += KM_SHARDS;
 	*blob = old;
 	told->done = true;
 	told->version = o->e->version;

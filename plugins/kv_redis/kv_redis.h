@@ -35,7 +35,7 @@
 #include "script.h"
 #include "url.h"
 
-enum { KR_SMALL = 16384, KR_WHY_MAX = 320, KR_TEXT_ROOM = 640, KR_CALLS_MAX = 20000, KR_FREE_MAX = 256 };
+enum { KR_SMALL = 16384, KR_ROOM = 65536, KR_WHY_MAX = 320, KR_TEXT_ROOM = 640, KR_CALLS_MAX = 20000, KR_FREE_MAX = 256 };
 #define KR_BYTES_MAX ((size_t)64 << 20) /* of commands that wait in a loop */
 
 struct kr_conf {
@@ -121,18 +121,26 @@ int kr_refuse(struct ch_self *self, struct ch_kv_result *out, enum kr_trouble t,
 
 enum kr_lane_state { KR_IDLE = 0, KR_CONNECTING, KR_READY, KR_DOWN_NOW };
 
-struct kr_lookup;
-struct kr_asking;
-
-struct kr_lane {
-	struct kr_loop *l;
-	bool big;
-	int state;                        /* enum kr_lane_state */
+/* A connection of hiredis on the loop. */
+struct kr_wire {
+	struct ch_loop *loop;
 	redisAsyncContext *ac;            /* NULL: none */
 	struct ch_watch *watch;
 	int events;
 	bool inside;                      /* hiredis is at work: what frees ac waits */
 	bool doomed, flush_due, flushing;
+	size_t most;                      /* bytes that may wait to be an answer */
+	enum kr_trouble said;             /* LOST or GARBAGE: why hiredis gives it up */
+	void (*lost)(struct kr_wire *, enum kr_trouble); /* it has given it up; or there is too much, and ac is still there */
+};
+
+struct kr_lookup;
+
+struct kr_lane {
+	struct kr_wire wire;
+	struct kr_loop *l;
+	bool big, told;                   /* told: as one that is down */
+	int state;                        /* enum kr_lane_state */
 	struct kr_link queue;             /* calls that wait for the connection */
 	struct ch_timer *timer;           /* CONNECTING: the end of patience; DOWN: when it is tried again */
 	struct ch_breaker breaker;
@@ -140,11 +148,14 @@ struct kr_lane {
 	uint64_t given;                   /* bytes given to the connection */
 	bool loaded[KR_SCRIPTS];          /* by this connection */
 	int64_t ready_at;
-	int hands;                        /* answers of the handshake that are still to come */
-	enum kr_trouble trouble;          /* what doomed it, or keeps it down */
-	char why[KR_WHY_MAX];
+	unsigned tries;                   /* of several addresses each gets its turn */
+	int port;
+	char address[KR_PATH_MAX + 1];    /* where it is connected to, or a socket's path */
+	char why[KR_WHY_MAX];             /* it fell */
 	struct kr_lookup *lookup;
-	struct kr_asking *asking;
+	struct kr_wire asks;              /* to a Sentinel */
+	struct ch_timer *patience;        /* with that Sentinel */
+	unsigned asked, sentinel;         /* how many in this attempt; which one */
 };
 
 struct kr_loop {
@@ -170,7 +181,8 @@ static inline const struct kr_conf *kr_conf_of(const struct kr_loop *l)
 	return l->self->conf;
 }
 
-void kr_lane_init(struct kr_lane *lane, struct kr_loop *l, bool big);
+/* False: no memory. */
+bool kr_lane_init(struct kr_lane *lane, struct kr_loop *l, bool big);
 /* Its timer and its connection go; calls that were out end. Nothing begins behind it. */
 void kr_lane_end(struct kr_lane *lane);
 /* Connects, if it does not already. */
@@ -186,22 +198,29 @@ void kr_lane_fall(struct kr_lane *lane, enum kr_trouble t, const char *fmt, ...)
 /* The handshake is over: calls may go. */
 void kr_lane_ready(struct kr_lane *lane);
 
-/* hand.c: a connection to that address (NULL: the unix socket), and the handshake. */
+/* Gives a command to the lane's connection; fn hears its answer, or NULL. False: it takes none. */
+bool kr_lane_give(struct kr_lane *lane, redisCallbackFn *fn, void *data, const char *p, size_t n);
+
+/* hand.c: connects to that address (NULL: the unix socket) and shakes hands; then kr_lane_ready or kr_lane_fall. */
 void kr_hand_dial(struct kr_lane *lane, const char *address, int port);
-void kr_hand_shake(struct kr_lane *lane);
 
 /* adapter.c: puts hiredis' context onto the loop. False: no memory. */
-bool kr_adapt(struct kr_lane *lane, redisAsyncContext *ac);
-/* Frees the context, now or as soon as hiredis has returned. */
-void kr_drop(struct kr_lane *lane);
+bool kr_adapt(struct kr_wire *w, redisAsyncContext *ac);
+/* Frees the context, now or as soon as hiredis has returned; the calls that lay with it end. */
+void kr_drop(struct kr_wire *w);
+/* Once, before any connection. */
+void kr_guard_init(void);
 
-/* lookup.c: finds the address of a host, then kr_lane_found or kr_lane_fall; forget: it is not wanted any more. */
-bool kr_lookup(struct kr_lane *lane, const char *host, int port);
+/* sentinel.c: asks one Sentinel after the other for the master, then kr_hand_dial or kr_lane_fall. */
+void kr_sentinel_ask(struct kr_lane *lane);
+void kr_sentinel_forget(struct kr_lane *lane);
+
+/* lookup.c: finds the address of a host, then `found`, or kr_lane_fall; forget: it is not wanted any more. False: no memory. */
+typedef void kr_found(struct kr_lane *lane, const char *address, int port);
+bool kr_lookup(struct kr_lane *lane, const char *host, int port, kr_found *found);
 void kr_lookup_forget(struct kr_lane *lane);
-void kr_lane_found(struct kr_lane *lane, const char *address, int port);
 
 /* buckets.c: the words of take and settle. NULL: the call has its command and nlevels; else why not. */
-struct kr_call;
 const char *kr_buckets(struct kr_call *call, struct ch_str prefix, const struct ch_kv_take_args *args, bool settles);
 
 /* ops.c */

@@ -29,28 +29,50 @@ static int64_t minute_of(const struct ch_bucket_rate *r)
 	return n > CH_KV_COUNT_MAX ? CH_KV_COUNT_MAX : (int64_t)n;
 }
 
+/* What kv/1 asks of a bucket. */
+static bool fits(const struct ratelimit_shape *s)
+{
+	return s->count <= CH_KV_COUNT_MAX && s->period_ms <= CH_KV_MS_MAX && s->burst <= CH_KV_COUNT_MAX &&
+	       s->burst <= (INT64_C(1) << 52) / s->period_ms;
+}
+
+static bool exact(const struct ch_bucket_rate *r, struct ratelimit_shape *s)
+{
+	int64_t count, by;
+
+	if (__builtin_mul_overflow(r->refill, INT64_C(1000), &count))
+		return false;
+	by = gcd(count, r->token);
+	s->count = count / by;
+	s->period_ms = r->token / by;
+	return fits(s);
+}
+
+/* A share of a rate may be a number of many digits, with which a bucket cannot count: then the next lower one of few. */
+static bool rounded(double per_second, struct ratelimit_shape *s)
+{
+	bool slow = per_second < 1;
+
+	if (per_second > 0x1p40 || per_second * CH_KV_MS_MAX < 1000)
+		return false;
+	s->count = slow ? 1 : (int64_t)per_second;
+	s->period_ms = slow ? (int64_t)(1000 / per_second) + 1 : 1000;
+	return fits(s);
+}
+
 static bool shape_make(double per_second, int64_t burst, struct ratelimit_shape *s)
 {
 	struct ch_bucket_rate r;
-	int64_t count, by;
 
 	*s = (struct ratelimit_shape){ .limited = per_second >= 0, .period_ms = 1000 };
 	if (per_second <= 0)
 		return true;
 	if (!ch_bucket_rate_from(&r, per_second, 1))
 		return false;
-	if (!burst)
-		burst = minute_of(&r);
-	if (__builtin_mul_overflow(r.refill, INT64_C(1000), &count))
+	s->burst = burst ? burst : minute_of(&r);
+	if (!exact(&r, s) && !rounded(per_second, s))
 		return false;
-	by = gcd(count, r.token);
-	s->count = count / by;
-	s->period_ms = r.token / by;
-	s->burst = burst;
-	/* What kv/1 asks of a bucket. */
-	if (s->count > CH_KV_COUNT_MAX || s->period_ms > CH_KV_MS_MAX || burst > CH_KV_COUNT_MAX || burst > (INT64_C(1) << 52) / s->period_ms)
-		return false;
-	s->window_s = (burst * s->period_ms + s->count * 1000 - 1) / (s->count * 1000);
+	s->window_s = (s->burst * s->period_ms + s->count * 1000 - 1) / (s->count * 1000);
 	return true;
 }
 
@@ -61,17 +83,9 @@ static int64_t part_of(int64_t n, double share)
 	return n && part < 1 ? 1 : part;
 }
 
-/* A share of an exact rate may be a number that no bucket holds exactly: then a little less, in whole tokens a second. */
 static bool share_make(double per_second, double share, const struct ratelimit_shape *whole, struct ratelimit_shape *s)
 {
-	double part = per_second * share;
-
-	if (per_second <= 0 || !whole->limited) {
-		*s = *whole;
-		return true;
-	}
-	return shape_make(part, part_of(whole->burst, share), s) ||
-	       (part >= 1 && shape_make((double)(int64_t)part, part_of(whole->burst, share), s));
+	return shape_make(per_second > 0 ? per_second * share : per_second, part_of(whole->burst, share), s);
 }
 
 const char *ratelimit_limits_make(const struct ratelimit_spec *spec, double share, struct ratelimit_limits at[STORES])

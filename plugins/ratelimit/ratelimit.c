@@ -30,7 +30,7 @@ static const struct ch_metric metrics[METRICS] = {
 #define OPT(name, T, ...) CH_OPT(struct ratelimit_conf, name, T, __VA_ARGS__)
 static const struct ch_option options[] = {
 	OPT(store, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "kv/1", .help = "Where the buckets live; of several servers the same one"),
-	OPT(fallback, SERVICE, .iface = "kv/1", .help = "Who decides while the store is away: another kv, best kv_memory; empty is nobody"),
+	OPT(fallback, SERVICES, .iface = "kv/1", .help = "Who decides while the store is away: another kv, best kv_memory; empty is nobody"),
 	OPT(fallback_share, SHARE, .def = "50%", .min = "1%", .help = "Part of each limit that one server allows by itself then"),
 	OPT(on_store_down, ENUM, .def = "pass", .values = downs,
 		.help = "What happens when nobody can decide: requests pass, or are refused with 503"),
@@ -74,7 +74,10 @@ static int check(struct ch_self *self)
 	bool ok = ratelimit_rules_make(self, &state);
 
 	ratelimit_rules_free(&state);
-	if (conf->fallback && conf->fallback == conf->store) {
+	if (conf->fallback.n > 1) {
+		ch_config_error(self, NULL, "fallback", "names %zu instances: one is enough", conf->fallback.n);
+		ok = false;
+	} else if (conf->fallback.n && conf->fallback.v[0] == conf->store) {
 		ch_config_error(self, NULL, "fallback", "is the store itself, %s: name another kv, or leave fallback out", conf->store->id);
 		ok = false;
 	}
@@ -95,9 +98,12 @@ static void tier_series(struct ch_self *self, struct ratelimit_rule *tier)
 
 static int start(struct ch_self *self, const struct ch_self *prev)
 {
+	const struct ratelimit_conf *conf = self->conf;
 	struct ratelimit_state *state = self->state;
 
 	(void)prev;
+	state->stores[STORE] = conf->store;
+	state->stores[FALLBACK] = conf->fallback.n ? conf->fallback.v[0] : NULL;
 	if (!ratelimit_rules_make(self, state)) {
 		ch_log(self, NULL, CH_ERR, "no memory for the limits");
 		ratelimit_rules_free(state);
@@ -106,7 +112,7 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	for (size_t i = 0; i < state->ntiers; i++)
 		tier_series(self, &state->tiers[i]);
 	for (size_t i = 0; outcomes[i]; i++)
-		state->fallback[i] = ch_series(self, M_STORE_AWAY, (const char *const[]){ outcomes[i], NULL });
+		state->away[i] = ch_series(self, M_STORE_AWAY, (const char *const[]){ outcomes[i], NULL });
 	return CH_OK;
 }
 

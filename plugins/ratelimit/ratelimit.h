@@ -23,7 +23,8 @@
 enum ratelimit_down { DOWN_PASS = 0, DOWN_REFUSE };
 
 struct ratelimit_conf {
-	const struct ch_svc *store, *fallback;
+	const struct ch_svc *store;
+	struct ch_svcs fallback;          /* one at most; what stands empty as a SERVICE means any */
 	double fallback_share;
 	int on_store_down;                /* enum ratelimit_down */
 	const char *default_tier;
@@ -59,7 +60,8 @@ struct ratelimit_state {
 	struct ratelimit_rule *tiers, *rules;
 	size_t ntiers, nrules;
 	const struct ratelimit_rule *standard; /* of the default tier */
-	unsigned fallback[3];             /* series, by what was done: fallback, pass, refuse */
+	const struct ch_svc *stores[STORES]; /* FALLBACK: NULL if there is none */
+	unsigned away[3];                 /* series, by what was done: fallback, pass, refuse */
 	_Atomic int64_t down;             /* when the host was last told that the store is away; 0: it is not */
 	_Atomic uint64_t told;            /* one bit for each strange tier or unreadable limit that the log knows */
 };

@@ -50,9 +50,9 @@ static void charged(struct ratelimit_spend *s)
 
 static const struct ch_svc *store_of(const struct ratelimit_spend *s)
 {
-	const struct ratelimit_conf *conf = s->rq->self->conf;
+	const struct ratelimit_state *state = s->rq->self->state;
 
-	return s->take->at == FALLBACK ? conf->fallback : conf->store;
+	return state->stores[s->take->at];
 }
 
 static int on_charged(struct ch_ctx *c, void *data, int why, void *result)

@@ -93,9 +93,9 @@ static bool fill(struct ratelimit_take *t, int at)
 
 static const struct ch_svc *service(const struct ratelimit_take *t, int at)
 {
-	const struct ratelimit_conf *conf = t->rq->self->conf;
+	const struct ratelimit_state *state = t->rq->self->state;
 
-	return at == STORE ? conf->store : conf->fallback;
+	return state->stores[at];
 }
 
 static int ask(struct ratelimit_take *t, int at);
@@ -124,9 +124,9 @@ static void store_is_away(struct ch_self *self, const char *detail)
 
 	if (told && now - told < TELL_AGAIN_US)
 		return;
-	if (conf->fallback)
+	if (state->stores[FALLBACK])
 		ch_degraded(self, "store", true, "%s is away; each server decides by itself with %s, to %.0f%% of the limits: %s",
-			conf->store->id, conf->fallback->id, conf->fallback_share * 100, why);
+			conf->store->id, state->stores[FALLBACK]->id, conf->fallback_share * 100, why);
 	else
 		ch_degraded(self, "store", true, "%s is away and there is no fallback; requests are %s: %s", conf->store->id,
 			conf->on_store_down == DOWN_PASS ? "not limited" : "refused", why);
@@ -145,7 +145,7 @@ static int decided(struct ratelimit_take *t, int at)
 	t->passes = at == NOWHERE ? !t->no_memory && conf->on_store_down == DOWN_PASS : t->out[at].done;
 	if (at != STORE && !t->no_memory) {
 		t->rq->degraded = true;
-		ch_add(state->fallback[at == FALLBACK ? 0 : t->passes ? 1 : 2], 1);
+		ch_add(state->away[at == FALLBACK ? 0 : t->passes ? 1 : 2], 1);
 	}
 	for (size_t i = 0; at != NOWHERE && i < t->n; i++)
 		t->parts[i].cost = t->buckets[i].cost;
@@ -160,7 +160,6 @@ static int no_memory(struct ratelimit_take *t)
 
 static int judge(struct ratelimit_take *t, int at)
 {
-	const struct ratelimit_conf *conf = t->rq->self->conf;
 	const struct ch_kv_result *out = &t->out[at];
 
 	if (!out->error) {
@@ -173,7 +172,7 @@ static int judge(struct ratelimit_take *t, int at)
 	t->unsure = t->unsure || (at == STORE && out->error == CH_KV_UNKNOWN);
 	if (at == STORE)
 		store_is_away(t->rq->self, out->detail);
-	return at == STORE && conf->fallback ? ask(t, FALLBACK) : decided(t, NOWHERE);
+	return at == STORE && service(t, FALLBACK) ? ask(t, FALLBACK) : decided(t, NOWHERE);
 }
 
 static int gone(struct ratelimit_take *t, int at, int why)

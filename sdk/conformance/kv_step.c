@@ -42,6 +42,11 @@ static char pattern(int64_t i)
 
 /* ---- judging ---- */
 
+static bool same_key(const struct step *a, const struct step *b)
+{
+	return a->key_bytes == b->key_bytes && a->key.n == b->key.n && !memcmp(a->key.p ? a->key.p : "", b->key.p ? b->key.p : "", a->key.n);
+}
+
 static void judge_value(struct op *o)
 {
 	const struct ch_kv_result *r = o->out;
@@ -66,7 +71,7 @@ static void judge_value(struct op *o)
 		complain(run, "expected the version of step %d, found another one", s->same);
 	if (s->op == SET && r->done)
 		for (unsigned i = 1; i < run->step; i++)
-			if (run->versions[i] && run->versions[i] == r->version)
+			if (run->versions[i] && run->versions[i] == r->version && same_key(&run->c->steps[i - 1], s))
 				complain(run, "expected a version that was not there before, found that of step %u", i);
 	if (s->op == SET && r->done && !r->version)
 		complain(run, "a set that was done told no version");
@@ -103,6 +108,9 @@ static void judge_level(struct op *o, size_t i, const struct limit *w)
 	if (w->passes == NO && (never ? l->wait_ms != CH_KV_NEVER : l->wait_ms < w->wait_least || l->wait_ms > w->wait_most))
 		complain(run, "expected a wait of %lld to %lld ms for bucket %zu, found %lld", (long long)w->wait_least,
 			(long long)w->wait_most, i + 1, (long long)l->wait_ms);
+	if ((!w->burst || (w->kind == CH_KV_TOKENS && !w->count)) && (l->left || l->full_ms))
+		complain(run, "bucket %zu is a limit of 0, and tells %lld left and full in %lld ms", i + 1, (long long)l->left,
+			(long long)l->full_ms);
 	if (w->full_most && (l->full_ms < w->full_least || l->full_ms > w->full_most))
 		complain(run, "expected that bucket %zu is full in %lld to %lld ms, found %lld", i + 1, (long long)w->full_least,
 			(long long)w->full_most, (long long)l->full_ms);

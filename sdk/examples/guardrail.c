@@ -187,8 +187,8 @@ static int on_call(struct ch_self *self, struct ch_ctx *c)
 	struct budget *b;
 	int64_t us;
 
-	if (!call)
-		return CH_OK; /* a question to a service of another kind */
+	if (!call || call->args.op == CH_I_MODELS)
+		return CH_OK; /* a question to a service of another kind, or one that no model is asked */
 	b = find_budget(self, call->args.model);
 	us = b ? wait_for_budget(b) : 0;
 	if (us)

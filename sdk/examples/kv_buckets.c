@@ -80,7 +80,7 @@ static int open_part(struct kv_store *s, struct part *p, int64_t now)
 		return CH_KV_WRONG_KIND;
 	if (no_limit(p))
 		return 0;
-	if (e && e->kind == KV_TOKENS)
+	if (e && e->kind == KV_TOKENS && memcmp(&e->rate, &p->rate, sizeof(p->rate)))
 		ch_bucket_carry(&e->bucket, &e->rate, &p->rate, now);
 	if (!e)
 		e = kv_put(s, p->b.key.p, p->b.key.n, p->b.kind, 0, now);
@@ -120,10 +120,26 @@ static void close_part(struct kv_store *s, struct part *p, int64_t now)
 		kv_drop(s, e);
 }
 
+/* When so many of those inside have left by themselves. */
+static int64_t when_left(const struct kv_entry *e, size_t many)
+{
+	for (size_t i = 0; i < e->nholders; i++) {
+		size_t before = 0, with = 0;
+
+		for (size_t k = 0; k < e->nholders; k++) {
+			before += e->holders[k].until < e->holders[i].until;
+			with += e->holders[k].until <= e->holders[i].until;
+		}
+		if (before < many && many <= with)
+			return e->holders[i].until;
+	}
+	return INT64_MAX;
+}
+
 static void level_of(const struct part *p, int64_t now, struct ch_kv_level *l)
 {
 	const struct kv_entry *e = p->e;
-	int64_t us, first = INT64_MAX, last = now;
+	int64_t us, last = now;
 
 	*l = (struct ch_kv_level){ .wait_ms = CH_KV_NEVER };
 	if (!e)
@@ -136,13 +152,11 @@ static void level_of(const struct part *p, int64_t now, struct ch_kv_level *l)
 		l->full_ms = kv_ms(ch_bucket_wait(&e->bucket, &e->rate, (uint64_t)p->b.burst, now));
 		return;
 	}
-	for (size_t i = 0; i < e->nholders; i++) {
-		first = e->holders[i].until < first ? e->holders[i].until : first;
+	for (size_t i = 0; i < e->nholders; i++)
 		last = e->holders[i].until > last ? e->holders[i].until : last;
-	}
 	l->left = (int64_t)e->nholders < p->b.burst ? p->b.burst - (int64_t)e->nholders : 0;
 	l->passes = l->left || find_holder(p);
-	l->wait_ms = l->passes ? 0 : kv_ms(first - now);
+	l->wait_ms = l->passes ? 0 : kv_ms(when_left(e, e->nholders - (size_t)p->b.burst + 1) - now);
 	l->full_ms = kv_ms(last - now);
 }
 

@@ -278,6 +278,7 @@ class Maker:
         ini = self.folder / f"chimera-{port}.ini"
         state = self.folder / f"state-{port}"
         state.mkdir(exist_ok=True)
+        ini.touch(mode=0o600)  # there may be a key in it
         ini.write_text(f"[server]\nprofile = prod\nlisten = 127.0.0.1:{port}\nworkers = {self.workers}\nplugin_dir = {self.plugins}\n"
                        f"state_dir = {state}\ncontrol = control.sock\ndrain_delay = 0s\ndrain_timeout = 5s\n{sections}")
         return Server("chimera", [self.chimerad, "-c", ini], port, **self._how(how))

@@ -14,6 +14,8 @@ import socket
 import subprocess
 import time
 
+import canary
+
 CHIMERAD = os.environ.get("CHIMERAD", "chimerad")
 CHIMERACTL = os.environ.get("CHIMERACTL", "chimeractl")
 PLUGINS = os.environ.get("CHIMERA_PLUGINS", "")
@@ -353,6 +355,7 @@ def clean_environment(extra=None):
                       r"|CHAOS_|OTEL_|CI$|BANTER_|WATCHDOG_|OPENAI_|DATABASE_URL|PG[A-Z]+$")
     env = {k: v for k, v in os.environ.items() if not drop.match(k)}
     env["CHIMERA_MIGRATIONS"] = os.path.join(SRC, "migrations")  # not the installed ones
+    env["CHIMERA__SERVER__CORE_DUMPS"] = "yes"  # else nobody may look into /proc/PID, LeakSanitizer and tests included
     env.update(extra or {})
     return env
 
@@ -381,6 +384,7 @@ def run_chimerad(*args, env=None, cwd=None, timeout=None, **kw):
     done = subprocess.run([CHIMERAD, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, env=clean_environment(env), cwd=cwd,
                           timeout=timeout or DEADLINE, check=False, **kw)
     assert not REPORTS.search(done.stderr), done.stderr.decode(errors="replace")
+    canary.check(done.stdout + done.stderr, f"what chimerad says with {args}")
     done.stdout, done.stderr = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     return done
 
@@ -393,16 +397,18 @@ class Chimera:
 
     sections: the config as {section: {key: value}}, laid over the defaults below; text: the whole file instead (listeners, state_dir
     and plugin_dir are then set by -o unless given=True leaves all of that to the text). args, env, cwd: as for any program; prefix: words
-    before it, such as ["prlimit", "--nofile=40"]. wait=False: start() returns without waiting for `ready`.
+    before it, such as ["prlimit", "--nofile=40"]. wait=False: start() returns without waiting for `ready`. kept: patterns of files in its
+    state_dir that may hold secrets (see canary.py).
     """
 
-    def __init__(self, folder, plugins, sections=None, text=None, args=(), env=None, prefix=(), cwd=None, given=False):
+    def __init__(self, folder, plugins, sections=None, text=None, args=(), env=None, prefix=(), cwd=None, given=False, kept=()):
         self.folder = str(folder)
         self.plugins = str(plugins)
         self.path = os.path.join(self.folder, "chimera.ini")
         self.state = os.path.join(self.folder, "state")
         self.errors_path = os.path.join(self.folder, "stderr")
         self.args, self.env, self.prefix, self.cwd, self.given = list(map(str, args)), env, list(prefix), cwd, given
+        self.kept = kept
         self.process = None
         self.pid = 0
         self.checked = False
@@ -482,6 +488,7 @@ class Chimera:
             self.process.kill()
             self.process.wait()
             self.checked = True
+            self.check_secrets()
         RUNNING.discard(self)
 
     def __enter__(self):
@@ -505,6 +512,12 @@ class Chimera:
         with open(self.errors_path, "rb") as f:
             text = f.read()
         assert not REPORTS.search(text), text.decode(errors="replace")
+        self.check_secrets(text)
+
+    def check_secrets(self, text=None):
+        """Asserts that no canary is in its log (`text`, if it was read already) or in its state_dir."""
+        canary.check(self.stderr() if text is None else text, "the log")
+        canary.check_folder(self.state, self.kept)
 
     @property
     def log(self):
@@ -553,7 +566,10 @@ class Chimera:
     def request(self, method, target, body=None, headers=(), kind="public", host="test"):
         """One request on a connection of its own."""
         with self.connect(kind) as c:
-            return c.ask(method, target, body, headers, host)
+            r = c.ask(method, target, body, headers, host)
+        if r.status >= 400:
+            canary.check(f"{r.fields}".encode() + r.body, f"the answer {r.status} to {method} {target}")
+        return r
 
     def get(self, target, **kw):
         return self.request("GET", target, **kw)
@@ -588,6 +604,7 @@ class Chimera:
     def metrics(self):
         r = self.request("GET", "/metrics", kind="status")
         assert r.status == 200, r
+        canary.check(r.body, "/metrics")
         return parse_metrics(r.text)
 
     def metric(self, name, **labels):

@@ -8,9 +8,10 @@ import ctl
 import pytest
 import tiny
 
+import canary
 import chimera as kit
 
-CANARY = "canary-5a1dfe0c"
+CANARY = canary.of("option")
 SECRETIVE = ('struct conf { const char *token, *plain; };\n'
              'static const struct ch_option opts[] = { CH_OPT(struct conf, token, STR, .flags = CH_O_SECRET, .help = "Secret"),'
              ' CH_OPT(struct conf, plain, STR, .help = "Not") };\n'

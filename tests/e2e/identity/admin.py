@@ -3,6 +3,7 @@
 import json
 import re
 
+import canary
 from ctl import control_path, run_chimeractl
 
 
@@ -28,7 +29,7 @@ def ctl(c, *words, code=0):
 def make_key(c, owner, *words):
     """(id, secret), as chimeractl shows them; the owner need not be a user."""
     text = ctl(c, "keys", "create", owner, "--any-owner", *words)
-    return re.search(r"^id +(\S+)$", text, re.M)[1], re.search(r"^key +(\S+)$", text, re.M)[1]
+    return re.search(r"^id +(\S+)$", text, re.M)[1], canary.add(re.search(r"^key +(\S+)$", text, re.M)[1])
 
 
 def look_up(c, secret):

@@ -5,12 +5,13 @@ from admin import ask, ctl, done
 from databases import KEY
 from ctl import needs_ctl
 
+import canary
 import chimera as kit
 
 ONCE = "postgresql"  # see ../conftest.py
 
 pytestmark = needs_ctl
-SECRET = "sk-server-canary"
+SECRET = canary.of("sk-server")
 
 
 @pytest.fixture

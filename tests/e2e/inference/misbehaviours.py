@@ -12,7 +12,7 @@ from provider import left
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "sdk", "conformance"))
 from misbehave import gzip_zeros  # noqa: E402
 
-SECRET = "sk-test-canary-0123456789abcdef"  # the key that the gateway was given for us
+SECRET = canary.of("sk-test")  # the key that the gateway was given for us
 OTHER_HOST = []  # (host, port) of a server that nobody may be sent to; test_misbehaviour sets it
 GOOD = 2  # frames before what is bad
 MISBEHAVIOURS = {}

@@ -34,7 +34,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 import chimera as kit  # noqa: E402
 
-USER, PASSWORD = "chimera", "s3cret-of-tests"
+USER, PASSWORD = "chimera", canary.of("database")
 NULL = "\\N"
 
 
