@@ -34,18 +34,18 @@ static struct ch_str text(const char *s)
 	return (struct ch_str){ s, strlen(s) };
 }
 
-/* Whose key it is: nobody gets to see, by any key, what another one was answered. */
-static void name_request(struct idem_request *k, struct ch_str key)
+/* Whose key it is: nobody gets to see, by any key, what another one was answered. False: there was no memory to know who it is. */
+static bool name_request(struct idem_request *k, struct ch_str key)
 {
 	const struct ch_facts *f = ch_facts(k->c);
-	const char *kind = f->owner ? "owner" : f->key ? "key" : "address";
-	struct ch_str scope[] = { { NULL, 0 }, text(f->method), ch_path(k->c), key, text(kind),
-		text(f->owner ? f->owner : f->key ? f->key : f->client) };
+	const char *kind = f->owner ? "owner" : f->key ? "key" : "address", *who = f->owner ? f->owner : f->key ? f->key : f->client;
+	struct ch_str scope[] = { { NULL, 0 }, text(f->method), ch_path(k->c), key, text(kind), text(who) };
 	struct ch_str payload[] = { { NULL, 0 }, ch_body(k->c), ch_query(k->c), ch_header(k->c, "Content-Type") };
 
 	hash(scope, sizeof(scope) / sizeof(scope[0]), k->scope);
 	hash(payload, sizeof(payload) / sizeof(payload[0]), k->w.print);
 	k->arrived = f->started;
+	return *who;
 }
 
 static int on_request(struct ch_self *self, struct ch_ctx *c)
@@ -70,8 +70,7 @@ static int on_request(struct ch_self *self, struct ch_ctx *c)
 		return idem_refuse_in(self, c, IDEM_C_OVERLOADED);
 	k->self = self;
 	k->c = c;
-	name_request(k, (struct ch_str){ key, n });
-	return idem_enter(k);
+	return name_request(k, (struct ch_str){ key, n }) ? idem_enter(k) : idem_refuse(k, IDEM_C_OVERLOADED);
 }
 
 /* ---- life ---- */

@@ -2,7 +2,7 @@
 /* record.c - see record.h. */
 #include "record.h"
 
-#define VERSION 1
+#define FORM 1
 #define STREAM 1u
 
 static void put(unsigned char *at, uint64_t v, size_t n)
@@ -22,7 +22,7 @@ static uint64_t number(const char *p, size_t n)
 
 static void begin(unsigned char *out, int kind, const unsigned char *print)
 {
-	out[0] = VERSION;
+	out[0] = FORM;
 	out[1] = (unsigned char)kind;
 	memcpy(out + 2, print, CH_SHA256);
 }
@@ -95,7 +95,7 @@ static bool read_answer(struct ch_str bytes, struct idem_record *r)
 
 bool idem_record_read(struct ch_str bytes, struct idem_record *r)
 {
-	if (bytes.n < IDEM_SPENT_SIZE || bytes.p[0] != VERSION)
+	if (bytes.n < IDEM_SPENT_SIZE || bytes.p[0] != FORM)
 		return false;
 	*r = (struct idem_record){ .kind = bytes.p[1], .print = (const unsigned char *)bytes.p + 2 };
 	switch (r->kind) {

@@ -16,12 +16,13 @@ struct part {
 	struct km_id id;
 	struct km_shard *h;
 	struct km_entry *e;               /* NULL: there is none; one that is over stands there to be used again */
-	bool limit_of_0, passes;
+	bool limit_of_0;
 	bool changed, kept;               /* what came of it: something; and there is something to be remembered */
 	/* TOKENS */
 	bool carried;                     /* the numbers are others than last time */
 	struct ch_bucket bucket;
 	struct ch_bucket_rate rate;
+	int64_t full_us;                  /* until it is full */
 	struct km_rate *shared, *fresh_rate;
 	/* HOLDERS */
 	struct km_id holder;
@@ -214,53 +215,55 @@ static int64_t nth_leaves(const struct part *p, uint32_t n)
 	return low;
 }
 
-static void level_of_tokens(struct part *p, struct ch_kv_level *l)
+static bool passes(const struct part *p)
 {
-	int64_t over, cost = p->b->cost > 0 ? p->b->cost : 0;
-
-	if (cost <= p->b->burst) {
-		over = p->bucket.missing - (p->rate.room - cost * p->rate.token);
-		l->wait_ms = over > 0 ? km_ms((over - 1) / p->rate.refill + 1) : 0;
-	}
-	p->passes = !l->wait_ms;
-	l->left = p->bucket.missing >= p->rate.room ? 0 : (p->rate.room - p->bucket.missing) / p->rate.token;
-	l->full_ms = p->bucket.missing ? km_ms((p->bucket.missing - 1) / p->rate.refill + 1) : 0;
+	if (p->limit_of_0)
+		return false;
+	if (p->b->kind == CH_KV_HOLDERS)
+		return p->own || p->inside < p->b->burst;
+	return p->b->cost <= p->b->burst && p->bucket.missing <= p->rate.room - p->b->cost * p->rate.token;
 }
 
-static void level_of_holders(struct part *p, struct ch_kv_level *l)
+/* Of what a bucket lacks now. */
+static void level_of_tokens(struct part *p, struct ch_kv_level *l)
 {
-	int64_t last = p->own && p->own->until > p->last ? p->own->until : p->last;
+	p->full_us = p->bucket.missing ? (p->bucket.missing - 1) / p->rate.refill + 1 : 0;
+	l->left = p->bucket.missing >= p->rate.room ? 0 : (p->rate.room - p->bucket.missing) / p->rate.token;
+	l->full_ms = km_ms(p->full_us);
+}
 
-	l->left = p->inside < p->b->burst ? p->b->burst - p->inside : 0;
-	p->passes = l->left || p->own;
-	l->wait_ms = p->passes ? 0 : km_ms(nth_leaves(p, p->inside - (uint32_t)p->b->burst + 1) - p->h->now);
+static void level_of_holders(const struct part *p, int64_t inside, int64_t last, struct ch_kv_level *l)
+{
+	l->left = inside < p->b->burst ? p->b->burst - inside : 0;
 	l->full_ms = km_ms(last - p->h->now);
 }
 
-/* As it is found. */
-static void level_of(struct part *p, struct ch_kv_level *l)
+/* As it was found. */
+static void level_found(struct part *p, struct ch_kv_level *l)
 {
-	*l = (struct ch_kv_level){ .wait_ms = CH_KV_NEVER };
-	p->passes = false;
+	*l = (struct ch_kv_level){ .passes = passes(p), .wait_ms = CH_KV_NEVER };
 	if (p->limit_of_0)
 		return;
 	if (p->b->kind == CH_KV_TOKENS)
 		level_of_tokens(p, l);
 	else
-		level_of_holders(p, l);
-	l->passes = p->passes;
+		level_of_holders(p, p->inside, p->own && p->own->until > p->last ? p->own->until : p->last, l);
+	if (l->passes)
+		l->wait_ms = 0;
+	else if (p->b->kind == CH_KV_HOLDERS)
+		l->wait_ms = km_ms(nth_leaves(p, p->inside - (uint32_t)p->b->burst + 1) - p->h->now);
+	else if (p->b->cost <= p->b->burst)
+		l->wait_ms = km_ms((p->bucket.missing - (p->rate.room - p->b->cost * p->rate.token) - 1) / p->rate.refill + 1);
 }
 
 /* ---- what it comes to: the copies are changed, and the levels are those behind it ---- */
 
-static void change_tokens(const struct call *c, struct part *p, struct ch_kv_level *l)
+static void change_tokens(struct part *p, struct ch_kv_level *l)
 {
 	int64_t cost = p->b->cost;
 
-	if (cost > 0 && !c->settles)
-		p->bucket.missing += cost * p->rate.token; /* it passes */
-	else if (cost > 0)
-		ch_bucket_charge(&p->bucket, &p->rate, (uint64_t)cost, p->h->now);
+	if (cost > 0)
+		ch_bucket_charge(&p->bucket, &p->rate, (uint64_t)cost, p->h->now); /* take: it is there */
 	else if (cost < 0)
 		ch_bucket_put_back(&p->bucket, &p->rate, (uint64_t)-cost, p->h->now);
 	p->kept = p->bucket.missing;
@@ -270,13 +273,12 @@ static void change_tokens(const struct call *c, struct part *p, struct ch_kv_lev
 static void change_holders(const struct call *c, struct part *p, struct ch_kv_level *l)
 {
 	int64_t until = p->h->now + p->b->hold_ms * 1000;
-	int64_t inside = p->inside - (p->own != NULL) + !c->settles;
+	int64_t inside = (int64_t)p->inside - (p->own != NULL) + !c->settles;
 
 	if (!c->settles && until > p->last)
 		p->last = until;
 	p->kept = inside;
-	l->left = inside < p->b->burst ? p->b->burst - inside : 0;
-	l->full_ms = km_ms(p->last - p->h->now);
+	level_of_holders(p, inside, p->last, l);
 }
 
 static void change(const struct call *c, struct part *p, struct ch_kv_level *l)
@@ -287,16 +289,15 @@ static void change(const struct call *c, struct part *p, struct ch_kv_level *l)
 	if (p->limit_of_0)
 		return;
 	if (p->b->kind == CH_KV_TOKENS)
-		change_tokens(c, p, l);
+		change_tokens(p, l);
 	else
 		change_holders(c, p, l);
-	l->passes = true;
-	l->wait_ms = 0;
 }
 
 /* It was refused. A bucket flows by its new numbers from now on all the same. */
-static void leave(struct part *p)
+static void leave(struct part *p, struct ch_kv_level *l)
 {
+	level_found(p, l);
 	p->changed = p->b->kind == CH_KV_TOKENS && p->carried;
 	p->kept = p->changed && p->bucket.missing;
 }
@@ -374,8 +375,6 @@ static void get_rate(struct call *c, struct part *p)
 /* Both return when the entry is over. */
 static int64_t commit_tokens(struct call *c, struct part *p, struct km_entry *e)
 {
-	int64_t us = (p->bucket.missing - 1) / p->rate.refill + 1;
-
 	if (e->rate != p->shared) {
 		if (e->rate)
 			km_rate_leave(c->s, p->h, e->rate);
@@ -383,7 +382,7 @@ static int64_t commit_tokens(struct call *c, struct part *p, struct km_entry *e)
 	}
 	free(p->fresh_rate);
 	e->bucket = p->bucket;
-	return us > INT64_MAX - p->h->now ? INT64_MAX : p->h->now + us;
+	return p->full_us > INT64_MAX - p->h->now ? INT64_MAX : p->h->now + p->full_us;
 }
 
 static int64_t commit_holders(struct call *c, struct part *p, struct km_entry *e)
@@ -459,15 +458,13 @@ static int attempt(struct call *c, int64_t now, struct ch_kv_level *levels, stru
 	if (error)
 		return error == CH_KV_WRONG_KIND ? km_wrong_kind(told) :
 			km_fault(told, CH_KV_BAD_REQUEST, "A bucket's burst is too large for its period.");
-	for (size_t i = 0; i < c->n && !c->settles; i++) {
-		level_of(&c->parts[i], &levels[i]);
-		pass = pass && levels[i].passes;
-	}
+	for (size_t i = 0; i < c->n && !c->settles; i++)
+		pass = pass && passes(&c->parts[i]);
 	for (size_t i = 0; i < c->n; i++) {
 		if (pass)
 			change(c, &c->parts[i], &levels[i]);
 		else
-			leave(&c->parts[i]);
+			leave(&c->parts[i], &levels[i]);
 		need += need_of(c, &c->parts[i]);
 	}
 	if (need > c->hand) {

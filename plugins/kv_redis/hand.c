@@ -183,3 +183,11 @@ void kr_hand_dial(struct kr_lane *lane, const char *address, int port)
 	}
 	redisAsyncSetConnectCallback(ac, on_connect);
 }
+
+void kr_hand_found(struct kr_lane *lane, const char *address, int port, const char *fault)
+{
+	if (address)
+		kr_hand_dial(lane, address, port);
+	else
+		kr_lane_fall(lane, KR_DOWN, "The host of Redis cannot be found: %s; correct its name in url, or the resolver.", fault);
+}

@@ -156,6 +156,7 @@ struct kr_lane {
 	struct kr_wire asks;              /* to a Sentinel */
 	struct ch_timer *patience;        /* with that Sentinel */
 	unsigned asked, sentinel;         /* how many in this attempt; which one */
+	bool asks_next;                   /* as soon as patience fires */
 };
 
 struct kr_loop {
@@ -203,6 +204,7 @@ bool kr_lane_give(struct kr_lane *lane, redisCallbackFn *fn, void *data, const c
 
 /* hand.c: connects to that address (NULL: the unix socket) and shakes hands; then kr_lane_ready or kr_lane_fall. */
 void kr_hand_dial(struct kr_lane *lane, const char *address, int port);
+void kr_hand_found(struct kr_lane *lane, const char *address, int port, const char *fault);
 
 /* adapter.c: puts hiredis' context onto the loop. False: no memory. */
 bool kr_adapt(struct kr_wire *w, redisAsyncContext *ac);
@@ -215,8 +217,8 @@ void kr_guard_init(void);
 void kr_sentinel_ask(struct kr_lane *lane);
 void kr_sentinel_forget(struct kr_lane *lane);
 
-/* lookup.c: finds the address of a host, then `found`, or kr_lane_fall; forget: it is not wanted any more. False: no memory. */
-typedef void kr_found(struct kr_lane *lane, const char *address, int port);
+/* lookup.c: finds the address of a host (NULL: none, for the reason `fault`); forget: it is not wanted any more. False: no memory. */
+typedef void kr_found(struct kr_lane *lane, const char *address, int port, const char *fault);
 bool kr_lookup(struct kr_lane *lane, const char *host, int port, kr_found *found);
 void kr_lookup_forget(struct kr_lane *lane);
 

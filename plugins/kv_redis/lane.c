@@ -152,7 +152,7 @@ void kr_lane_wake(struct kr_lane *lane)
 		kr_sentinel_ask(lane);
 	else if (!*url->host)
 		kr_hand_dial(lane, NULL, 0);
-	else if (!kr_lookup(lane, url->host, url->port, kr_hand_dial))
+	else if (!kr_lookup(lane, url->host, url->port, kr_hand_found))
 		kr_lane_fall(lane, KR_MEMORY, "No memory is left for a connection to Redis.");
 }
 

@@ -33,10 +33,9 @@ static void end(struct kr_lookup *lk)
 	if (lane) {
 		lane->lookup = NULL;
 		if (a && !a->error && a->n)
-			lk->found(lane, a->v[lane->tries++ % a->n], lk->port);
+			lk->found(lane, a->v[lane->tries++ % a->n], lk->port, NULL);
 		else
-			kr_lane_fall(lane, KR_DOWN, "The host %s cannot be found: %s; correct its name, or the resolver.", lk->host,
-				a && a->error ? a->error : "it has no address");
+			lk->found(lane, NULL, lk->port, a && a->error ? a->error : "it has no address");
 		leave(lk);
 	}
 	leave(lk);
@@ -84,7 +83,7 @@ bool kr_lookup(struct kr_lane *lane, const char *host, int port, kr_found *found
 	struct kr_lookup *lk;
 
 	if (ch_addr_read(host, strlen(host), &numeric)) {
-		found(lane, host, port);
+		found(lane, host, port, NULL);
 		return true;
 	}
 	lk = calloc(1, sizeof(*lk));

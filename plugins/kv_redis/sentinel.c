@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sentinel.c - who the master is: one Sentinel after the other is asked, from the one that answered last, each with its share of
- * connect_timeout. What it says may be old; hand.c asks the master for its role.
+ * sentinel.c - who the master is: one Sentinel after the other is asked, each with its share of connect_timeout, and every attempt to
+ * connect begins with another one. What it says may be old; hand.c asks the master for its role.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 
 static void ask(struct kr_lane *lane);
 
+/* This one is of no use. The next one is asked in a turn of its own, when hiredis has returned. */
 static void next(struct kr_lane *lane, const char *why)
 {
 	char at[KR_PATH_MAX + 1];
@@ -19,15 +20,21 @@ static void next(struct kr_lane *lane, const char *why)
 	kr_lookup_forget(lane);
 	kr_drop(&lane->asks);
 	lane->sentinel++;
-	if (++lane->asked < kr_conf_of(lane->l)->sentinels.n)
-		ask(lane);
+	lane->asks_next = ++lane->asked < kr_conf_of(lane->l)->sentinels.n;
+	if (lane->asks_next)
+		ch_timer_set(lane->patience, 0);
 	else
 		kr_lane_fall(lane, KR_DOWN, "No Sentinel names a master: the last one asked, %s:%d, %s.", at, lane->port, why);
 }
 
 static void on_patience(void *data)
 {
-	next(data, "did not answer in time");
+	struct kr_lane *lane = data;
+
+	if (lane->asks_next)
+		ask(lane);
+	else
+		next(lane, "did not answer in time");
 }
 
 static void lost(struct kr_wire *w, enum kr_trouble t)
@@ -58,7 +65,7 @@ static void on_master(redisAsyncContext *ac, void *reply, void *data)
 		if (!kr_place_read(text, (size_t)n, 0, host, &port)) {
 			ch_timer_set(lane->patience, -1);
 			kr_drop(&lane->asks);
-			if (!kr_lookup(lane, host, port, kr_hand_dial))
+			if (!kr_lookup(lane, host, port, kr_hand_found))
 				kr_lane_fall(lane, KR_MEMORY, "No memory is left for a connection to Redis.");
 			return;
 		}
@@ -86,10 +93,14 @@ static void on_connect(const redisAsyncContext *ac, int status)
 		next(lane, "cannot be reached");
 }
 
-static void dial(struct kr_lane *lane, const char *address, int port)
+static void dial(struct kr_lane *lane, const char *address, int port, const char *fault)
 {
-	redisAsyncContext *ac = redisAsyncConnect(address, port);
+	redisAsyncContext *ac = address ? redisAsyncConnect(address, port) : NULL;
 
+	if (!address) {
+		next(lane, fault);
+		return;
+	}
 	lane->asks.lost = lost;
 	lane->asks.most = KR_ROOM;
 	snprintf(lane->address, sizeof(lane->address), "%s", address);
@@ -110,6 +121,7 @@ static void ask(struct kr_lane *lane)
 	char host[KR_HOST_MAX + 1];
 	int port;
 
+	lane->asks_next = false;
 	ch_timer_set(lane->patience, conf->connect_timeout / (int64_t)(conf->sentinels.n + 1) + 1);
 	kr_place_read(s->p, s->n, 26379, host, &port); /* check has looked at it */
 	snprintf(lane->address, sizeof(lane->address), "%.*s", KR_PATH_MAX, host);
@@ -127,6 +139,7 @@ void kr_sentinel_ask(struct kr_lane *lane)
 		return;
 	}
 	lane->asked = 0;
+	lane->sentinel++;
 	ask(lane);
 }
 

@@ -47,6 +47,7 @@ struct models_call {
 	void *mark;                       /* NULL: how the router's cancel tells it from a question (call.c) */
 	struct router *r;
 	struct ch_ctx *c;
+	const struct ch_inference_args *args;
 	struct ch_inference_result *out;
 	ch_ticket outer;
 	size_t left;                      /* that run */
@@ -154,7 +155,7 @@ static void take(struct asked *a)
 /* ---- the list ---- */
 
 struct row { struct ch_model model; size_t order; };
-struct rows { struct row *v; size_t n, cap; };
+struct rows { const struct ch_inference_args *args; struct row *v; size_t n, cap; }; /* args: what this caller may use */
 
 /* Outside of the arena, as long as the ctx: lists of many backends may be larger than all of that. NULL: no memory. */
 static void *room(struct ch_ctx *c, size_t n)
@@ -168,6 +169,8 @@ static void *room(struct ch_ctx *c, size_t n)
 
 static void put(struct rows *l, struct ch_str id, struct ch_str owner, int64_t created, int64_t context)
 {
+	if (!router_may_name(l->args, id))
+		return;
 	if (l->n < l->cap)
 		l->v[l->n] = (struct row){ { id, owner, created, context }, l->n };
 	l->n++;
@@ -182,11 +185,20 @@ static struct ch_str text(const char *s)
 static void put_reported(const struct router *r, struct rows *l)
 {
 	for (size_t i = 0; i < r->nbackends; i++)
-		for (size_t k = 0; k < r->models->of[i].n; k++) {
+		for (size_t k = 0; k < r->models->of[i].n && router_may_ask(l->args, &r->backends[i]); k++) {
 			const struct reported *m = &r->models->of[i].v[k];
 
 			put(l, text(m->id), text(*m->owned_by ? m->owned_by : r->backends[i].id), m->created, m->context);
 		}
+}
+
+/* The first of them that this caller may use; NULL: none. */
+static const struct router_backend *allowed(const struct rows *l, const struct router_entry *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (router_may_ask(l->args, v[i].backend))
+			return v[i].backend;
+	return NULL;
 }
 
 /* Those whose files are there. */
@@ -195,23 +207,26 @@ static void put_manifests(const struct router *r, struct ch_ctx *c, struct rows 
 	const struct ch_svc *registry = r->conf->registry;
 	struct ch_manifest m = { .size = sizeof(m) };
 	struct router_entry *who = ch_alloc(c, (r->nbackends + 1) * sizeof(*who));
+	const struct router_backend *b;
 
 	for (size_t i = 0; registry && who && ((const struct ch_models_v1 *)registry->vt)->at(registry, i, &m); i++)
-		if (m.bytes >= 0 && router_is_model(text(m.name)) && router_who_lists(r, text(m.name), m.name, who))
-			put(l, text(m.name), text(who[0].backend->id), m.created, m.context);
+		if (m.bytes >= 0 && router_is_model(text(m.name)) &&
+			(b = allowed(l, who, router_who_lists(r, text(m.name), m.name, who))))
+			put(l, text(m.name), text(b->id), m.created, m.context);
 }
 
 static void put_configured(const struct router *r, struct rows *l)
 {
 	for (size_t i = 0; i < r->nbackends; i++)
-		for (size_t k = 0; k < r->table->served[i].named; k++)
+		for (size_t k = 0; k < r->table->served[i].named && router_may_ask(l->args, &r->backends[i]); k++)
 			if (!r->table->served[i].v[k].pattern)
 				put(l, r->table->served[i].v[k].name, text(r->backends[i].id), 0, 0);
 	for (size_t i = 0; i < r->table->nrows; i++) {
 		const struct router_named *row = &r->table->rows[i];
+		const struct router_backend *b = allowed(l, row->backends.v, row->backends.n);
 
-		if (row->backends.n && row->name.p[row->name.n - 1] != '*')
-			put(l, row->name, text(row->backends.v[0].backend->id), 0, 0);
+		if (b && row->name.p[row->name.n - 1] != '*')
+			put(l, row->name, text(b->id), 0, 0);
 	}
 }
 
@@ -268,18 +283,18 @@ static bool own(struct rows *l, size_t n, struct ch_ctx *c)
 	return p;
 }
 
-static size_t count(const struct router *r, struct ch_ctx *c)
+static size_t count(const struct router *r, struct ch_ctx *c, const struct ch_inference_args *args)
 {
-	struct rows l = { 0 };
+	struct rows l = { .args = args };
 
 	put_manifests(r, c, &l);
 	put_configured(r, &l);
 	return l.n;
 }
 
-static void merge(struct router *r, struct ch_ctx *c, struct ch_inference_result *out)
+static void merge(struct router *r, struct ch_ctx *c, const struct ch_inference_args *args, struct ch_inference_result *out)
 {
-	struct rows l = { .cap = count(r, c) };
+	struct rows l = { .args = args, .cap = count(r, c, args) };
 	bool ok;
 
 	pthread_mutex_lock(&r->models->lock);
@@ -327,7 +342,7 @@ static int on_list(struct ch_ctx *c, void *data, int why, void *result)
 	if (--call->left)
 		return CH_AGAIN;
 	call->over = true;
-	merge(call->r, c, call->out);
+	merge(call->r, c, call->args, call->out);
 	call->out->call = NULL;
 	ch_resume(call->outer, NULL, NULL);
 	return CH_AGAIN;
@@ -374,9 +389,9 @@ int router_models(struct router *r, struct ch_ctx *c, const struct ch_inference_
 {
 	struct models_call *call = ch_alloc(c, sizeof(*call) + r->nbackends * sizeof(call->of[0]));
 
-	(void)args;
 	if (!call)
 		return ch_backend_refuse(out, CH_E_OVERLOADED, 0, NULL);
+	call->args = args;
 	call->r = r;
 	call->c = c;
 	call->out = out;
@@ -384,14 +399,14 @@ int router_models(struct router *r, struct ch_ctx *c, const struct ch_inference_
 	for (size_t i = 0; i < r->nbackends; i++) {
 		call->of[i].call = call;
 		call->of[i].backend = &r->backends[i];
-		if (worth_asking(r, &r->backends[i]))
+		if (router_may_ask(args, &r->backends[i]) && worth_asking(r, &r->backends[i]))
 			ask(&call->of[i]);
 	}
 	if (call->left) {
 		out->call = call;
 		return CH_AGAIN;
 	}
-	merge(r, c, out);
+	merge(r, c, args, out);
 	return CH_OK;
 }
 

@@ -26,6 +26,18 @@ struct asking {
 	bool named;                       /* the request names a backend */
 };
 
+/* ---- what this caller may use ---- */
+
+bool router_may_ask(const struct ch_inference_args *args, const struct router_backend *b)
+{
+	return !args->only_backends.n || ch_listed(args->only_backends, (struct ch_str){ b->id, strlen(b->id) });
+}
+
+bool router_may_name(const struct ch_inference_args *args, struct ch_str model)
+{
+	return !args->only_models.n || ch_listed(args->only_models, model);
+}
+
 /* ---- refusals ---- */
 
 static bool refuse(const struct asking *q, enum ch_code code, const char *detail)
@@ -81,6 +93,12 @@ static const char *near_names(const struct asking *q, const struct nearest *near
 	return s;
 }
 
+static void offer_model(const struct asking *q, struct nearest *near, struct ch_str name)
+{
+	if (router_may_name(q->args, name))
+		offer(near, name);
+}
+
 static bool no_such_model(const struct asking *q)
 {
 	struct nearest near = { .wanted = q->model, .limit = (unsigned)q->name.n / 3 + 1 };
@@ -88,11 +106,11 @@ static bool no_such_model(const struct asking *q)
 	const char *names;
 
 	for (size_t i = 0; i < q->r->nbackends; i++)
-		for (size_t k = 0; k < t->served[i].n; k++)
-			offer(&near, t->served[i].v[k].name);
+		for (size_t k = 0; k < t->served[i].n && router_may_ask(q->args, &q->r->backends[i]); k++)
+			offer_model(q, &near, t->served[i].v[k].name);
 	for (size_t i = 0; i < t->nrows; i++)
 		if (t->rows[i].backends.n)
-			offer(&near, t->rows[i].name);
+			offer_model(q, &near, t->rows[i].name);
 	names = near_names(q, &near, "GET /v1/models lists those that there are.");
 	return refuse(q, CH_E_MODEL_NOT_FOUND, names ? ch_print(q->c, "There is no model \"%s\" here; %s", q->model, names) : NULL);
 }
@@ -107,16 +125,24 @@ static bool no_such_backend(const struct asking *q, struct ch_str id, const char
 	if (!router_is_model(id))
 		return refuse(q, CH_E_BAD_REQUEST, ch_print(q->c, "%s holds no backend's name: it has letters, digits, _ and -.", where));
 	snprintf(wanted, sizeof(wanted), "%.*s", (int)id.n, id.p);
-	for (size_t i = 0; i < q->r->nbackends && all; i++) {
+	for (size_t i = 0, shown = 0; i < q->r->nbackends && all; i++) {
+		if (!router_may_ask(q->args, &q->r->backends[i]))
+			continue;
 		offer(&near, (struct ch_str){ q->r->backends[i].id, strlen(q->r->backends[i].id) });
-		if (i < 10)
-			all = ch_print(q->c, "%s%s%s", all, i ? ", " : "", q->r->backends[i].id);
+		if (shown++ < 10)
+			all = ch_print(q->c, "%s%s%s", all, *all ? ", " : "", q->r->backends[i].id);
 	}
 	all = all ? ch_print(q->c, "there are: %s.", all) : NULL;
 	names = near_names(q, &near, all);
 	if (names)
 		names = ch_print(q->c, "%s names \"%s\", and there is no such backend; %s", where, wanted, names);
 	return refuse(q, CH_E_BAD_REQUEST, names);
+}
+
+static bool may_not_name(const struct asking *q, const char *model)
+{
+	return refuse(q, CH_E_FORBIDDEN,
+		ch_print(q->c, "This key may not use the model \"%s\": GET /v1/models lists those that it may use.", model));
 }
 
 /* ---- entries ---- */
@@ -156,6 +182,29 @@ static void by_row(const struct asking *q, const struct router_backend *only)
 			equal(q, refs->v[i].backend, refs->v[i].model ? refs->v[i].model : q->model, refs->v[i].rule);
 }
 
+/*
+ * Of the equals those stay that this caller may use. A model that it named it may use, whatever a row of the config makes of the name; a
+ * default is no name of its own. False: none is left, and it is told.
+ */
+static bool keep_allowed(const struct asking *q)
+{
+	const struct ch_inference_args *args = q->args;
+	const char *model = q->plan->equals[0].model;
+	size_t n = 0;
+
+	if (!args->only_models.n && !args->only_backends.n)
+		return true;
+	if (!q->name.n && !router_may_name(args, (struct ch_str){ model, strlen(model) }))
+		return refuse(q, CH_E_FORBIDDEN, "This key may not use the model that is asked where none is named: name one in \"model\" "
+			"(GET /v1/models lists those that it may use).");
+	for (size_t i = 0; i < q->plan->nequals; i++)
+		if (router_may_ask(args, q->plan->equals[i].backend))
+			q->plan->equals[n++] = q->plan->equals[i];
+	q->plan->nequals = n;
+	return n || refuse(q, CH_E_FORBIDDEN, ch_print(q->c, "This key may use none of the backends that serve the model \"%s\": name another "
+		"model, or use another key.", q->name.n ? q->model : model));
+}
+
 /* Of several equals those stay that can do what is asked; if none can, the first says what it lacks. */
 static void keep_capable(const struct asking *q)
 {
@@ -186,6 +235,8 @@ static void add_fallback(const struct asking *q, const struct router_entry *ref)
 		e.model = e.rule ? e.rule->name : NULL;
 	}
 	if (!e.model || !capable(&e, q->args) || among(p->equals, p->nequals, &e) || among(p->fallbacks, p->nfallbacks, &e))
+		return;
+	if (!router_may_ask(q->args, e.backend) || !router_may_name(q->args, (struct ch_str){ e.model, strlen(e.model) }))
 		return;
 	if (q->args->op == CH_I_EMBEDDINGS && !(q->row && q->row->own_fallback) && strcmp(e.model, q->model))
 		return;
@@ -218,6 +269,8 @@ static bool by_request(const struct asking *q, struct ch_str id, const char *whe
 	const struct router_listed *listed;
 	const struct router_rule *rule;
 
+	if (q->args->only_backends.n && !ch_listed(q->args->only_backends, id))
+		return refuse(q, CH_E_FORBIDDEN, ch_print(q->c, "This key may not use the backend that %s names: leave %s out.", where, where));
 	if (!b || !id.n)
 		return no_such_backend(q, id, where);
 	if (!q->name.n) {
@@ -339,7 +392,9 @@ bool router_resolve(const struct router *r, struct ch_ctx *c, const struct ch_in
 		q.name.p = q.model;
 		q.row = find_row(r, q.name);
 	}
-	if (!choose(&q))
+	if (q.name.n && !router_may_name(args, q.name))
+		return may_not_name(&q, q.model);
+	if (!choose(&q) || !keep_allowed(&q))
 		return false;
 	settle(&q);
 	return true;

@@ -108,6 +108,10 @@ struct router {
 bool router_resolve(const struct router *, struct ch_ctx *, const struct ch_inference_args *, struct router_plan *plan,
                     struct ch_inference_result *out);
 
+/* May this question go to that backend, by only_backends; be about that model, by only_models? resolve.c. [any] */
+bool router_may_ask(const struct ch_inference_args *, const struct router_backend *);
+bool router_may_name(const struct ch_inference_args *, struct ch_str model);
+
 /* models.c. CH_I_MODELS, merged from all backends: as submit of struct ch_inference_v1, without a sink, and its cancel. [loop] */
 int router_models(struct router *, struct ch_ctx *, const struct ch_inference_args *, struct ch_inference_result *out, ch_ticket);
 void router_models_cancel(struct router *, struct ch_ctx *, struct ch_inference_result *out);

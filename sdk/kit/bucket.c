@@ -4,7 +4,7 @@
  *
  * The unit: with count/period reduced to refill/token, a token is `token` units and a microsecond brings `refill` of them, both whole.
  * What is stored is the lack, not the content, so that zeroed memory is a full bucket. All sums stay below 2^63: room and lack of a bucket
- * that was never charged are at most 2^62, and an elapsed time is only multiplied after it is known to be less than fills the bucket.
+ * that was never charged are at most 2^62, and products are watched for overflow, which costs less than dividing first.
  */
 #include "chimera/kit/bucket.h"
 
@@ -67,7 +67,7 @@ bool ch_bucket_rate_from(struct ch_bucket_rate *r, double per_second, uint64_t b
 /* Refills the bucket up to now. */
 static void refill(struct ch_bucket *b, const struct ch_bucket_rate *r, int64_t now)
 {
-	uint64_t passed;
+	uint64_t passed, units;
 
 	if (now < b->at) {
 		/* As unsigned numbers, whose difference is right for any two times. */
@@ -77,24 +77,23 @@ static void refill(struct ch_bucket *b, const struct ch_bucket_rate *r, int64_t 
 	}
 	passed = (uint64_t)now - (uint64_t)b->at;
 	b->at = now;
-	if (!r->refill)
-		return;
-	if (passed > (uint64_t)(b->missing / r->refill))
+	if (__builtin_mul_overflow(passed, (uint64_t)r->refill, &units) || units > (uint64_t)b->missing)
 		b->missing = 0;
 	else
-		b->missing -= (int64_t)passed * r->refill;
+		b->missing -= (int64_t)units;
 }
 
 /* As ch_bucket_take's result; *cost is set if that is not negative. The bucket is refilled. */
 static int64_t wait_for(const struct ch_bucket *b, const struct ch_bucket_rate *r, uint64_t n, int64_t *cost)
 {
+	uint64_t units;
 	int64_t over;
 
 	if (!r->refill)
 		return CH_BUCKET_NEVER;
-	if (n > (uint64_t)(r->room / r->token))
+	if (__builtin_mul_overflow(n, (uint64_t)r->token, &units) || units > (uint64_t)r->room)
 		return CH_BUCKET_TOO_MUCH;
-	*cost = (int64_t)n * r->token;
+	*cost = (int64_t)units;
 	over = b->missing - (r->room - *cost);
 	return over <= 0 ? 0 : (over - 1) / r->refill + 1;
 }
@@ -140,20 +139,24 @@ uint64_t ch_bucket_tokens(const struct ch_bucket *b, const struct ch_bucket_rate
 
 void ch_bucket_put_back(struct ch_bucket *b, const struct ch_bucket_rate *r, uint64_t n, int64_t now_us)
 {
+	uint64_t units;
+
 	refill(b, r, now_us);
-	if (n > (uint64_t)(b->missing / r->token))
+	if (__builtin_mul_overflow(n, (uint64_t)r->token, &units) || units > (uint64_t)b->missing)
 		b->missing = 0;
 	else
-		b->missing -= (int64_t)n * r->token;
+		b->missing -= (int64_t)units;
 }
 
 void ch_bucket_charge(struct ch_bucket *b, const struct ch_bucket_rate *r, uint64_t n, int64_t now_us)
 {
+	uint64_t units;
+
 	refill(b, r, now_us);
-	if (n > (uint64_t)((INT64_MAX - b->missing) / r->token))
+	if (__builtin_mul_overflow(n, (uint64_t)r->token, &units) || units > (uint64_t)(INT64_MAX - b->missing))
 		b->missing = INT64_MAX;
 	else
-		b->missing += (int64_t)n * r->token;
+		b->missing += (int64_t)units;
 }
 
 void ch_bucket_carry(struct ch_bucket *b, const struct ch_bucket_rate *from, const struct ch_bucket_rate *to, int64_t now_us)

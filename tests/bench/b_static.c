@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * b_static.c - for tests/bench alone: GET /static answers `body_bytes` constant bytes, and `series` makes that many series for /metrics.
+ * b_static.c - for tests/bench alone: /static answers `body_bytes` constant bytes, and `series` makes that many series for /metrics.
  * Threads and ownership: all is written in start and only read after.
  */
 #include <stdio.h>
@@ -69,6 +69,8 @@ static const struct ch_metric metrics[] = {
 static const struct ch_route routes[] = {
 	{ .method = "GET", .pattern = "/static", .cls = CH_PUBLIC, .body = CH_BODY_NONE, .idempotent = true, .fn = get_static,
 	  .response_type = "text/plain", .summary = "A constant answer" },
+	{ .method = "POST", .pattern = "/static", .cls = CH_PUBLIC, .body = CH_BODY_BUFFER, .idempotent = true, .fn = get_static,
+	  .response_type = "text/plain", .summary = "The same, whatever is sent" },
 };
 
 static const struct ch_plugin plugin = {

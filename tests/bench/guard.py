@@ -3,6 +3,7 @@
 
 import contextlib
 import itertools
+import json
 import time
 
 from costs import in_turn
@@ -10,6 +11,8 @@ from measure import CONNECTIONS, Row, count, one_answer, under_load
 from servers import Broken, Exchange, on_cpus, request
 from storage import real_servers
 
+PATH = "/static"
+BODY = json.dumps({"model": "bench-small", "messages": [{"role": "user", "content": "Why is the sea salt? " * 5}]})
 KEY = "ck-bench-5f0c2a9e7d3b41868e9fa0c4d7b1e263"
 PLUGINS = ("auth", "ratelimit", "idempotency")
 # A limit that 10,000 requests per millisecond do not reach: what is measured are requests that pass.
@@ -37,7 +40,7 @@ def config(kind, store):
 def asked(kind):
     """The same request for all kinds but for the Idempotency-Key; `fresh` holds the run of '@' that load.c makes a number of."""
     shown = {"fresh": ["Idempotency-Key: bench-" + "@" * 24], "replay": ["Idempotency-Key: bench-" + "0" * 24]}
-    return request("/static", headers=[f"Authorization: Bearer {KEY}", *shown.get(kind, [])])
+    return request(PATH, BODY, headers=[f"Authorization: Bearer {KEY}", *shown.get(kind, [])])
 
 
 def numbered(req):
@@ -48,7 +51,7 @@ def measured(server, kind, options):
     req = asked(kind)
     server.wait_ready(numbered(req))
     size = sum(one_answer(server, numbered(req) if kind == "fresh" else req))
-    return under_load(server, req, "/static", None, size, options, options.short / 2, options.turns)["cpu"]
+    return under_load(server, req, PATH, BODY, size, options, options.short / 2, options.turns)["cpu"]
 
 
 def less(got, kind, without):
@@ -60,7 +63,7 @@ def less(got, kind, without):
 
 
 def memory(maker, options):
-    part = "the guard in memory, of a GET of 256 bytes: CPU of a request with it, less that of one without"
+    part = f"the guard in memory, of a POST of {len(BODY)} bytes and a constant answer: CPU of a request with it, less that of one without"
     kinds = ["bare", "auth", "limit", "all", "fresh", "replay"]
 
     def measure(kind):
@@ -74,7 +77,7 @@ def memory(maker, options):
             Row(part, "of it idempotency, no Idempotency-Key shown", "us", less(got, "all", "limit")),
             Row(part, "beside it, a new Idempotency-Key in each", "us", less(got, "fresh", "all")),
             Row(part, "beside it, the same one: a replay", "us", less(got, "replay", "all"))]
-    counts = {kind: count(lambda kind=kind, **how: maker.chimera(config(kind, ""), **how), asked(kind), f"guard-{kind}", "/static", None,
+    counts = {kind: count(lambda kind=kind, **how: maker.chimera(config(kind, ""), **how), asked(kind), f"guard-{kind}", PATH, BODY,
                           options) for kind in ("bare", "auth", "limit", "all", "replay")}
     if counts["bare"] is None:
         return rows

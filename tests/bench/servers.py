@@ -279,8 +279,10 @@ class Maker:
         state = self.folder / f"state-{port}"
         state.mkdir(exist_ok=True)
         ini.touch(mode=0o600)  # there may be a key in it
+        # Under valgrind every turn of a loop is a slow one, after which all hooks are timed; budget 0: none is for that.
+        slow = "hook_budget = 0s\n" if how.get("before") else ""
         ini.write_text(f"[server]\nprofile = prod\nlisten = 127.0.0.1:{port}\nworkers = {self.workers}\nplugin_dir = {self.plugins}\n"
-                       f"state_dir = {state}\ncontrol = control.sock\ndrain_delay = 0s\ndrain_timeout = 5s\n{sections}")
+                       f"state_dir = {state}\ncontrol = control.sock\ndrain_delay = 0s\ndrain_timeout = 5s\n{slow}{sections}")
         return Server("chimera", [self.chimerad, "-c", ini], port, **self._how(how))
 
     def nginx(self, location, listen="", http="", **how):

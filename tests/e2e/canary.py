@@ -32,6 +32,11 @@ def of(name):
     return f"{PREFIX}-{name}-5ecret"
 
 
+def hex_key():
+    """A canary of 32 bytes as 64 hex digits, such as an encryption key."""
+    return f"{PREFIX}-encryption-key-of-all".encode()[:32].ljust(32, b"k").hex()
+
+
 def add(value):
     """Makes a canary of a secret that was made by somebody else; returns it."""
     assert len(value) >= 12, "too short to be looked for"

@@ -10,6 +10,7 @@ import json
 import os
 import re
 
+import canary
 import chimera as kit
 import pytest
 from counting import Counting
@@ -26,7 +27,7 @@ class Keys:
         self.write()
 
     def secret(self):
-        return f"sk-{self.random.getrandbits(256):064x}"
+        return canary.add(f"sk-{self.random.getrandbits(256):064x}")
 
     def add(self, name, **row):
         secret = self.secret()

@@ -2,9 +2,10 @@
 """Databases as the tests of identity see them, and the key that encrypts tokens in them."""
 import os
 
+import canary
 from servers import sqlite
 
-KEY = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+KEY = canary.hex_key()
 
 
 class Sqlite:

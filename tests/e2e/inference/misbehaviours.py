@@ -9,7 +9,9 @@ import sys
 
 from provider import left
 
-sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "sdk", "conformance"))
+for folder in ("..", "../../../sdk/conformance"):
+    sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), folder))
+import canary  # noqa: E402
 from misbehave import gzip_zeros  # noqa: E402
 
 SECRET = canary.of("sk-test")  # the key that the gateway was given for us

@@ -32,6 +32,7 @@ import urllib.request
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+import canary  # noqa: E402
 import chimera as kit  # noqa: E402
 
 USER, PASSWORD = "chimera", canary.of("database")
