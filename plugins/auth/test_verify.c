@@ -109,20 +109,21 @@ static void all_of_many_keys_are_found_and_no_others(void **state)
 	free(v);
 }
 
-/* Nobody can make such hashes, but a file can hold them: more keys than the two buckets that they all want. */
+/* Nobody can make such hashes, but a file can hold them: as many keys as two buckets hold, and one more. */
 static void hashes_that_want_the_same_places_do_not_break_the_table(void **state)
 {
-	struct auth_entry v[8] = { 0 };
+	struct auth_entry v[9] = { 0 };
 	struct auth_table *t;
 
 	(void)state;
-	for (size_t i = 0; i < 8; i++)
+	for (size_t i = 0; i < 9; i++)
 		v[i].sha256[31] = (unsigned char)(i + 1);
 	t = auth_table_new(v, 8, NULL);
 	assert_non_null(t);
 	for (size_t i = 0; i < 8; i++)
 		assert_non_null(auth_find(t, v[i].sha256));
 	auth_table_put(t);
+	assert_null(auth_table_new(v, 9, NULL));
 }
 
 static void of_two_with_one_hash_the_first_counts(void **state)

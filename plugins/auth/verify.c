@@ -181,7 +181,7 @@ static bool make(struct auth_table *t, const struct auth_entry *v, size_t n)
 
 	while (buckets * SLOTS < 2 * n)
 		buckets *= 2;
-	for (; buckets <= UINT32_MAX / 2; buckets *= 2) {
+	for (; buckets <= 16 * (n + 64); buckets *= 2) { /* no hashes of keys want more */
 		t->buckets = calloc(buckets, sizeof(*t->buckets));
 		t->mask = (uint32_t)(buckets - 1);
 		if (!t->buckets || fill(t, v, n))

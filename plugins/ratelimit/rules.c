@@ -68,8 +68,8 @@ static bool make_limits(struct ch_self *self, struct ratelimit_rule *rule, const
 	const struct ratelimit_shape *tokens = &rule->at[STORE].tokens;
 
 	if (key) {
-		ch_config_error(self, row, key, "and its burst are too large or too slow for a bucket: write a rate of at least one in a year, and "
-			"rounder or smaller numbers");
+		ch_config_error(self, row, key, "this rate, or its burst, is too large or too slow for a bucket: write at least one in a year, and a "
+			"burst that fills within some thousand years");
 		return false;
 	}
 	if (tokens->limited && tokens->burst && conf->assume_output > tokens->burst) {

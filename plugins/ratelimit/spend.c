@@ -158,10 +158,11 @@ static int64_t used(const struct ratelimit_spend *s)
 static void settle(struct ratelimit_spend *s)
 {
 	int64_t need = used(s), reserved = s->prompt + s->answer;
+	int64_t charged = s->charged + (s->charging ? s->step : 0); /* one that is out arrives */
 
 	for (size_t i = 0; i < s->take->n; i++)
 		if (s->take->parts[i].unit == TOKENS)
-			ratelimit_take_settle(s->take, i, need - s->take->parts[i].cost - s->charged);
+			ratelimit_take_settle(s->take, i, need - s->take->parts[i].cost - charged);
 	if (!limits_tokens(s->take) || s->take->at == NOWHERE)
 		return;
 	count(s->rq, SPENT_MORE, need - reserved);

@@ -38,6 +38,8 @@ static struct {
 	struct ch_kv_result *out;
 	ch_ticket ticket;
 	bool settling;
+	struct ch_kv_bucket asked[CH_KV_BUCKETS_MAX];
+	unsigned nasked;
 } net;
 
 static int net_note(const struct ch_kv_take_args *a, struct ch_kv_result *out, ch_ticket ticket, struct ch_ctx *c)
@@ -56,6 +58,8 @@ static int net_note(const struct ch_kv_take_args *a, struct ch_kv_result *out, c
 		net.c = c;
 		net.out = out;
 		net.ticket = ticket;
+		net.nasked = net.nlast;
+		memcpy(net.asked, v, net.nlast * sizeof(*v));
 		return CH_AGAIN;
 	}
 	if ((net.mode == NET_DOWN || net.mode == NET_UNKNOWN) && out) {
@@ -110,7 +114,7 @@ static const struct ch_kv_v1 net_vtable = { .size = sizeof(net_vtable), .take = 
 /* The answer of a store that said it comes later: what the real one says. */
 static inline void net_answers(void *data)
 {
-	struct ch_kv_take_args a = { .size = sizeof(a), .buckets = { net.last, net.nlast, sizeof(net.last[0]) } };
+	struct ch_kv_take_args a = { .size = sizeof(a), .buckets = { net.asked, net.nasked, sizeof(net.asked[0]) } };
 	struct ch_kv_result *out = net.out;
 
 	(void)data;
@@ -274,7 +278,7 @@ static int who_wait(struct ch_self *self, struct ch_ctx *c)
 	return CH_AGAIN;
 }
 
-static void who_lets_go(void *data)
+static inline void who_lets_go(void *data)
 {
 	(void)data;
 	ch_resume(waiting[--nwaiting], NULL, NULL);

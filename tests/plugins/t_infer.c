@@ -67,6 +67,9 @@ static int tell(struct question *q)
 	add(q, "code %d", o->code);
 	add_text(q, "detail", o->detail);
 	add_text(q, "reason", o->reason);
+	add_text(q, "type", o->type);
+	if (o->more.n)
+		add_text(q, "more", ch_dup(q->c, o->more.p, o->more.n));
 	add_str(q, "error", o->error);
 	add(q, "status %d", o->status);
 	add(q, "retry_after_ms %lld", (long long)o->retry_after_ms);

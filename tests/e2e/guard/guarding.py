@@ -46,7 +46,7 @@ def sections(keys=None, redis=None, up=None, **more):
     dryrun alone. Keyword arguments are further keys of sections, "__" for ".", None leaves one out."""
     store = "kv_redis" if redis else "kv_memory"
     full = {"trace": {}, "dryrun": {}, "ask": {"backend": "dryrun"}, "router": {"retries": 0, "default": "dryrun"}, "api_openai": {},
-            "kv_memory": {}, "auth": {"keys_file": keys.path} if keys else {"anonymous": "yes"},
+            "kv_memory": {}, "auth": {"keys_file": keys.path, "anonymous": "no"} if keys else {"anonymous": "yes"},
             "ratelimit": {"store": store}, "ratelimit.api_key": UNLIMITED, "ratelimit.anonymous": UNLIMITED,
             "idempotency": {"store": store}}
     if redis:

@@ -6,7 +6,7 @@ import itertools
 import chimera as kit
 import pytest
 import swarm
-from guarding import Keys, ask, tally
+from guarding import Keys, ask, chat, tally
 
 ONCE = True  # 20,000 requests: a matter of counting, which sanitizers do not change
 REQUESTS, LIMIT, CONNECTIONS = 20000, 1000, 60

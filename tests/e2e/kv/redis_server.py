@@ -30,10 +30,11 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 for folder in ("..", "../storage"):
     sys.path.insert(0, os.path.join(HERE, folder))
+import canary  # noqa: E402
 import chimera as kit  # noqa: E402
 from servers import Server, program  # noqa: E402
 
-PASSWORD = "s3cret-of-redis"
+PASSWORD = canary.of("redis")
 
 
 class RedisError(AssertionError):
