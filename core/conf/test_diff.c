@@ -342,8 +342,8 @@ static void what_a_running_server_keeps_is_named_by_its_key(void **state)
 		{ "server", "profile", "ci" }, { "server", "state_dir", "/x" }, { "server", "listen", "127.0.0.1:1" },
 		{ "server", "status_listen", "127.0.0.1:1" }, { "server", "admin_listen", "127.0.0.1:1" }, { "server", "control", "c" },
 		{ "server", "workers", "3" }, { "server", "plugin_dir", "/x" }, { "server", "user", "x" },
-		{ "server", "offload_threads", "3" }, { "server", "max_metric_series", "2000" }, { "log", "target", "stdout" },
-		{ "log", "format", "text" }, { "live", "port", "81" },
+		{ "server", "offload_threads", "3" }, { "server", "max_metric_series", "2000" }, { "server", "core_dumps", "yes" },
+		{ "log", "target", "stdout" }, { "log", "format", "text" }, { "live", "port", "81" },
 	};
 	char text[128], want[64];
 	size_t i;
@@ -375,7 +375,7 @@ static void every_other_key_of_the_server_is_applied_on_reload(void **state)
 			restart += f == CH_O_RESTART;
 		}
 	}
-	assert_int_equal(restart, 13); /* those above, less the plugin's */
+	assert_int_equal(restart, 14); /* those above, less the plugin's */
 	diff("[live]\n", "[server]\ndrain_delay = 1s\ntrusted_proxies = 10.0.0.0/8\nhook_budget = 2ms\n[live]\nlimit = 2\n");
 	assert_string_equal(told.restart, "");
 }

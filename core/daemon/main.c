@@ -13,7 +13,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -45,6 +47,29 @@ static void sane_descriptors(void)
 	for (int fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
 			_exit(CHI_EXIT_OSERR);
+}
+
+/*
+ * Variables may be secrets, and the stack, where they lie, is part of a core file and of /proc/PID/environ. They move to pages that are neither;
+ * a reload reads them there.
+ */
+static void hide_environment(void)
+{
+	size_t n = 0, bytes = 0;
+	for (; environ[n]; n++)
+		bytes += strlen(environ[n]) + 1;
+	char **list = calloc(n + 1, sizeof *list);
+	char *text = mmap(NULL, bytes + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!list || text == MAP_FAILED)
+		return; /* the start will find that there is no memory */
+	madvise(text, bytes + 1, MADV_DONTDUMP);
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(environ[i]) + 1;
+		list[i] = memcpy(text, environ[i], len);
+		explicit_bzero(environ[i], len);
+		text += len;
+	}
+	environ = list;
 }
 
 static void stop_on_misuse(const char *plugin, const char *sentence)
@@ -395,6 +420,7 @@ int main(int argc, char **argv)
 	if (mode)
 		return check_only(mode == 'T');
 	prctl(PR_SET_DUMPABLE, 0); /* until the config has said core_dumps = yes */
+	hide_environment();
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);

@@ -22,7 +22,8 @@ struct auth_file {
 	pthread_mutex_t lock;             /* of what the thread and those who poke it share */
 	pthread_cond_t wake;
 	bool over, poked;
-	struct seen taken, last;          /* the file as it was read; as the last look saw it. The thread's */
+	pthread_mutex_t looking;          /* of what a look has: */
+	struct seen taken, last;          /* the file as it was read; as the last look saw it */
 };
 
 /* ---- a table ---- */
@@ -204,14 +205,18 @@ static void take(struct auth_file *f)
 
 void auth_file_look(struct auth_file *f)
 {
-	struct seen now = look_at(f->path);
-	bool settled = same(&now, &f->last);
+	struct seen now;
+	bool settled;
 
+	pthread_mutex_lock(&f->looking);
+	now = look_at(f->path);
+	settled = same(&now, &f->last);
 	f->last = now;
-	if (!settled || same(&now, &f->taken))
-		return;
-	f->taken = now; /* also if it is wrong: it is told once */
-	take(f);
+	if (settled && !same(&now, &f->taken)) {
+		f->taken = now; /* also if it is wrong: it is told once */
+		take(f);
+	}
+	pthread_mutex_unlock(&f->looking);
 }
 
 static void wait_a_while(struct auth_file *f)
@@ -255,6 +260,7 @@ static struct auth_file *new_file(struct ch_self *self, const char *path)
 	f->self = self;
 	f->path = path;
 	pthread_mutex_init(&f->lock, NULL);
+	pthread_mutex_init(&f->looking, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&f->wake, &attr);
@@ -323,6 +329,7 @@ void auth_file_free(struct auth_file *f)
 	if (f->thread)
 		ch_thread_join(f->thread);
 	pthread_cond_destroy(&f->wake);
+	pthread_mutex_destroy(&f->looking);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 }

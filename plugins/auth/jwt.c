@@ -9,6 +9,7 @@
 #include "jwt_cache.h"
 
 struct auth_jwt {
+	struct ch_self *self;
 	const struct auth_jwt_conf *conf;
 	struct jwt_rules rules;
 	int algs;
@@ -162,6 +163,7 @@ int auth_jwt_start(struct ch_self *self, const struct auth_jwt_conf *conf, const
 	jwt = calloc(1, sizeof(*jwt));
 	if (!jwt)
 		return CH_ERROR;
+	jwt->self = self;
 	jwt->conf = conf;
 	jwt->algs = algs_of(conf);
 	jwt->rules = (struct jwt_rules){ .issuer = conf->issuer, .audiences = conf->audiences, .tiers = *tiers, .tier = conf->tier,
@@ -235,6 +237,13 @@ static int say(struct ch_keys_result *out, int error, const char *detail)
 	return CH_OK;
 }
 
+/* The client is told nothing of why. */
+static int refuse(const struct find *f, const char *why)
+{
+	ch_log(f->jwt->self, f->c, CH_DEBUG, "a token is refused: %s", why);
+	return say(f->out, CH_KEYS_UNKNOWN, why);
+}
+
 /* Texts that belong to the ctx, in one piece. */
 static int fill(struct ch_ctx *c, const unsigned char hash[CH_SHA256], const struct jwt_who *who, struct ch_keys_result *out)
 {
@@ -274,7 +283,7 @@ static int judge(struct find *f)
 	if (!why)
 		why = jwt_claims(t.claims, &jwt->rules, now, &who);
 	if (why)
-		return say(f->out, CH_KEYS_UNKNOWN, why);
+		return refuse(f, why);
 	set = jwks_source_hold(jwt->source, &generation);
 	if (set)
 		rc = jwks_verify(set, &t, &why);
@@ -282,7 +291,7 @@ static int judge(struct find *f)
 	if (rc == JWKS_UNKNOWN_KID)
 		return CH_AGAIN;
 	if (rc == JWKS_BAD)
-		return say(f->out, CH_KEYS_UNKNOWN, why);
+		return refuse(f, why);
 	if (jwt->cache)
 		jwt_cache_put(jwt->cache, f->hash, generation, &who, now);
 	return fill(f->c, f->hash, &who, f->out);
@@ -293,7 +302,7 @@ static const char away[] = "The keys of the tokens' issuer cannot be had now; tr
 /* No newer set is to be had. Without any, nobody knows whether the token is good. */
 static int give_up(struct find *f, bool answered)
 {
-	return answered && jwks_source_generation(f->jwt->source) ? say(f->out, CH_KEYS_UNKNOWN, "its kid is not known")
+	return answered && jwks_source_generation(f->jwt->source) ? refuse(f, "its kid is not known")
 		: say(f->out, CH_KEYS_UNAVAILABLE, away);
 }
 

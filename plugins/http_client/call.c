@@ -32,6 +32,7 @@ static void finish(struct hc_call *call, int error, const char *detail)
 		call->conn = NULL;
 		hc_conn_free(conn);
 	}
+	hc_request_wipe(&call->request, call->args);
 	hc_pool_unwait(call);
 	hc_unlink(&call->link);
 	hc_unlink(&call->look_link);

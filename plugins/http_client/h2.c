@@ -400,6 +400,8 @@ void hc_h2_end(struct hc_call *call)
 	if (reset)
 		push_reset(hub);
 	curl_easy_cleanup(t->job.easy);
+	for (const struct curl_slist *f = t->fields; f; f = f->next)
+		explicit_bzero(f->data, strlen(f->data));
 	curl_slist_free_all(t->fields);
 	curl_slist_free_all(t->resolve);
 	free(t->in);

@@ -54,6 +54,8 @@ static bool add_fields(struct hc_transfer *t)
 		                              : ch_print(t->call->c, "%.*s;", (int)f->name.n, f->name.p);
 
 		ok = line && add_field(t, line);
+		if (line)
+			explicit_bzero((char *)line, strlen(line)); /* it may be a key: libcurl's copy is enough */
 		for (int k = 0; k < 4; k++)
 			given[k] |= f->name.n == strlen(unwanted[k]) && ch_h1_list_has(f->name.p, f->name.n, unwanted[k]);
 	}

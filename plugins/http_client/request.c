@@ -155,3 +155,9 @@ bool hc_request_write(struct hc_request *r, struct ch_ctx *c, const struct ch_ht
 	r->head = (struct ch_str){ p, (size_t)(to - p) };
 	return true;
 }
+
+void hc_request_wipe(const struct hc_request *r, const struct ch_http_args *a)
+{
+	if (r->head.n)
+		explicit_bzero((char *)r->head.p, r->head.n - (r->body.n ? 0 : a->body.n));
+}

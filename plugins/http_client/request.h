@@ -21,6 +21,8 @@ struct hc_request {
 const char *hc_request_check(struct hc_request *r, struct ch_ctx *c, const struct ch_http_args *a);
 /* Lays the request out in the arena of c. False: no memory. */
 bool hc_request_write(struct hc_request *r, struct ch_ctx *c, const struct ch_http_args *a, const struct hc_url *u);
+/* Wipes what was laid out of the fields, which may be a key; nothing if nothing was. */
+void hc_request_wipe(const struct hc_request *r, const struct ch_http_args *a);
 /* Does a request of that method say "Content-Length: 0" when it has no body? */
 bool hc_request_says_empty(const struct hc_request *r);
 /* "host" or "host:port" as Host has it, into out (HC_HOST_MAX + 9 bytes). Returns its length; with_port: the usual one too. */

@@ -128,10 +128,18 @@ static int on_slept(struct ch_ctx *c, void *data, int why, void *result)
 	return ask(k, CH_KV_IF_ABSENT, 0);
 }
 
-/* Sleeps as long as it may. */
-static int sleep_on_it(struct idem_request *k)
+/* How long it waits yet: an owner that seems dead is looked at until that is sure, however short wait_timeout is. */
+static int64_t patience(const struct idem_request *k)
 {
 	int64_t left = idem_conf(k->self)->wait_timeout - since_ms(k->arrived);
+	int64_t unsure = k->absent ? IDEM_ABSENT_MS - since_ms(k->absent) : 0;
+
+	return left > unsure ? left : unsure;
+}
+
+static int sleep_on_it(struct idem_request *k)
+{
+	int64_t left = patience(k);
 
 	if (left <= 0)
 		return refuse(k, IDEM_C_IN_PROGRESS);
@@ -152,16 +160,13 @@ static int owner_lost(struct idem_request *k)
 /* The owner is seen alive, or not. */
 static int seen(struct idem_request *k)
 {
-	const struct idem_conf *conf = idem_conf(k->self);
-	bool late = since_ms(k->arrived) >= conf->wait_timeout;
-
 	if (idem_failed(k->self, IDEM_O_LOOK, &k->out) || k->out.done)
 		k->absent = 0;
 	else if (!k->absent)
 		k->absent = ch_now();
-	if (k->absent && (late || since_ms(k->absent) >= IDEM_ABSENT_MS))
+	if (k->absent && since_ms(k->absent) >= IDEM_ABSENT_MS)
 		return owner_lost(k);
-	if (!late)
+	if (patience(k) > 0)
 		return sleep_on_it(k);
 	mark(k, IDEM_RETRY_MS + IDEM_WANTED_MS); /* until the client has come again */
 	return refuse(k, IDEM_C_IN_PROGRESS);

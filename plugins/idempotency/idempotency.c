@@ -87,6 +87,12 @@ static void series_of(struct ch_self *self, unsigned metric, const char *const *
 		out[i] = ch_series(self, metric, &values[i]);
 }
 
+/* At once: a claim of a process that nobody has heard of would look like a dead one's. */
+static int say_alive(struct ch_ctx *c, void *self)
+{
+	return idem_keep(self, c);
+}
+
 static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	struct idem_state *state = self->state;
@@ -106,10 +112,12 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	if (prev)
 		return CH_OK; /* see adopt */
 	state->table = idem_table_new();
-	if (state->table)
-		return CH_OK;
-	ch_log(self, NULL, CH_ERR, "no memory for the table of keys");
-	return CH_ERROR;
+	if (!state->table) {
+		ch_log(self, NULL, CH_ERR, "no memory for the table of keys");
+		return CH_ERROR;
+	}
+	ch_task(self, NULL, 0, say_alive, self, NULL);
+	return CH_OK;
 }
 
 /* One table over all reloads: what runs under the old config is waited for under the new one. */

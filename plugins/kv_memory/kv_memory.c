@@ -272,22 +272,22 @@ static void stop(struct ch_self *self)
 
 static const struct ch_option options[] = {
 	CH_OPT(struct km_conf, max_bytes, SIZE, .def = "64m", .min = "1m", .max = "1t",
-		.help = "Memory for keys and values; what was used least recently is forgotten"),
+		.help = "Memory for keys and what they hold; beyond it what was used least recently is forgotten"),
 };
 
 #define CACHE .labels = { { .name = "cache_type", .set = CH_L_CONFIG } }
 
 static const struct ch_metric metrics[] = {
-	[M_HITS] = { .name = "cache_hits_total", .kind = CH_COUNTER, CACHE, .help = "Values that were asked for and found." },
-	[M_MISSES] = { .name = "cache_misses_total", .kind = CH_COUNTER, CACHE, .help = "Values that were asked for and not found." },
-	[M_BYTES] = { .name = "cache_size_bytes", .kind = CH_GAUGE, CACHE, .help = "Memory that is in use." },
-	[M_ITEMS] = { .name = "cache_items", .kind = CH_GAUGE, CACHE, .help = "Keys that are kept." },
+	[M_HITS] = { .name = "cache_hits_total", .kind = CH_COUNTER, CACHE, .help = "Lookups that found something, by instance" },
+	[M_MISSES] = { .name = "cache_misses_total", .kind = CH_COUNTER, CACHE, .help = "Lookups that found nothing, by instance" },
+	[M_BYTES] = { .name = "cache_size_bytes", .kind = CH_GAUGE, CACHE, .help = "Memory in use, by instance" },
+	[M_ITEMS] = { .name = "cache_items", .kind = CH_GAUGE, CACHE, .help = "Keys that are kept, by instance" },
 	[M_GONE] = { .name = "chimera_kv_evictions_total", .kind = CH_COUNTER,
 		.labels = { { .name = "store", .set = CH_L_CONFIG }, { .name = "reason", .set = CH_L_FIXED, .values = reasons } },
-		.help = "Keys that went by themselves: their TTL was over, or the store was full." },
+		.help = "Keys that went by themselves: the TTL was over, or the store was full" },
 	[M_FAILURES] = { .name = "chimera_kv_failures_total", .kind = CH_COUNTER,
 		.labels = { { .name = "store", .set = CH_L_CONFIG }, { .name = "error", .set = CH_L_FIXED, .values = failures } },
-		.help = "Operations that did not go well." },
+		.help = "Operations of kv/1 in memory that failed" },
 };
 
 static const struct ch_kv_v1 kv = {

@@ -179,7 +179,7 @@ static int look(struct call *c, struct part *p, int64_t now)
 	struct km_entry *e, *live;
 
 	km_time(p->h, now);
-	e = km_seek(c->s, p->h, p->id);
+	e = km_seek(p->h, p->id);
 	live = e && !km_expired(p->h, e) ? e : NULL;
 	if (live && e->kind != p->b->kind)
 		return CH_KV_WRONG_KIND;
@@ -427,7 +427,7 @@ static void commit(struct call *c, struct part *p)
 	e->kind = (uint8_t)p->b->kind;
 	e->expires = until;
 	c->hand -= km_cost(sizeof(*e));
-	km_insert(c->s, p->h, e);
+	km_insert(p->h, e);
 }
 
 static void commit_all(struct call *c)

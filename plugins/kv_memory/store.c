@@ -2,6 +2,7 @@
 /* store.c - shards, their table and their order of use, and the bound of all. See store.h. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "wheel.h"
 
@@ -38,7 +39,6 @@ struct km_store *km_store_new(size_t max, const uint64_t secret[2], int64_t now)
 	s->users = 1;
 	s->max = max;
 	s->used = s->table = heads_cost(heads);
-	s->heads = heads;
 	s->all_heads = all;
 	s->secret[0] = secret[0];
 	s->secret[1] = secret[1];
@@ -48,6 +48,7 @@ struct km_store *km_store_new(size_t max, const uint64_t secret[2], int64_t now)
 
 		pthread_mutex_init(&h->lock, NULL);
 		h->heads = all + i * heads;
+		h->mask = heads - 1;
 		h->oldest_used = INT64_MAX;
 		h->now = now;
 		h->version = (secret[0] >> 2) / KM_SHARDS * KM_SHARDS + i; /* another store's versions, and another shard's, are not ours */
@@ -98,45 +99,44 @@ int64_t km_time(struct km_shard *h, int64_t now)
 
 /* ---- the table ---- */
 
-static struct km_entry **place(const struct km_store *s, const struct km_shard *h, struct km_id id)
+static struct km_entry **place(const struct km_shard *h, struct km_id id)
 {
-	return &h->heads[id.lo & (s->heads - 1)];
+	return &h->heads[id.lo & h->mask];
 }
 
-struct km_entry *km_seek(const struct km_store *s, const struct km_shard *h, struct km_id id)
+struct km_entry *km_seek(const struct km_shard *h, struct km_id id)
 {
-	struct km_entry *e = *place(s, h, id);
+	struct km_entry *e = *place(h, id);
 
 	while (e && !km_same(e->id, id))
 		e = e->chain;
 	return e;
 }
 
-/* Other heads, under all locks. Without memory the old ones stay, and chains are longer. */
+/* Other heads, shard by shard. Without memory the old ones stay, and chains are longer. */
 static void change_heads(struct km_store *s, size_t heads)
 {
-	struct km_entry **all = calloc(heads * KM_SHARDS, sizeof(struct km_entry *)), **old = s->all_heads;
+	struct km_entry **all = calloc(heads * KM_SHARDS, sizeof(struct km_entry *));
 
 	if (!all)
 		return;
-	km_lock(s, UINT32_MAX);
-	atomic_fetch_add(&s->used, heads_cost(heads) - atomic_load(&s->table));
-	atomic_store(&s->table, heads_cost(heads));
-	s->heads = heads;
-	s->all_heads = all;
 	for (unsigned i = 0; i < KM_SHARDS; i++) {
 		struct km_shard *h = &s->shards[i];
 
+		pthread_mutex_lock(&h->lock);
 		h->heads = all + i * heads;
+		h->mask = heads - 1;
 		for (struct km_entry *e = h->oldest; e; e = e->newer) {
-			struct km_entry **at = place(s, h, e->id);
+			struct km_entry **at = place(h, e->id);
 
 			e->chain = *at;
 			*at = e;
 		}
+		pthread_mutex_unlock(&h->lock);
 	}
-	km_unlock(s, UINT32_MAX);
-	free(old);
+	free(s->all_heads);
+	s->all_heads = all;
+	atomic_fetch_add(&s->used, heads_cost(heads) - atomic_exchange(&s->table, heads_cost(heads)));
 }
 
 /* ---- the order of use ---- */
@@ -179,7 +179,7 @@ void km_touch(struct km_shard *h, struct km_entry *e)
 
 struct km_entry *km_find(struct km_store *s, struct km_shard *h, struct km_id id)
 {
-	struct km_entry *e = km_seek(s, h, id);
+	struct km_entry *e = km_seek(h, id);
 
 	if (e && km_expired(h, e)) {
 		km_remove(s, h, e);
@@ -190,9 +190,9 @@ struct km_entry *km_find(struct km_store *s, struct km_shard *h, struct km_id id
 	return e;
 }
 
-void km_insert(struct km_store *s, struct km_shard *h, struct km_entry *e)
+void km_insert(struct km_shard *h, struct km_entry *e)
 {
-	struct km_entry **at = place(s, h, e->id);
+	struct km_entry **at = place(h, e->id);
 
 	e->chain = *at;
 	*at = e;
@@ -233,7 +233,7 @@ static size_t empty(struct km_store *s, struct km_shard *h, struct km_entry *e)
 
 void km_remove(struct km_store *s, struct km_shard *h, struct km_entry *e)
 {
-	struct km_entry **at = place(s, h, e->id);
+	struct km_entry **at = place(h, e->id);
 	bool first = h->oldest == e;
 
 	while (*at != e)
@@ -358,7 +358,7 @@ void km_store_resize(struct km_store *s, size_t max)
 {
 	enum { STEP = 1 << 20 };
 
-	if (heads_for(max) != s->heads)
+	if (heads_cost(heads_for(max)) != atomic_load(&s->table))
 		change_heads(s, heads_for(max));
 	/* Down by steps, so that nobody who needs room meanwhile has to make all of it. */
 	for (size_t used; (used = atomic_load(&s->used)) > max + STEP;) {
@@ -372,13 +372,20 @@ void km_store_resize(struct km_store *s, size_t max)
 
 /* ---- what belongs to entries ---- */
 
+/*
+ * Large ones are pages of their own, which go back to the system at once. The allocator would keep them, once a few were freed, and small
+ * long-lived ones settle in between. The system has so many mappings for a process and no more: then it is the allocator all the same.
+ */
 struct km_blob *km_blob_new(const char *p, size_t n)
 {
-	struct km_blob *b = malloc(sizeof(*b) + n);
+	size_t size = sizeof(struct km_blob) + n;
+	void *pages = n >= KM_OWN_PAGES ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+	struct km_blob *b = pages != MAP_FAILED ? pages : malloc(size);
 
 	if (!b)
 		return NULL;
 	b->users = 1;
+	b->own_pages = pages != MAP_FAILED;
 	b->n = n;
 	if (n)
 		memcpy(b->bytes, p, n);
@@ -387,7 +394,11 @@ struct km_blob *km_blob_new(const char *p, size_t n)
 
 void km_blob_drop(struct km_blob *b)
 {
-	if (atomic_fetch_sub_explicit(&b->users, 1, memory_order_acq_rel) == 1)
+	if (atomic_fetch_sub_explicit(&b->users, 1, memory_order_acq_rel) > 1)
+		return;
+	if (b->own_pages)
+		munmap(b, sizeof(*b) + b->n);
+	else
 		free(b);
 }
 

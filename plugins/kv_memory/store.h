@@ -19,7 +19,7 @@
 
 #include "ident.h"
 
-enum { KM_SHARDS = 32, KM_LEVELS = 4, KM_SLOTS = 64, KM_RATES = 16 };
+enum { KM_SHARDS = 32, KM_LEVELS = 4, KM_SLOTS = 64, KM_RATES = 16, KM_OWN_PAGES = 32 << 10 };
 enum km_kind { KM_TOKENS, KM_HOLDERS, KM_VALUE, KM_COUNTER }; /* the first two as in chimera/kv.h */
 enum km_reason { KM_EXPIRED, KM_FULL, KM_REASONS };           /* why an entry went without being asked to */
 
@@ -34,6 +34,7 @@ struct km_rate {
 /* A value's bytes. They may outlive their entry: whoever reads holds a reference. */
 struct km_blob {
 	atomic_uint users;
+	bool own_pages;
 	size_t n;
 	char bytes[];
 };
@@ -71,6 +72,7 @@ struct km_wheel {
 struct km_shard {
 	_Alignas(64) pthread_mutex_t lock;
 	struct km_entry **heads;
+	size_t mask;                           /* heads less one; their number is a power of two */
 	struct km_entry *newest, *oldest;
 	_Atomic int64_t oldest_used;           /* of `oldest`; INT64_MAX: there is none. Read without the lock */
 	int64_t now, ahead;                    /* the latest time; how much it is ahead of the clock, which has stepped back */
@@ -85,8 +87,7 @@ struct km_store {
 	atomic_uint users;
 	_Atomic size_t used, max;              /* bytes: the table, entries, what belongs to them */
 	_Atomic size_t table;                  /* of these the table's */
-	size_t heads;                          /* of each shard: a power of two. Changes under all locks */
-	struct km_entry **all_heads;
+	struct km_entry **all_heads;           /* of the shards; whoever makes or resizes the store */
 	uint64_t secret[2];
 	pthread_mutex_t making_room;
 	struct km_shard shards[KM_SHARDS];
@@ -102,7 +103,7 @@ static inline size_t km_cost(size_t n)
 struct km_store *km_store_new(size_t max, const uint64_t secret[2], int64_t now);
 /* One user less; with the last one it goes. */
 void km_store_drop(struct km_store *s);
-/* Other bounds, while others use the store. What is too much goes now. */
+/* Other bounds, while others use the store; one caller at a time. What is too much goes now. */
 void km_store_resize(struct km_store *s, size_t max);
 
 /* ---- shards ---- */
@@ -130,7 +131,7 @@ void km_give_back(struct km_store *s, size_t bytes);
 /* ---- entries; the shard is locked ---- */
 
 /* The entry of that identity, expired or not. NULL: none. */
-struct km_entry *km_seek(const struct km_store *s, const struct km_shard *h, struct km_id id);
+struct km_entry *km_seek(const struct km_shard *h, struct km_id id);
 /* The same; one that has expired goes, another one counts as used now. */
 struct km_entry *km_find(struct km_store *s, struct km_shard *h, struct km_id id);
 void km_touch(struct km_shard *h, struct km_entry *e);
@@ -139,7 +140,7 @@ static inline bool km_expired(const struct km_shard *h, const struct km_entry *e
 	return e->expires && e->expires <= h->now;
 }
 /* Puts an allocated entry with id, kind and expires into the shard, as the newest. Its km_cost is reserved. */
-void km_insert(struct km_store *s, struct km_shard *h, struct km_entry *e);
+void km_insert(struct km_shard *h, struct km_entry *e);
 /* It goes, with what belongs to it, and its bytes are given back. */
 void km_remove(struct km_store *s, struct km_shard *h, struct km_entry *e);
 /* `expires` has changed. */
@@ -154,7 +155,7 @@ struct km_blob *km_blob_new(const char *p, size_t n);
 void km_blob_drop(struct km_blob *b);
 static inline size_t km_blob_cost(size_t n)
 {
-	return km_cost(sizeof(struct km_blob) + n);
+	return n >= KM_OWN_PAGES ? (sizeof(struct km_blob) + n + 4095) & ~(size_t)4095 : km_cost(sizeof(struct km_blob) + n);
 }
 /* The rate of these numbers, if the shard knows it already. */
 struct km_rate *km_rate_find(const struct km_shard *h, int64_t burst, int64_t count, int64_t period_ms);

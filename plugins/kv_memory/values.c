@@ -112,7 +112,7 @@ static bool make(struct op *o, int kind, int64_t ttl_ms)
 	e->id = o->id;
 	e->kind = (uint8_t)kind;
 	e->expires = ttl_ms ? o->t + ttl_ms * 1000 : 0;
-	km_insert(o->s, o->h, e);
+	km_insert(o->h, e);
 	o->e = e;
 	o->hand -= km_cost(sizeof(*e));
 	km_sweep(o->s, o->h, 4); /* so that what expires goes as fast as new comes */

@@ -45,18 +45,19 @@ static void *create_nil(const redisReadTask *task)
 	return unasked(task) ? NULL : usual.createNil(task);
 }
 
-void kr_guard_init(void)
+bool kr_guard_init(void)
 {
 	redisReader *reader = redisReaderCreate();
 
 	if (!reader)
-		return;
+		return false;
 	usual = guarded = *reader->fn;
 	guarded.createString = create_string;
 	guarded.createArray = create_array;
 	guarded.createInteger = create_integer;
 	guarded.createNil = create_nil;
 	redisReaderFree(reader);
+	return true;
 }
 
 /* ---- events ---- */

@@ -332,7 +332,8 @@ void kr_call_answered(struct kr_call *call, const redisReply *r)
 	else if (r->type == REDIS_REPLY_STRING)
 		mark = kr_mark_read(r->str, r->len, &t);
 	if (taken_back(call)) {
-		if (t == KR_NOSCRIPT) {
+		if (t == KR_NOSCRIPT && !call->again) {
+			call->again = true;
 			lane->loaded[call->script] = false;
 			t = kr_lane_again(lane, call);
 			if (!t)

@@ -104,9 +104,14 @@ static void on_hand(redisAsyncContext *ac, void *reply, void *data)
 		[AUTH] = judge_auth, [SELECT] = judge_select, [ROLE] = judge_role, [TRIAL] = judge_trial,
 	};
 	struct kr_lane *lane = KR_OF(ac->data, struct kr_lane, wire);
+	const redisReply *r = reply;
 
-	if (reply && lane->state == KR_CONNECTING && !lane->wire.doomed)
-		judges[(intptr_t)data](lane, reply);
+	if (!r || lane->state != KR_CONNECTING || lane->wire.doomed)
+		return;
+	if (r->type == REDIS_REPLY_ERROR && strstr(r->str, "max number of clients"))
+		fall(lane, KR_BUSY, "has no place for one more client; raise its maxclients");
+	else
+		judges[(intptr_t)data](lane, r);
 }
 
 static bool say(struct kr_lane *lane, enum step step, const char *p, size_t n)
@@ -141,7 +146,8 @@ static void shake(struct kr_lane *lane)
 	int n = snprintf(select, sizeof(select), "*2\r\n$6\r\nSELECT\r\n$%d\r\n%s\r\n", nd, database);
 	bool ok = true;
 
-	redisEnableKeepAlive(&lane->wire.ac->c);
+	if (lane->wire.ac->c.connection_type == REDIS_CONN_TCP)
+		redisEnableKeepAlive(&lane->wire.ac->c);
 	if (state->auth.n) {
 		/* A new socket takes it whole. hiredis is told of the command, and given no bytes of it. */
 		ok = send(lane->wire.ac->c.fd, state->auth.p, state->auth.n, MSG_NOSIGNAL) == (ssize_t)state->auth.n &&

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kv_redis.c - options, metrics, life and health of "kv/1" over Redis. kv_redis.h tells where the rest is. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,16 +84,24 @@ static int check(struct ch_self *self)
 static void make_series(struct ch_self *self, struct kr_series *s)
 {
 	for (int i = 0; i < KR_OPS; i++)
-		s->latency[i] = ch_series(self, M_LATENCY, &op_names[i]);
+		s->latency[i] = ch_series(self, M_LATENCY, (const char *const[]){ self->id, op_names[i] });
 	for (int i = 1; i < KR_TROUBLES; i++)
-		s->errors[i] = ch_series(self, M_ERRORS, &kr_troubles[i].reason);
+		s->errors[i] = ch_series(self, M_ERRORS, (const char *const[]){ self->id, kr_troubles[i].reason });
 	for (int i = 0; i < 2; i++) {
-		s->open[i] = ch_series(self, M_OPEN, &lane_names[i]);
-		s->connects[i] = ch_series(self, M_CONNECTS, &results[i]);
+		s->open[i] = ch_series(self, M_OPEN, (const char *const[]){ self->id, lane_names[i] });
+		s->connects[i] = ch_series(self, M_CONNECTS, (const char *const[]){ self->id, results[i] });
 	}
 	s->hits = ch_series(self, M_HITS, &self->id);
 	s->misses = ch_series(self, M_MISSES, &self->id);
-	s->calls = ch_series(self, M_CALLS, NULL);
+	s->calls = ch_series(self, M_CALLS, &self->id);
+}
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool usable;
+
+static void begin_process(void)
+{
+	usable = kr_guard_init() && kr_scripts_init();
 }
 
 static int start(struct ch_self *self, const struct ch_self *prev)
@@ -103,11 +112,12 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	bool ok;
 
 	(void)prev;
-	if (!kr_scripts_init()) {
-		ch_log(self, NULL, CH_ERR, "OpenSSL has no SHA-1, by which Redis names scripts; give this process a configuration of OpenSSL that has it");
+	pthread_once(&once, begin_process);
+	if (!usable) {
+		ch_log(self, NULL, CH_ERR, "OpenSSL has no SHA-1, by which Redis names scripts; give this process a configuration of OpenSSL that has "
+			"it");
 		return CH_ERROR;
 	}
-	kr_guard_init();
 	kr_url_read(conf->url, &s->url, &user, &password);
 	ok = kr_auth_make(&s->auth, user.n ? user.p : conf->user, password.n ? password.p : conf->password) &&
 		kr_auth_make(&s->sentinel_auth, "", conf->sentinel_password);
@@ -148,7 +158,7 @@ static int loop_start(struct ch_self *self, struct ch_loop *loop)
 	*ch_loop_state(self, loop) = l;
 	if (!l->timer || !kr_lane_init(&l->lanes[0], l, false) || !kr_lane_init(&l->lanes[1], l, true))
 		return CH_ERROR; /* and loop_stop follows */
-	kr_lane_wake(&l->lanes[0]);
+	ch_timer_set(l->lanes[0].timer, 0); /* it connects in the next turn, unless loop_adopt brings a connection */
 	return CH_OK;
 }
 
@@ -244,6 +254,7 @@ struct probe {
 	struct ch_kv_args args;
 	struct ch_kv_result out;
 	struct ch_check_result *result;
+	const struct kr_lane *lane;
 	int64_t began;
 };
 
@@ -251,7 +262,7 @@ static void judge(struct probe *p)
 {
 	p->result->health = p->out.error ? CH_UNHEALTHY : CH_HEALTHY;
 	if (p->out.error)
-		snprintf(p->result->message, sizeof(p->result->message), "%s", p->out.detail);
+		snprintf(p->result->message, sizeof(p->result->message), "%s", p->lane->told ? p->lane->why : p->out.detail);
 	else
 		snprintf(p->result->message, sizeof(p->result->message), "a get took %.1f ms", (double)(ch_now() - p->began) / 1000);
 }
@@ -270,13 +281,14 @@ static int on_probed(struct ch_ctx *c, void *data, int why, void *result)
 static int check_health(struct ch_self *self, struct ch_ctx *c, struct ch_check_result *out)
 {
 	struct probe *p = ch_alloc(c, sizeof(*p));
+	struct kr_loop *l = *ch_loop_state(self, ch_loop(c));
 	ch_ticket ticket = p ? ch_suspend(c, 0, on_probed, p) : 0;
 	int rc;
 
 	if (!ticket)
 		return CH_ERROR;
 	*p = (struct probe){ .own = { .size = sizeof(p->own), .vt = &kr_vt, .self = self, .id = self->id }, .out = { .size = sizeof(p->out) },
-		.args = { .size = sizeof(p->args), .key = CH_STR("kv_redis:trial") }, .result = out, .began = ch_now() };
+		.args = { .size = sizeof(p->args), .key = CH_STR("kv_redis:trial") }, .result = out, .lane = &l->lanes[0], .began = ch_now() };
 	rc = kr_vt.get(&p->own, c, &p->args, &p->out, ticket);
 	if (rc == CH_AGAIN)
 		return CH_AGAIN;
@@ -308,20 +320,24 @@ static const char *const reasons[] = {
 	"noscript", "wrong_kind", "oom", "readonly", "loading", "busy", "masterdown", "cluster", "auth", "denied", "refused", "script", "range",
 	"timeout", "lost", "down", "crowded", "garbage", "memory", "cancelled", "fault", "bad_request", NULL
 };
+static const double bounds[] = { 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1 };
+#define STORE { "store", CH_L_CONFIG, NULL }
 static const struct ch_metric metrics[] = {
-	[M_LATENCY] = { .name = "chimera_kv_latency_seconds", .kind = CH_HISTOGRAM, .labels = { { "operation", CH_L_FIXED, op_names } },
-		.help = "Time of an operation of kv/1, as its caller sees it" },
+	[M_LATENCY] = { .name = "chimera_kv_latency_seconds", .kind = CH_HISTOGRAM, .labels = { STORE, { "operation", CH_L_FIXED, op_names } },
+		.buckets = bounds, .nbuckets = sizeof(bounds) / sizeof(bounds[0]),
+		.help = "Time of an operation of kv/1 over the network, as its caller sees it" },
 	[M_HITS] = { .name = "cache_hits_total", .kind = CH_COUNTER, .labels = { { "cache_type", CH_L_CONFIG, NULL } },
-		.help = "Values that were there" },
+		.help = "Values that were asked for and found." },
 	[M_MISSES] = { .name = "cache_misses_total", .kind = CH_COUNTER, .labels = { { "cache_type", CH_L_CONFIG, NULL } },
-		.help = "Values that were not" },
-	[M_ERRORS] = { .name = "chimera_kv_errors_total", .kind = CH_COUNTER, .labels = { { "reason", CH_L_FIXED, reasons } },
-		.help = "Operations of kv/1 that failed" },
-	[M_CALLS] = { .name = "chimera_kv_redis_calls", .kind = CH_GAUGE, .help = "Calls of Redis that have not ended" },
-	[M_OPEN] = { .name = "chimera_kv_redis_breaker_open", .kind = CH_GAUGE, .labels = { { "connection", CH_L_FIXED, lane_names } },
-		.help = "Loops whose circuit to Redis is open" },
-	[M_CONNECTS] = { .name = "chimera_kv_redis_connects_total", .kind = CH_COUNTER, .labels = { { "result", CH_L_FIXED, results } },
-		.help = "Attempts to connect to Redis" },
+		.help = "Values that were asked for and not found." },
+	[M_ERRORS] = { .name = "chimera_kv_errors_total", .kind = CH_COUNTER, .labels = { STORE, { "reason", CH_L_FIXED, reasons } },
+		.help = "Operations of kv/1 over the network that failed" },
+	[M_CALLS] = { .name = "chimera_kv_calls", .kind = CH_GAUGE, .labels = { STORE },
+		.help = "Operations of kv/1 over the network that have not ended" },
+	[M_OPEN] = { .name = "chimera_kv_breaker_open", .kind = CH_GAUGE, .labels = { STORE, { "connection", CH_L_FIXED, lane_names } },
+		.help = "Loops whose circuit to the store is open" },
+	[M_CONNECTS] = { .name = "chimera_kv_connects_total", .kind = CH_COUNTER, .labels = { STORE, { "result", CH_L_FIXED, results } },
+		.help = "Attempts to connect to the store" },
 };
 
 static const struct ch_provide provides[] = { { .iface = "kv/1", .vt = &kr_vt, .rank = 10 } };

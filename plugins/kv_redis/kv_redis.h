@@ -45,7 +45,7 @@ struct kr_conf {
 };
 
 struct kr_series {
-	unsigned latency[KR_OPS], errors[KR_TROUBLES], hits, misses, calls, open[2], connects[2];
+	unsigned latency[KR_OPS], errors[KR_TROUBLES], hits, misses, calls, open[2], connects[2]; /* connects: failed, ok */
 };
 
 /* Of an instance. */
@@ -75,6 +75,7 @@ struct kr_call {
 	bool inside;                      /* the operation has not returned yet: the ticket is not to be resumed */
 	bool sent;                        /* it lies with hiredis */
 	bool bare;                        /* add of 0: it only looks */
+	bool again;                       /* Redis did not know the script, and got its text */
 	uint32_t pass;                    /* of the lane's breaker */
 	int64_t began, deadline;
 	int64_t patience, limit;          /* by its timeout; by the ctx's own deadline, or INT64_MAX */
@@ -206,12 +207,12 @@ bool kr_lane_give(struct kr_lane *lane, redisCallbackFn *fn, void *data, const c
 void kr_hand_dial(struct kr_lane *lane, const char *address, int port);
 void kr_hand_found(struct kr_lane *lane, const char *address, int port, const char *fault);
 
-/* adapter.c: puts hiredis' context onto the loop. False: no memory. */
+/* adapter.c: once, before any connection. False: no memory. */
+bool kr_guard_init(void);
+/* Puts hiredis' context onto the loop. False: no memory. */
 bool kr_adapt(struct kr_wire *w, redisAsyncContext *ac);
 /* Frees the context, now or as soon as hiredis has returned; the calls that lay with it end. */
 void kr_drop(struct kr_wire *w);
-/* Once, before any connection. */
-void kr_guard_init(void);
 
 /* sentinel.c: asks one Sentinel after the other for the master, then kr_hand_dial or kr_lane_fall. */
 void kr_sentinel_ask(struct kr_lane *lane);

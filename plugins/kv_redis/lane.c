@@ -103,6 +103,8 @@ void kr_lane_fall(struct kr_lane *lane, enum kr_trouble t, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(lane->why, sizeof(lane->why), fmt, ap);
 	va_end(ap);
+	if (was == KR_CONNECTING)
+		ch_add(lane->l->series.connects[0], 1);
 	kr_lookup_forget(lane);
 	kr_sentinel_forget(lane);
 	lane->state = KR_IDLE;
@@ -268,6 +270,7 @@ void kr_lane_end(struct kr_lane *lane)
 	kr_drop(&lane->wire);
 	tell_state(lane, false);
 	ch_timer_free(lane->timer);
-	lane->timer = NULL;
+	ch_timer_free(lane->patience);
+	lane->timer = lane->patience = NULL;
 	refuse_queue(lane);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ops.c - the operations of "kv/1": arguments into a command. On the loop of the ctx. */
+#include <stdio.h>
 #include <string.h>
 
 #include "kv_redis.h"
@@ -50,6 +51,7 @@ static struct kr_call *begin(const struct ch_svc *svc, struct ch_ctx *c, const c
 		kr_refuse(svc->self, out, KR_BAD_REQUEST, fault);
 		return NULL;
 	}
+	l = l && l->self ? l : NULL; /* else it has ended */
 	call = l ? kr_call_new(l, op) : NULL;
 	if (!call)
 		kr_refuse(svc->self, out, l ? KR_CROWDED : KR_DOWN, NULL);

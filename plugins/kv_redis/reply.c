@@ -6,7 +6,7 @@
 
 const struct kr_trouble_row kr_troubles[KR_TROUBLES] = {
 	[KR_FINE] = { "", CH_KV_OK, false, false, NULL },
-	[KR_NOSCRIPT] = { "noscript", CH_KV_UNAVAILABLE, false, false, "Redis does not know the script that it was just given." },
+	[KR_NOSCRIPT] = { "noscript", CH_KV_UNAVAILABLE, true, false, "Redis does not know the script that it was just given." },
 	[KR_WRONG_KIND] = { "wrong_kind", CH_KV_WRONG_KIND, false, false, "The key holds something of another kind." },
 	[KR_FULL] = { "oom", CH_KV_FULL, false, false,
 		"Redis is full (OOM); raise its maxmemory, or let it forget by maxmemory-policy." },

@@ -111,8 +111,11 @@ int ratelimit_on_response(struct ch_self *self, struct ch_ctx *c)
 	for (size_t k = 0; k < 2; k++)
 		for (size_t i = 0; takes[k] && i < takes[k]->n; i++)
 			add(&f, takes[k], i);
-	if (rq->degraded)
-		ch_header_set(c, "X-RateLimit-Degraded", f.at_limit != f.limit ? "fallback" : "pass");
+	for (size_t k = 0; rq->degraded && k < 2; k++)
+		if (takes[k] && takes[k]->passes && takes[k]->at == NOWHERE)
+			ch_header_set(c, "X-RateLimit-Degraded", "pass");
+		else if (takes[k] && takes[k]->at == FALLBACK)
+			ch_header_set(c, "X-RateLimit-Degraded", "fallback");
 	if (f.at_limit == f.limit)
 		return CH_OK;
 	*f.at_policy = *f.at_limit = '\0';

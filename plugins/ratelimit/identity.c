@@ -12,10 +12,11 @@
 #include "ratelimit.h"
 #include "text.h"
 
-/* ---- hashes, each loop's last ones ---- */
+/* ---- what each loop remembers ---- */
 
 #define CACHED 512                        /* a power of two */
 #define ID_MAX 62                         /* longer ones are hashed each time */
+#define MODEL_MAX 128
 
 struct identity {
 	uint8_t n;                        /* 0: empty */
@@ -24,8 +25,10 @@ struct identity {
 	char hex[2 * CH_SHA256];
 };
 
-struct identities {
+struct loop {
 	struct identity v[CACHED];
+	char model[MODEL_MAX];            /* that answered a question without one */
+	size_t nmodel;
 };
 
 static size_t place_of(char whose, struct ch_str id)
@@ -54,8 +57,8 @@ static void hash(char whose, struct ch_str id, char hex[2 * CH_SHA256 + 1])
 
 static char *put_hash(struct ratelimit_request *rq, char whose, struct ch_str id, char *at)
 {
-	struct identities *all = *ch_loop_state(rq->self, ch_loop(rq->c));
-	struct identity *e = all && id.n && id.n <= ID_MAX ? &all->v[place_of(whose, id)] : NULL;
+	struct loop *loop = *ch_loop_state(rq->self, ch_loop(rq->c));
+	struct identity *e = loop && id.n && id.n <= ID_MAX ? &loop->v[place_of(whose, id)] : NULL;
 	char hex[2 * CH_SHA256 + 1];
 
 	if (e && e->n == id.n && e->whose == whose && !memcmp(e->id, id.p, id.n))
@@ -70,15 +73,33 @@ static char *put_hash(struct ratelimit_request *rq, char whose, struct ch_str id
 	return put_bytes(at, hex, sizeof(hex) - 1);
 }
 
-int ratelimit_identities_start(struct ch_self *self, struct ch_loop *l)
+struct ch_str ratelimit_standard_model(struct ch_self *self, struct ch_ctx *c)
 {
-	struct identities *all = calloc(1, sizeof(*all));
+	const struct loop *loop = *ch_loop_state(self, ch_loop(c));
 
-	*ch_loop_state(self, l) = all;
-	return all ? CH_OK : CH_ERROR;
+	return loop ? (struct ch_str){ loop->model, loop->nmodel } : (struct ch_str){ NULL, 0 };
 }
 
-void ratelimit_identities_stop(struct ch_self *self, struct ch_loop *l)
+void ratelimit_standard_model_is(struct ch_self *self, struct ch_ctx *c, const char *model)
+{
+	struct loop *loop = *ch_loop_state(self, ch_loop(c));
+	size_t n = strlen(model);
+
+	if (!loop || n > MODEL_MAX || (n == loop->nmodel && !memcmp(loop->model, model, n)))
+		return;
+	memcpy(loop->model, model, n);
+	loop->nmodel = n;
+}
+
+int ratelimit_loop_start(struct ch_self *self, struct ch_loop *l)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+
+	*ch_loop_state(self, l) = loop;
+	return loop ? CH_OK : CH_ERROR;
+}
+
+void ratelimit_loop_stop(struct ch_self *self, struct ch_loop *l)
 {
 	free(*ch_loop_state(self, l));
 	*ch_loop_state(self, l) = NULL;

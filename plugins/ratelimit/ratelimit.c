@@ -138,8 +138,8 @@ static const struct ch_plugin ratelimit = {
 	.check = check,
 	.start = start,
 	.stop = stop,
-	.loop_start = ratelimit_identities_start,
-	.loop_stop = ratelimit_identities_stop,
+	.loop_start = ratelimit_loop_start,
+	.loop_stop = ratelimit_loop_stop,
 };
 
 CH_PLUGIN(ratelimit, ratelimit)

@@ -103,9 +103,11 @@ struct ratelimit_request {
 struct ratelimit_request *ratelimit_request_new(struct ch_self *, struct ch_ctx *);
 /* Makes rq->prefix. False: no memory. */
 bool ratelimit_name(struct ratelimit_request *);
-/* The cache of a loop: made and freed in loop_start and loop_stop. */
-int ratelimit_identities_start(struct ch_self *, struct ch_loop *);
-void ratelimit_identities_stop(struct ch_self *, struct ch_loop *);
+/* The model that questions without one have been answered by, as far as this loop knows; n 0: not yet. */
+struct ch_str ratelimit_standard_model(struct ch_self *, struct ch_ctx *);
+void ratelimit_standard_model_is(struct ch_self *, struct ch_ctx *, const char *model);
+int ratelimit_loop_start(struct ch_self *, struct ch_loop *);
+void ratelimit_loop_stop(struct ch_self *, struct ch_loop *);
 
 /* ---- take.c ---- */
 

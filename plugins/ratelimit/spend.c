@@ -105,6 +105,15 @@ static struct ratelimit_request *request_of(struct ch_self *self, struct ch_ctx 
 	return rq || !*limited ? rq : ratelimit_request_new(self, c);
 }
 
+/* By the name that the client gave. Who gives none has the standard model, which is known by its answers. */
+static const struct ratelimit_rule *rule_of(const struct ratelimit_request *rq, const struct ch_inference_args *a)
+{
+	const struct ratelimit_state *state = rq->self->state;
+	struct ch_str model = a->model.n ? a->model : ratelimit_standard_model(rq->self, rq->c);
+
+	return state->nrules ? ratelimit_rule_by_model(state, model, rq->tier->name) : NULL;
+}
+
 int ratelimit_on_call(struct ch_self *self, struct ch_ctx *c)
 {
 	const struct ratelimit_rule *model;
@@ -125,7 +134,7 @@ int ratelimit_on_call(struct ch_self *self, struct ch_ctx *c)
 		return no_memory(call);
 	*s = (struct ratelimit_spend){ .rq = rq, .call = call, .take = t, .prompt = prompt_of(&call->args) };
 	s->answer = answer_of(self->conf, &call->args);
-	model = ratelimit_rule_by_model(self->state, call->args.model, rq->tier->name);
+	model = rule_of(rq, &call->args);
 	ratelimit_take_add(t, rq->tier, TOKENS, cost_of(s, rq->tier));
 	ratelimit_take_add(t, rq->endpoint, TOKENS, cost_of(s, rq->endpoint));
 	ratelimit_take_add(t, model, TOKENS, cost_of(s, model));
@@ -148,8 +157,10 @@ static int64_t used(const struct ratelimit_spend *s)
 	int64_t known = told > (uint64_t)CH_KV_COUNT_MAX ? CH_KV_COUNT_MAX : (int64_t)told;
 	int64_t text = ratelimit_guess(out->text.n) + ratelimit_guess(out->tool_calls.n);
 
-	if (s->call->answered || (out->code && !s->produced)) /* nothing was made, or by nobody who counts */
+	if (s->call->answered) /* by a hook, of a cache for instance: what that says of it */
 		return known;
+	if (out->code && !s->produced)
+		return 0;
 	if (out->code)
 		return known > s->prompt + s->produced ? known : s->prompt + s->produced;
 	return known ? known : s->prompt + (s->produced > text ? s->produced : text);
@@ -187,8 +198,11 @@ int ratelimit_on_call_end(struct ch_self *self, struct ch_ctx *c)
 {
 	struct ratelimit_request *rq = *ch_slot(self, c);
 	struct ratelimit_spend *s = rq ? rq->spend : NULL;
+	struct ch_inference_call *call = rq ? ch_inference_call(c) : NULL;
 
-	if (!s || s->call != ch_inference_call(c))
+	if (call && !call->args.model.n && call->out->model && !call->answered)
+		ratelimit_standard_model_is(self, c, call->out->model);
+	if (!s || s->call != call)
 		return CH_OK;
 	s->ended = true;
 	rq->spend = NULL;

@@ -25,7 +25,6 @@ static void exactly_the_burst_passes_and_then_the_rate(void **state)
 	struct ch_test *t = begin("[ratelimit.api_key]\nrequests = 100/min\nburst = 20\n");
 
 	(void)state;
-	ch_test_sweep_off(t);
 	assert_int_equal(passing(t, "/v1/thing", OWNER, 50), 20);
 	ch_test_advance(t, 599);
 	assert_int_equal(passing(t, "/v1/thing", OWNER, 2), 0);
@@ -65,7 +64,6 @@ static void a_rate_below_one_a_second_is_exact(void **state)
 	struct ch_test_answer *a;
 
 	(void)state;
-	ch_test_sweep_off(t);
 	assert_int_equal(passing(t, "/v1/thing", OWNER, 5), 3);
 	ch_test_advance(t, 3599999);
 	a = get(t, "/v1/thing", OWNER);
@@ -85,7 +83,6 @@ static void the_wall_clock_gives_and_takes_nothing(void **state)
 	struct ch_test *t = begin("[ratelimit.api_key]\nrequests = 1/h\nburst = 3\n");
 
 	(void)state;
-	ch_test_sweep_off(t);
 	assert_int_equal(passing(t, "/v1/thing", OWNER, 2), 2);
 	ch_test_wall(t, -3600000);
 	assert_int_equal(passing(t, "/v1/thing", OWNER, 3), 1);
@@ -102,7 +99,6 @@ static void figures_agree_with_a_calculation_by_hand(void **state)
 	struct ch_test_answer *a;
 
 	(void)state;
-	ch_test_sweep_off(t);
 	/* A token takes 0.6 s, ten of them 6 s. */
 	a = get(t, "/v1/thing", OWNER);
 	has(a, "X-RateLimit-Limit", "10");
@@ -186,7 +182,6 @@ static void a_strange_tier_is_the_default_one_and_said_once(void **state)
 	const char *first;
 
 	(void)state;
-	ch_test_sweep_off(t);
 	for (int i = 0; i < 3; i++)
 		has(get(t, "/v1/thing", "owner: x\ntier: gold\n"), "X-RateLimit-Limit", "7");
 	first = strstr(ch_test_log(t), "tier \"gold\" has no limits of its own");
@@ -201,7 +196,6 @@ static void keys_of_an_owner_share_and_others_do_not(void **state)
 	struct ch_test *t = begin("[ratelimit.api_key]\nrequests = 1/h\nburst = 4\n");
 
 	(void)state;
-	ch_test_sweep_off(t);
 	assert_int_equal(passing(t, "/v1/thing", OWNER, 3), 3);
 	assert_int_equal(passing(t, "/v1/thing", "owner: ann\nkey: k2\ntier: api_key\n", 3), 1);
 	assert_int_equal(passing(t, "/v1/thing", "owner: bob\nkey: k3\ntier: api_key\n", 6), 4);
@@ -216,7 +210,6 @@ static void a_key_with_limits_of_its_own_has_its_own_bucket(void **state)
 	struct ch_test_answer *a;
 
 	(void)state;
-	ch_test_sweep_off(t);
 	assert_int_equal(passing(t, "/v1/thing", OWNER, 6), 4);
 	assert_int_equal(passing(t, "/v1/thing", OWNER "limits: requests=2/h burst=2\n", 6), 2);
 	a = get(t, "/v1/thing", OWNER "limits: requests=2/h burst=2\n");
@@ -233,7 +226,6 @@ static void an_address_is_itself_and_of_ipv6_its_64(void **state)
 	struct ch_test *t = begin("[ratelimit.anonymous]\nrequests = 1/h\nburst = 4\n");
 
 	(void)state;
-	ch_test_sweep_off(t);
 	ch_test_peer(t, "192.0.2.1");
 	assert_int_equal(passing(t, "/v1/thing", NULL, 5), 4);
 	ch_test_peer(t, "192.0.2.2");
@@ -255,7 +247,7 @@ static void what_leaves_the_process_is_a_hash(void **state)
 	struct ch_test *t = begin("[ratelimit.api_key]\nrequests = 5/min\nconcurrent = 2\n[ratelimit.slow]\nendpoint = /v1/w*\nrequests = 3/min\n");
 
 	(void)state;
-	ch_test_sweep_off(t);
+	ch_test_sweep_off(t); /* what waits here is let go by the test alone */
 	for (int i = 0; i < 2; i++) { /* from the cache, too */
 		net.nlast = 0;
 		get(t, "/v1/wait", OWNER);
@@ -279,7 +271,6 @@ static void a_rule_for_an_endpoint_counts_beside_the_tier(void **state)
 	struct ch_test_answer *a;
 
 	(void)state;
-	ch_test_sweep_off(t);
 	a = get(t, "/v1/thing", OWNER);
 	has(a, "RateLimit", "\"requests\";r=7;t=3600, \"slow\";r=2;t=3600");
 	has(a, "X-RateLimit-Limit", "3"); /* the tighter one */
@@ -302,7 +293,7 @@ static void so_many_run_at_a_time(void **state)
 	struct ch_test_answer *a, *first, *second;
 
 	(void)state;
-	ch_test_sweep_off(t);
+	ch_test_sweep_off(t); /* what waits here is let go by the test alone */
 	first = get(t, "/v1/wait", OWNER);
 	second = get(t, "/v1/wait", OWNER);
 	a = get(t, "/v1/wait", OWNER);
@@ -332,7 +323,7 @@ static void a_place_is_free_after_hold_at_the_latest(void **state)
 	struct ch_test *t = begin("hold = 2m\n[ratelimit.api_key]\nconcurrent = 1\n");
 
 	(void)state;
-	ch_test_sweep_off(t);
+	ch_test_sweep_off(t); /* what waits here is let go by the test alone */
 	get(t, "/v1/wait", OWNER);
 	assert_true(net.last[0].hold_ms == 120000);
 	assert_int_equal(get(t, "/v1/thing", OWNER)->status, 429);
@@ -355,7 +346,6 @@ static void the_fallback_decides_with_its_share(void **state)
 	const char *log;
 
 	(void)state;
-	ch_test_sweep_off(t);
 	net.mode = NET_DOWN;
 	a = get(t, "/v1/thing", OWNER);
 	assert_int_equal(a->status, 200);
@@ -385,7 +375,6 @@ static void a_decision_is_made_once_whatever_became_of_the_question(void **state
 	struct ch_test *t = begin(WITH_FALLBACK);
 
 	(void)state;
-	ch_test_sweep_off(t);
 	net.mode = NET_UNKNOWN;
 	assert_int_equal(get(t, "/v1/thing", OWNER)->status, 200);
 	assert_int_equal(net.takes, 1); /* not asked again */
@@ -425,7 +414,7 @@ static void a_store_that_takes_its_time_suspends_the_request(void **state)
 	struct ch_test_answer *a;
 
 	(void)state;
-	ch_test_sweep_off(t);
+	ch_test_sweep_off(t); /* what waits here is let go by the test alone */
 	net.mode = NET_LATER;
 	a = get(t, "/v1/thing", OWNER);
 	assert_false(a->done);
@@ -493,7 +482,6 @@ static void a_reload_keeps_what_was_used(void **state)
 	struct ch_test *t = begin("[ratelimit.api_key]\nrequests = 1/h\nburst = 8\n");
 
 	(void)state;
-	ch_test_sweep_off(t);
 	assert_int_equal(passing(t, "/v1/thing", OWNER, 5), 5);
 	reload(t, "[ratelimit.api_key]\nrequests = 2/h\nburst = 10\n");
 	has(get(t, "/v1/thing", OWNER), "RateLimit", "\"requests\";r=4;t=10800"); /* 10 - 5 - 1; 6 lack, half an hour each */

@@ -231,11 +231,15 @@ struct who_conf {
 	const struct ch_svc *backend;
 };
 
+static bool read_failed; /* a request without memory must not become somebody else's */
+
 static const char *field(struct ch_ctx *c, const char *name)
 {
 	struct ch_str v = ch_header(c, name);
+	const char *copy = v.p ? ch_dup(c, v.p, v.n) : NULL;
 
-	return v.p ? ch_dup(c, v.p, v.n) : NULL;
+	read_failed = read_failed || (v.p && !copy);
+	return copy;
 }
 
 static int who_auth(struct ch_self *self, struct ch_ctx *c)
@@ -243,11 +247,12 @@ static int who_auth(struct ch_self *self, struct ch_ctx *c)
 	struct ch_facts *f = ch_facts(c);
 
 	(void)self;
+	read_failed = false;
 	f->tier = field(c, "tier");
 	f->owner = field(c, "owner");
 	f->key = field(c, "key");
 	f->limits = field(c, "limits");
-	return CH_OK;
+	return read_failed ? ch_refuse(c, CH_E_OVERLOADED, 0, "no memory") : CH_OK;
 }
 
 static int who_ok(struct ch_self *self, struct ch_ctx *c)
@@ -346,7 +351,7 @@ static int who_ask(struct ch_self *self, struct ch_ctx *c)
 	const char *most = field(c, "max-tokens"), *op = field(c, "op");
 	int rc;
 
-	if (!q)
+	if (!q || read_failed)
 		return ch_refuse(c, CH_E_OVERLOADED, 0, "no memory");
 	q->call.args.model = ch_header(c, "model");
 	q->call.args.max_tokens = most ? atoi(most) : 0;

@@ -409,6 +409,14 @@ static bool answers(struct pg_conn *conn)
 	return false;
 }
 
+/* libpq keeps the password as long as the connection, and needs it no more: it is not to stand in a core file. */
+static void forget_password(PGconn *pg)
+{
+	char *password = PQpass(pg);
+
+	explicit_bzero(password, strlen(password)); /* "" without one */
+}
+
 static void dial_on(struct pg_conn *conn)
 {
 	PostgresPollingStatusType s;
@@ -417,6 +425,7 @@ static void dial_on(struct pg_conn *conn)
 	s = PQconnectPoll(conn->pg);
 	if (s == PGRES_POLLING_OK) {
 		set_state(conn, PG_SETUP);
+		forget_password(conn->pg);
 		if (PQserverVersion(conn->pg) < 120000)
 			pg_conn_failed(conn, "0A000", "The server is older than PostgreSQL 12; use a newer one.");
 		else if (!set_up(conn))

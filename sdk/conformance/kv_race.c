@@ -9,7 +9,7 @@
 
 #include "kv_run.h"
 
-enum kind { RACE_ADD, RACE_ABSENT, RACE_SWAP, RACE_TAKE, RACE_PAIR, RACE_HOLD };
+enum kind { RACE_ADD, RACE_ABSENT, RACE_SWAP, RACE_TAKE, RACE_PAIR, RACE_HOLD, RACE_GO };
 enum { RACERS = 4 };                      /* on each loop */
 
 static const struct race_row {
@@ -24,6 +24,7 @@ static const struct race_row {
 	{ "race/take", RACE_TAKE, 250, 333 },
 	{ "race/take-two-in-either-order", RACE_PAIR, 250, 333 },
 	{ "race/holders", RACE_HOLD, 100, 77 },
+	{ "race/come-and-go", RACE_GO, 100, 0 },
 };
 
 struct race {
@@ -31,6 +32,7 @@ struct race {
 	const struct race_row *row;
 	atomic_uint running, passed;
 	_Atomic(const char *) fault;
+	atomic_int inside;                /* RACE_GO: who has been let in and has not begun to leave */
 	atomic_bool gone, broken;
 	unsigned racers;
 	struct racer *v;                  /* one more than racers: who looks at the end */
@@ -41,6 +43,7 @@ struct racer {
 	struct ch_loop *loop;
 	unsigned number, round;
 	bool last, read;                  /* `read`, RACE_SWAP: the value is known, now it is swapped */
+	bool inside;                      /* RACE_GO: it was let in, now it leaves */
 	int64_t value;
 	uint64_t version;
 	struct ch_ctx *c;
@@ -52,6 +55,28 @@ struct racer {
 static struct ch_kv_bucket slow(struct ch_str key, int64_t burst, int64_t cost)
 {
 	return (struct ch_kv_bucket){ .key = key, .burst = burst, .count = 1, .period_ms = HOUR, .cost = cost };
+}
+
+enum { PLACES = 7, STOCK = 1 << 20 };
+
+/* In through a door of 7 places with two tokens, of which one is given back on the way out. Whoever is refused asks again. */
+static int come_or_go(struct racer *r, ch_ticket t)
+{
+	struct race *race = r->race;
+	const struct ch_svc *svc = conf_of(race->run)->target;
+	const struct ch_kv_v1 *kv = kv_of(race->run);
+	struct ch_kv_take_args args = { .size = sizeof(args) };
+	char a[64], b[64], name[32];
+	struct ch_kv_bucket v[2];
+
+	v[0] = slow((struct ch_str){ a, kv_key(race->run, "a", 1, a, sizeof(a)) }, STOCK, r->last ? 0 : r->inside ? -1 : 2);
+	v[1] = (struct ch_kv_bucket){ .key = { b, kv_key(race->run, "b", 1, b, sizeof(b)) }, .kind = CH_KV_HOLDERS, .burst = PLACES,
+		.holder = { name, (size_t)snprintf(name, sizeof(name), "%u.%u", r->number, r->round) }, .hold_ms = HOUR };
+	args.buckets = (struct ch_table){ v, 2, sizeof(v[0]) };
+	if (!r->inside)
+		return kv->take(svc, r->c, &args, r->out, t);
+	atomic_fetch_sub(&race->inside, 1);
+	return kv->settle(svc, r->c, &args, r->out, t);
 }
 
 /* The rooms of two buckets differ, so that what is left of the second one tells how often both were taken from. */
@@ -85,6 +110,8 @@ static int ask(struct racer *r, ch_ticket t)
 	struct ch_kv_args args = { .size = sizeof(args) };
 	char key[64], name[16] = "a", text[32];
 
+	if (r->race->row->kind == RACE_GO)
+		return come_or_go(r, t);
 	if (r->race->row->kind >= RACE_TAKE)
 		return take(r, t);
 	if (r->race->row->kind == RACE_ABSENT)
@@ -133,6 +160,10 @@ static void last_told(struct racer *r)
 		fault(r, "the value is not the number of all swaps");
 	if (r->race->row->kind == RACE_PAIR && (!ch_kv_level_at(r->out, 0) || ch_kv_level_at(r->out, 0)->left != 5))
 		fault(r, "the second bucket does not hold what all who passed have left there");
+	if (r->race->row->kind == RACE_GO && (!ch_kv_level_at(r->out, 0) || ch_kv_level_at(r->out, 0)->left != STOCK - all))
+		fault(r, "the bucket of tokens does not hold what was given back");
+	if (r->race->row->kind == RACE_GO && (!ch_kv_level_at(r->out, 1) || ch_kv_level_at(r->out, 1)->left != PLACES - 1))
+		fault(r, "somebody is still inside, though all have left");
 }
 
 /* False: no more rounds. */
@@ -159,7 +190,13 @@ static bool told(struct racer *r)
 		learn(r); /* somebody else was faster, and what stands there now is told */
 		return true;
 	}
-	r->read = false;
+	if (race->row->kind == RACE_GO && !r->inside) {
+		if (r->out->done && atomic_fetch_add(&race->inside, 1) >= PLACES)
+			return fault(r, "more are inside than there are places");
+		r->inside = r->out->done;
+		return !atomic_load(&race->fault);
+	}
+	r->read = r->inside = false;
 	atomic_fetch_add(&race->passed, r->out->done);
 	return ++r->round < race->row->rounds && !atomic_load(&race->fault);
 }
@@ -254,7 +291,8 @@ static void race_over(void *data)
 	struct kv_run *run = race->run;
 	const char *why = atomic_load(&race->fault);
 	int64_t want = race->row->limit ? race->row->limit : (int64_t)race->racers * race->row->rounds;
-	bool look = race->row->kind == RACE_ADD || race->row->kind == RACE_SWAP || race->row->kind == RACE_PAIR;
+	bool look = race->row->kind == RACE_ADD || race->row->kind == RACE_SWAP || race->row->kind == RACE_PAIR ||
+		race->row->kind == RACE_GO;
 
 	run->gone = run->gone || atomic_load(&race->gone);
 	run->broken = run->broken || atomic_load(&race->broken);

@@ -59,7 +59,7 @@ static bool add_key(struct openai_call *k, struct ch_http_field *fields, size_t 
 
 	if (!len)
 		return true;
-	if (!value || (k->up->callers_key && !ch_keep(k->x.c, wipe, value)))
+	if (!value || !ch_keep(k->x.c, wipe, value))
 		return false;
 	put(put(value, "Bearer ", 7), k->up->api_key, len);
 	add(fields, n, (struct ch_str)CH_STR("Authorization"), (struct ch_str){ value, 7 + len });

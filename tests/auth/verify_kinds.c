@@ -4,8 +4,8 @@
  *
  *   verify_kinds                        looks whether each kind of key below is judged as what it is
  *   verify_kinds list                   their names
- *   verify_kinds count KIND [naive]     judges keys of one kind in counted(), for callgrind --toggle-collect=counted (tests/auth/instructions)
- *   verify_kinds time TRIES SEED        times them, interleaved at random, and prints one line of JSON (tests/bench/guard.py)
+ *   verify_kinds count KIND [naive]     judges keys of one kind in counted(), for callgrind --toggle-collect=counted (see ./instructions)
+ *   verify_kinds time TRIES SEED        times them, interleaved at random, and prints one line of JSON (see tests/bench/timing.py)
  *
  * `naive` is what nobody must do: go through the keys and stop where one differs. It shows that what is looked for would be found.
  */

@@ -49,7 +49,7 @@ class Scene:
 
 
 CHAT = Scene("chat", {"chain": ("trace, health, metrics on", WATCHED), "bare": ("api_openai, router, openai alone", "")}, (), p99=1.0)
-CHAIN = Scene("chain", {"full": ("all of it", KEPT), "unkept": ("without records", GUARDED), "open": ("nor auth and ratelimit", WATCHED)},
+CHAIN = Scene("chain", {"full": ("all of it", KEPT), "unkept": ("without records", GUARDED)},
               ("kv_memory", "auth", "ratelimit", "records", "storage_sqlite"), (f"Authorization: Bearer {KEY}",))
 
 

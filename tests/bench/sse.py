@@ -86,7 +86,7 @@ def through(maker, server, n, frames):
 
 
 def make(maker, kind, port):
-    return maker.nginx_stream(port) if kind == "nginx" else chat.gateway(maker, port)
+    return maker.nginx_stream(port) if kind == "nginx" else chat.CHAT.server(maker, "chain", port)
 
 
 def measure(maker, kind, n, frames, options):
@@ -117,7 +117,7 @@ def rows_of(maker, n, frames, options):
 
 
 def sse_part(maker, options):
-    missing = chat.needs(maker)
+    missing = chat.CHAT.missing(maker)
     if missing:
         return [Row("streams", "added delay per frame", "us", [], skipped=missing)]
     for name in ("frames", "streams"):

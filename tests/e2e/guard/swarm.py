@@ -38,9 +38,12 @@ class Answer:
 
     def header(self, name):
         """The one field of that name, or None."""
-        found = [v for n, v in self.fields if n == name.lower()]
-        assert len(found) < 2, self.head
-        return found[0] if found else None
+        found = self.head.lower().find(f"\r\n{name.lower()}:".encode())
+        if found < 0:
+            return None
+        values = [v for n, v in self.fields if n == name.lower()]
+        assert len(values) == 1, self.head
+        return values[0]
 
     @property
     def took(self):

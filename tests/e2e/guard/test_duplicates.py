@@ -3,11 +3,12 @@
 process, across three, and with the process killed that made the calls. The backend holds all calls until the last has come, so that they
 truly run at the same time; every third is a stream."""
 import itertools
+import signal
 
 import chimera as kit
 import pytest
 import swarm
-from guarding import Keys, chat, tally
+from guarding import Keys, chat, sections, tally
 
 ONCE = True  # thousands of connections: a matter of counting, which sanitizers do not change
 PAIRS = 1000
@@ -142,6 +143,63 @@ def test_i3_work_goes_on_as_long_as_anybody_waits_for_it(guarded, counting, tmp_
     assert [a.kind for a in again] == ["200 replayed", "200"] * (n // 2)
     assert [a.body for a in again[::2]] == [a.body for a in answers]
     assert [calls[f"call {i}"] for i in range(n)] == [1, 2] * (n // 2)
+
+
+def test_i5_an_owner_that_was_stopped_for_long_is_believed_when_it_is_back(guarded, counting, redis_server, tmp_path):
+    """SIGSTOP for longer than a process may be silent: meanwhile its duplicates are refused, then they are replays; one call each."""
+    rng = kit.seeded()
+    keys = Keys(tmp_path, rng)
+    secret = keys.add("key", owner="team-a")
+    owner, other = guarded(keys, n=2, redis=redis_server, up=counting, idempotency=PATIENT, kv_redis={"timeout": "20s"})
+    n = 50
+    requests = [pair_of(i, secret)[0] for i in range(n)]
+    counting.shut()
+    first = swarm.Volley([(owner.address(), [request]) for request in requests])
+    first.start()
+    kit.wait_for(lambda: counting.held() == n, "the calls of the first")
+    owner.signal(signal.SIGSTOP)
+    kit.wait_for(owner.stopped, "the owner to stand")
+    refused = [a for a, in swarm.volley([(other.address(), [request]) for request in requests])]
+    owner.signal(signal.SIGCONT)
+    counting.open()
+    answers = [a for a, in first.wait()]
+    again = [a for a, in swarm.volley([(other.address(), [request]) for request in requests])]
+    print(f"stopped: {tally(refused)}, back: {tally(answers)}, again: {tally(again)}, {sum(counting.calls().values())} calls")
+    assert tally(refused) == {"409 idempotency_indeterminate": n} and tally(answers) == {"200": n}
+    assert tally(again) == {"200 replayed": n} and [a.body for a in again] == [a.body for a in answers]
+    assert sum(counting.calls().values()) == n
+
+
+def test_i1_i3_a_reload_in_mid_call_loses_no_key(guarded, counting, tmp_path):
+    """The old generation's calls and those who wait for them end as they would have; what it kept is replayed by the new one."""
+    rng = kit.seeded()
+    keys = Keys(tmp_path, rng)
+    secret = keys.add("key", owner="team-a")
+    c, = guarded(keys, up=counting, idempotency=PATIENT)
+    n = 200
+    requests = [pair_of(i, secret)[0] for i in range(n)]
+    counting.shut()
+    first = swarm.Volley([(c.address(), [request]) for request in requests])
+    first.start()
+    kit.wait_for(lambda: counting.held() == n, "the calls of the first")
+    second = swarm.Volley([(c.address(), [request]) for request in requests[::2]])
+    second.start()
+    kit.wait_for(lambda: c.metric("chimera_idempotency_waits_total") == n // 2, "the second ones to wait")
+    c.write(sections(keys, up=counting, idempotency={**PATIENT, "ttl": "11m"}, kv_memory={"max_bytes": "80m"}))
+    c.signal(signal.SIGHUP)
+    c.wait_said("config reloaded")
+    third = swarm.Volley([(c.address(), [request]) for request in requests[1::2]])
+    third.start()
+    kit.wait_for(lambda: c.metric("chimera_idempotency_waits_total") == n, "the third ones to wait")
+    counting.open()
+    answers, waited, new = ([a for a, in v.wait()] for v in (first, second, third))
+    again = [a for a, in swarm.volley([(c.address(), [request]) for request in requests])]
+    print(f"reloaded: {tally(answers)}, waited {tally(waited)}, behind it {tally(new)}, again {tally(again)}, "
+          f"{sum(counting.calls().values())} calls")
+    assert tally(answers) == {"200": n} and tally(waited) == tally(new) == {"200 replayed": n // 2} and tally(again) == {"200 replayed": n}
+    bodies = [a.body for a in answers]
+    assert [a.body for a in waited] == bodies[::2] and [a.body for a in new] == bodies[1::2] and [a.body for a in again] == bodies
+    assert sum(counting.calls().values()) == n
 
 
 def test_i5_the_owner_is_killed_while_its_calls_run(guarded, counting, redis_server, tmp_path):

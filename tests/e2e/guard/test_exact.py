@@ -2,11 +2,12 @@
 """A limit is a limit: 20,000 requests at full speed for one identity, of which exactly as many pass as the limit says, whoever is asked.
 The refill of one an hour adds nothing while the test runs."""
 import itertools
+import signal
 
 import chimera as kit
 import pytest
 import swarm
-from guarding import Keys, ask, chat, tally
+from guarding import Keys, ask, chat, sections, tally
 
 ONCE = True  # 20,000 requests: a matter of counting, which sanitizers do not change
 REQUESTS, LIMIT, CONNECTIONS = 20000, 1000, 60
@@ -53,6 +54,24 @@ def test_r1_four_workers_in_memory_let_exactly_the_limit_pass(guarded, tmp_path)
     secrets = [keys.add(f"key-{i}", owner="team-a") for i in range(3)]
     daemons = guarded(keys, ratelimit__api_key=RATE, server={"workers": 4})
     judge(daemons, storm(daemons, secrets, rng), "four workers in memory")
+
+
+def test_r1_reloads_refill_no_bucket(guarded, plugins, tmp_path):
+    """20 reloads while it is asked, each with other numbers for the store, the limiter and auth; the limit stays the same."""
+    rng = kit.seeded()
+    keys = Keys(tmp_path, rng)
+    secrets = [keys.add(f"key-{i}", owner="team-a") for i in range(3)]
+    c, = guarded(keys, ratelimit__api_key=RATE, server={"workers": 4})
+    answers = []
+    for number in range(20):
+        c.write(sections(keys, ratelimit__api_key=RATE, server={"workers": 4},
+                         kv_memory={"max_bytes": f"{64 + number}m"}, ratelimit={"hold": f"{10 + number}m"},
+                         auth={"failures_burst": 20 + number}))
+        c.signal(signal.SIGHUP)
+        requests = [ask(rng.choice(secrets)) for _ in range(REQUESTS // 20)]
+        answers += itertools.chain(*swarm.volley([(c.address(), requests[i::CONNECTIONS]) for i in range(CONNECTIONS)]))
+        kit.wait_for(lambda: len(c.said("config reloaded")) == number + 1, "the reload")
+    judge([c], answers, "four workers in memory, reloaded 20 times")
 
 
 @pytest.mark.parametrize("over", ["redis", "memory"])

@@ -242,7 +242,7 @@ def test_kv_table_passes_every_case_of_kv(start):
     assert first == "TAP version 13" and all(cases), r.text
     assert [int(m[2]) for m in cases] == list(range(1, len(cases) + 1)) and f"1..{len(cases)}" in lines, r.text
     assert not [m[3] for m in cases if m[1]], r.text
-    assert len(cases) > 100 and sum(m[3].startswith("race/") for m in cases) == 6
+    assert len(cases) > 100 and sum(m[3].startswith("race/") for m in cases) == 7
 
 
 def test_one_group_of_kv_cases_can_be_asked_for(start):

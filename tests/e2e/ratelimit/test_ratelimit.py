@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many requests pass, whose limit it is, and what answers say about it: over memory and over a real Redis."""
+import hashlib
+import json
+import time
+
+import pytest
+
+from fields import duration_ms, parse
+from limiting import chat, crowd, get, kit, limited, post  # noqa: F401
+
+
+def refusal(r, policy):
+    """The problem of a refusal by the limit of that name."""
+    assert r.status == 429 and r.header("Content-Type") == "application/problem+json", r
+    p = r.json()
+    assert p["type"] == "https://iana.org/assignments/http-problem-types#quota-exceeded"
+    assert p["status"] == 429 and p["code"] == "rate_limited" and p["violated-policies"] == [policy], p
+    return p
+
+
+def figures(r):
+    return parse(r.header("RateLimit-Policy")), parse(r.header("RateLimit"))
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request):
+    return request.getfixturevalue("redis_server") if request.param == "redis" else None
+
+
+# ---- how many
+
+
+def test_exactly_the_burst_passes_a_crowd(limited, store):
+    """FAULTS R1: 64 connections on one key; nothing flows in meanwhile."""
+    c = limited(redis=store, server={"workers": 4}, rows={"api_key": {"requests": "1/h", "burst": 200}})
+    statuses = crowd(c, 64, 10)
+    assert sorted(set(statuses)) == [200, 429]
+    assert statuses.count(200) == 200, f"{statuses.count(200)} of 640 passed, not 200"
+
+
+def test_two_servers_share_a_limit_by_redis(limited, redis_server):
+    one, two = limited(n=2, redis=redis_server, rows={"api_key": {"requests": "1/h", "burst": 50}})
+    passed = sum(get(c).status == 200 for _ in range(40) for c in (one, two))
+    assert passed == 50
+
+
+def test_a_limit_of_0_is_always_429(limited, store):
+    c = limited(redis=store, rows={"api_key": {"requests": "0"}})
+    for _ in range(3):
+        r = get(c)
+        assert r.status == 429 and r.header("Retry-After") is None and r.header("x-should-retry") == "false", r
+
+
+# ---- whose
+
+
+def test_tiers_owners_keys_and_addresses(limited, store):
+    c = limited(redis=store, keys={"ann": {"owner": "ann"}, "ann2": {"owner": "ann"}, "bob": {"owner": "bob", "tier": "premium"},
+                                   "own": {"owner": "ann", "limits": "requests=2/h burst=2"}, "lone": {}},
+                rows={"api_key": {"requests": "1/h", "burst": 5}})
+
+    def left(who):
+        r = get(c, who)
+        return r.header("X-RateLimit-Limit"), r.header("X-RateLimit-Remaining")
+    assert left("ann") == ("5", "4")
+    assert left("ann2") == ("5", "3"), "keys of one owner share"
+    assert left("own") == ("2", "1"), "a key with limits of its own is alone"
+    assert left("ann") == ("5", "2")
+    assert left("lone") == ("5", "4"), "a key without an owner is alone"
+    assert left("bob") == ("5000", "4999")
+    assert left(None) == ("100", "99")
+    c.wait_metric("rate_limiter_requests_total", 5, tier="api_key")
+    assert c.metric("rate_limiter_requests_total", tier="premium") == 1
+    assert c.metric("rate_limiter_requests_total", tier="anonymous") == 1
+
+
+def test_an_address_counts_behind_trusted_proxies_alone(limited):
+    rows = {"anonymous": {"requests": "1/h", "burst": 5}}
+    c = limited(rows=rows, server={"trusted_proxies": "127.0.0.0/8"})
+
+    def left(address):
+        return int(get(c, None, **({"X-Forwarded-For": address} if address else {})).header("X-RateLimit-Remaining"))
+    assert [left("2001:db8:1:2::1"), left("2001:db8:1:2:ffff::9"), left("2001:db8:1:3::1")] == [4, 3, 4], "IPv6 counts by /64"
+    assert [left("192.0.2.1"), left("192.0.2.2"), left("192.0.2.1")] == [4, 4, 3]
+    assert left("::ffff:192.0.2.1") == 2, "an IPv4 address that is written as IPv6"
+    c = limited(rows=rows)
+    assert [left("192.0.2.1"), left("192.0.2.2"), left(None)] == [4, 3, 2], "what an untrusted peer says counts for nothing"
+
+
+def test_what_redis_holds_is_hashed_and_expires(limited, redis_server):
+    c = limited(redis=redis_server, keys={"ann": {"owner": "ann@example.org"}}, rows={"api_key": {"requests": "100/min", "concurrent": 4}})
+    assert get(c).status == 200 and get(c, None).status == 200
+    keys = [k.decode() if isinstance(k, bytes) else k for k in redis_server.keys()]
+    ann, peer = (hashlib.sha256(text).hexdigest() for text in (b"o:ann@example.org", b"a:127.0.0.1"))
+    assert any(k.endswith(f"rate_limit:{ann}:api_key") for k in keys), keys
+    assert any(k.endswith(f"rate_limit:{peer}:anonymous") for k in keys), keys
+    assert not any("ann" in k.replace("anonymous", "") or "127.0.0.1" in k for k in keys), keys
+    for k in keys:
+        if "rate_limit:" in k:
+            assert int(redis_server.cli("PTTL", k)) > 0, f"{k} never expires"
+
+
+def test_rules_count_beside_the_tier_all_or_nothing(limited, store):
+    c = limited(redis=store, rows={"api_key": {"requests": "1/h", "burst": 6}, "slow": {"endpoint": "/fields", "requests": "1/h", "burst": 2}})
+    for n in (1, 2):
+        policy, now = figures(get(c, target="/fields"))
+        assert list(policy) == list(now) == ["requests", "slow"]
+        assert now["requests"]["r"] == 6 - n and now["slow"]["r"] == 2 - n
+    r = get(c, target="/fields")
+    assert 'limit "slow" on /fields' in refusal(r, "slow")["detail"]
+    assert figures(get(c))[1]["requests"]["r"] == 3, "the refused one was not taken from the tier"
+
+
+def test_probes_and_the_operators_routes_are_not_limited(limited):
+    c = limited(rows={"anonymous": {"requests": "0"}})
+    assert get(c, None).status == 429
+    for target in ("/health", "/health/live", "/ready"):
+        assert c.get(target).status == 200
+        assert c.get(target).header("RateLimit") is None
+    assert c.request("GET", "/metrics", kind="status").status == 200
+
+
+# ---- what is said
+
+
+def test_all_figures_agree(limited, store):
+    """12 a minute, 6 at once: a token each 5 s, 30 s from empty to full."""
+    c = limited(redis=store, rows={"api_key": {"requests": "12/min", "burst": 6}})
+    for n in range(7):
+        r = get(c, target="/v1/models")
+        policy, now = figures(r)
+        assert policy == {"requests": {"q": 6, "w": 30, "qu": "requests"}}
+        assert set(now) == set(policy)
+        left, reset = now["requests"]["r"], now["requests"]["t"]
+        assert r.status == (200 if n < 6 else 429)
+        assert left == max(5 - n, 0)
+        assert 5 * (6 - left - 1) < reset <= 5 * (6 - left), "until it is full again, less the time since the first"
+        assert [int(r.header(f"X-RateLimit-{x}")) for x in ("Limit", "Remaining", "Reset")] == [6, left, reset]
+        assert [int(r.header(f"x-ratelimit-{x}-requests")) for x in ("limit", "remaining")] == [6, left]
+        exact = duration_ms(r.header("x-ratelimit-reset-requests"))
+        assert reset == -(-exact // 1000), "the duration is the same time, not rounded"
+    wait, wait_ms = int(r.header("Retry-After")), int(r.header("retry-after-ms"))
+    assert 1 <= wait <= 5 and wait == -(-wait_ms // 1000)
+    assert exact - 25000 - 50 <= wait_ms <= exact - 25000 + 50 or wait_ms == 1000, "a token less than full five more to go"
+    p = refusal(r, "requests")
+    assert p["detail"] == (f'Too many requests: the owner of this key may make 12 a minute, 6 at once (tier "api_key"); '
+                           f"try again in {wait} s.")
+    assert p["error"]["code"] == "rate_limited" and p["error"]["message"] == p["detail"]
+    assert r.header("x-should-retry") is None
+    c.wait_metric("rate_limiter_denials_total", 1, tier="api_key")
+
+
+def test_a_wait_that_no_client_waits_is_not_to_be_retried(limited):
+    c = limited(rows={"api_key": {"requests": "1/h", "burst": 1}})
+    get(c)
+    r = get(c)
+    assert r.status == 429 and 3590 <= int(r.header("Retry-After")) <= 3600
+    assert r.header("x-should-retry") == "false"
+
+
+def test_a_reload_with_other_numbers_keeps_what_was_used(limited, store):
+    c = limited(redis=store, rows={"api_key": {"requests": "1/h", "burst": 5}})
+    assert [get(c).status for _ in range(3)] == [200] * 3
+    with open(c.path, encoding="utf-8") as f:
+        text = f.read()
+    c.write(text.replace("burst = 5", "burst = 10"))
+    c.signal(1)
+    kit.wait_for(lambda: get(c).header("X-RateLimit-Limit") == "10", "the new limit")
+    r = get(c)
+    asked = 3 + int(c.metric("rate_limiter_requests_total", tier="api_key")) - 3
+    assert int(r.header("X-RateLimit-Remaining")) == 10 - asked
+
+
+# ---- tokens
+
+
+def test_tokens_are_reserved_settled_and_refused(limited, store):
+    c = limited(redis=store, rows={"api_key": {"tokens": "1/h", "token_burst": 1000}}, dryrun={"answer_tokens": 20})
+    r = post(c, max_tokens=500)
+    assert r.status == 200, r
+    assert r.header("x-ratelimit-limit-tokens") == "1000"
+    reserved = 1000 - int(r.header("x-ratelimit-remaining-tokens"))
+    assert reserved == 4 + 4 + 500, "16 bytes, a message, and what was asked for"
+    used = r.json()["usage"]["total_tokens"]
+    r = post(c, max_tokens=100)
+    assert int(r.header("x-ratelimit-remaining-tokens")) == 1000 - used - 108, "what was not used came back"
+    used += r.json()["usage"]["total_tokens"]
+    r = post(c, max_tokens=1000 - used)
+    p = refusal(r, "tokens")
+    assert "Too many tokens: the owner of this key may use" in p["detail"]
+    assert int(r.header("x-ratelimit-remaining-tokens")) == 1000 - used
+    c.wait_metric("chimera_ratelimit_tokens_total", 1, tier="api_key", kind="returned")
+
+
+def test_a_failed_question_costs_no_tokens(limited, store):
+    c = limited(redis=store, rows={"api_key": {"tokens": "1/h", "token_burst": 1000}}, dryrun={"fail": "100%"}, router={"retries": 0})
+    for _ in range(5):
+        r = post(c, max_tokens=900)
+        assert r.status == 503, r
+        assert r.header("x-ratelimit-remaining-tokens") == str(1000 - 908)
+
+
+def test_a_stream_is_bounded_by_its_overshoot(limited, store):
+    """100 tokens; 8 + 10 are reserved, and the answer would be 2,000 long: the bucket is empty after 82 more, and 50 more may flow."""
+    c = limited(redis=store, ratelimit={"assume_output": 10, "stream_overshoot": 50},
+                rows={"api_key": {"tokens": "1/h", "token_burst": 100}}, dryrun={"answer_tokens": 2000, "tokens_per_second": 1000})
+    with c.connect() as conn:
+        conn.send(chat(stream=True))
+        body = conn.response().text
+    frames = [json.loads(line[6:]) for line in body.splitlines() if line.startswith("data: {")]
+    assert "[DONE]" not in body and frames[-1]["error"]["code"] == "rate_limited"
+    pieces = [f["choices"][0]["delta"].get("content", "") for f in frames[:-1] if f["choices"]]
+    said = sum(-(-len(p) // 4) for p in pieces)
+    step = 50 // 8 + 1
+    assert 92 < said <= 92 + step + 16, f"{said} tokens as they are guessed, of 92 there were"
+    r = post(c, max_tokens=1)
+    assert r.status == 429 and r.header("x-ratelimit-remaining-tokens") == "0", "what it took is paid"
+
+
+def test_a_stream_whose_limit_holds_out_ends_as_ever(limited):
+    c = limited(ratelimit={"assume_output": 10, "stream_overshoot": 50}, rows={"api_key": {"tokens": "1000/min", "token_burst": 100000}},
+                dryrun={"answer_tokens": 1000})
+    with c.connect() as conn:
+        conn.send(chat(stream=True))
+        assert conn.response().text.rstrip().endswith("data: [DONE]")
+
+
+# ---- places
+
+
+def test_streams_hold_their_places_until_they_end(limited, store):
+    c = limited(redis=store, rows={"api_key": {"concurrent": 2}}, dryrun={"answer_tokens": 500, "tokens_per_second": 20})
+    streams = [c.connect() for _ in range(2)]
+    for s in streams:
+        s.send(chat(stream=True))
+        assert s.head().status == 200
+    r = get(c)
+    assert refusal(r, "concurrent") and int(r.header("Retry-After")) == 1
+    streams[0].abort()
+    kit.wait_for(lambda: get(c).status == 200, "the place of the client that left")
+    for s in streams:
+        s.close()
+
+
+# ---- the store is away
+
+
+def test_redis_goes_away_and_comes_back(limited, redis):
+    c = limited(redis=redis, rows={"api_key": {"requests": "1/h", "burst": 40}})
+    assert get(c).header("X-RateLimit-Limit") == "40"
+    redis.kill()
+    answers = [get(c) for _ in range(60)]
+    assert {a.status for a in answers} == {200, 429}, "nobody failed because of Redis"
+    assert sum(a.status == 200 for a in answers) == 20, "half of the limit"
+    assert all(a.header("X-RateLimit-Degraded") == "fallback" and a.header("X-RateLimit-Limit") == "20" for a in answers)
+    assert c.metric("chimera_ratelimit_store_away_total", outcome="fallback") == 60
+    ready = c.get("/ready?verbose", kind="status")
+    assert ready.status == 200 and "ratelimit" in ready.text, ready.text
+    c.wait_said("store is degraded now", plugin="ratelimit")
+    redis.start()
+    r = kit.wait_for(lambda: (r := get(c)).header("X-RateLimit-Degraded") is None and r, "the store to decide again")
+    assert r.header("X-RateLimit-Limit") == "40"
+    c.wait_said("store works again", plugin="ratelimit")
+    for words in ("store is degraded now", "store works again"):
+        assert len([line for line in c.log if words in line.get("msg", "") and line.get("plugin") == "ratelimit"]) == 1
+
+
+def test_a_redis_that_stands_still_delays_nobody_for_long(limited, redis):
+    c = limited(redis=redis, rows={"api_key": {"requests": "1000/s", "burst": 1000}}, kv_redis={"timeout": "200ms"})
+    assert get(c).status == 200
+    redis.pause()
+    try:
+        took = []
+        for _ in range(40):
+            began = time.monotonic()
+            r = get(c)
+            took.append(time.monotonic() - began)
+            assert r.status == 200 and r.header("X-RateLimit-Degraded") == "fallback", r
+        assert max(took) < 5, took
+        assert sorted(took)[20] < 0.2, "most were not asked of it any more"
+    finally:
+        redis.resume()
+    kit.wait_for(lambda: get(c).header("X-RateLimit-Degraded") is None, "the store to decide again")
+
+
+def test_without_a_fallback_requests_pass_or_are_refused(limited, redis):
+    for what, status in (("pass", 200), ("refuse", 503)):
+        c = limited(redis=redis, ratelimit={"fallback": "", "on_store_down": what}, rows={"api_key": {"requests": "10/s"}})
+        assert get(c).status == 200
+        redis.kill()
+        r = get(c)
+        assert r.status == status, r
+        assert r.header("X-RateLimit-Degraded") == ("pass" if what == "pass" else None)
+        if status == 503:
+            assert r.header("Retry-After") == "1" and r.problem(503, "unavailable")
+        redis.start()
