@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #ifndef CHIMERA_VERSION
@@ -265,6 +266,7 @@ static int start(char *why, size_t cap)
 	chi_daemon.profile = s->profile;
 	chi_daemon.check_timeout = s->startup_check_timeout;
 	chi_daemon.state_dir = strdup(s->state_dir);
+	prctl(PR_SET_DUMPABLE, s->core_dumps); /* as in the daemon */
 	if (!chi_state_dir_make(s, why, cap))
 		return CHI_EXIT_UNAVAILABLE;
 	if (!chi_offload_start((unsigned)s->offload_threads) || !start_loop(why, cap))
@@ -278,7 +280,10 @@ static int start(char *why, size_t cap)
 	on_loop(enter);
 	chi_gen_swapped(tool.gen, NULL);
 	/* In the daemon's order, so that files belong to the same user whoever made them. */
-	return chi_become(s->user, why, cap) ? 0 : CHI_EXIT_UNAVAILABLE;
+	if (!chi_become(s->user, why, cap))
+		return CHI_EXIT_UNAVAILABLE;
+	prctl(PR_SET_DUMPABLE, s->core_dumps);
+	return 0;
 }
 
 static void run(void)

@@ -295,8 +295,8 @@ static int go_on(struct auth_search *s)
 			rc = ask_store(s, i - 1, &key);
 		} else {
 			rc = ask_token(s, false);
-			key = &s->r->key;
-			rc = rc == CH_DONE && !judge(s, key) ? CH_OK : rc;
+			key = rc == CH_DONE ? &s->r->key : NULL;
+			rc = key && !judge(s, key) ? CH_OK : rc;
 		}
 		if (rc == CH_AGAIN)
 			return rc;

@@ -284,6 +284,7 @@ static struct ch_test *with_backend(const char *more)
 	snprintf(lines, sizeof(lines), "keys_file = %s\n", door_file);
 	t = door_begin(lines);
 	ch_test_service(t, "fake", "inference/1", &inference, NULL);
+	ch_test_sweep_off(t); /* as in door_with_file */
 	if (!ch_test_start(t))
 		fail_msg("%s", ch_test_errors(t));
 	questions = 0;

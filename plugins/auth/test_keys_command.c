@@ -215,6 +215,7 @@ static void a_folder_that_cannot_be_written_is_told(void **state)
 	(void)state;
 	snprintf(lines, sizeof(lines), "keys_file = %s/no/such/keys.ini\n", door_folder);
 	t = door_open(lines);
+	ch_test_sweep_off(t); /* as in door_with_file */
 	assert_int_equal(ch_test_command(t, &text, "auth", "keys", "create", "x", NULL), 1);
 	assert_non_null(strstr(text, "cannot be locked for a change: No such file or directory"));
 	ch_test_free(t);

@@ -194,6 +194,7 @@ static void a_key_that_the_file_has_off_is_off_whatever_a_store_says(void **stat
 	door_write(door_section("x", "key", "disabled = yes\n"));
 	snprintf(lines, sizeof(lines), FREELY "stores = ka\nkeys_file = %s\n", door_file);
 	t = begin(lines);
+	ch_test_sweep_off(t); /* as in door_with_file */
 	a.known = "key";
 	assert_int_equal(door_status(t, "/in", "x-api-key: key\n"), 401);
 	assert_int_equal(a.asked, 1); /* the same work as for a key that nobody knows */

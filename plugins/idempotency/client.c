@@ -76,8 +76,11 @@ static void on_time(void *data)
 	struct idem_look *l;
 
 	ch_timer_set(k->timer, IDEM_LOOK_MS);
-	if (k->look || idem_table_waited(k->w.table, k->w.entry))
+	if ((k->look && atomic_load(&k->look->refs) > 1) || idem_table_waited(k->w.table, k->w.entry))
 		return;
+	if (k->look) /* its task was dropped */
+		unref(k->look);
+	k->look = NULL;
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return;

@@ -20,7 +20,7 @@ static bool comes_twice(struct ch_ctx *c)
 /* The SHA-256 of the parts and of where each ends. */
 static void hash(struct ch_str *parts, size_t n, unsigned char out[CH_SHA256])
 {
-	unsigned char lengths[40];
+	unsigned char lengths[48];
 
 	for (size_t i = 1; i < n; i++)
 		for (size_t b = 0; b < 8; b++)
@@ -39,7 +39,7 @@ static bool name_request(struct idem_request *k, struct ch_str key)
 {
 	const struct ch_facts *f = ch_facts(k->c);
 	const char *kind = f->owner ? "owner" : f->key ? "key" : "address", *who = f->owner ? f->owner : f->key ? f->key : f->client;
-	struct ch_str scope[] = { { NULL, 0 }, text(f->method), ch_path(k->c), key, text(kind), text(who) };
+	struct ch_str scope[] = { { NULL, 0 }, text(f->method), ch_path(k->c), key, text(kind), text(who), text(k->self->id) };
 	struct ch_str payload[] = { { NULL, 0 }, ch_body(k->c), ch_query(k->c), ch_header(k->c, "Content-Type") };
 
 	hash(scope, sizeof(scope) / sizeof(scope[0]), k->scope);

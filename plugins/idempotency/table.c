@@ -5,7 +5,7 @@
 #include "table.h"
 
 #define SHARDS 16u
-#define CHAINS 4096u
+#define CHAINS 16384u
 #define SEEN_MAX (262144u / SHARDS)       /* of a shard: beyond it the one that was seen first is forgotten */
 
 struct list {                             /* newest last */
@@ -76,6 +76,17 @@ static void drop(struct shard *s, struct idem_entry *e)
 	take_out(e->state == IDEM_SEEN ? &s->seen : &s->working, e);
 	e->listed = false;
 	put_ref(e);
+}
+
+/*
+ * Until when we may be sure that the store has what it said it has until then. Its clock is another one: who believes a moment too long takes an
+ * answer that has expired for one that was lost.
+ */
+static int64_t surely(int64_t expires)
+{
+	int64_t left = expires - ch_now();
+
+	return expires - 1000000 - (left > 0 ? left / 100 : 0);
 }
 
 /* Into the list of those seen, for whom there is room. */
@@ -378,7 +389,7 @@ struct idem_waiter *idem_table_answer(struct idem_table *t, struct idem_entry *e
 
 	pthread_mutex_lock(&s->lock);
 	e->known = IDEM_DONE;
-	e->expires = expires;
+	e->expires = keep ? expires : surely(expires);
 	while (answer && e->first) {
 		e->first->answer = idem_answer_ref(answer);
 		at = pop(e, at, IDEM_ANSWERED);
@@ -444,6 +455,7 @@ void idem_table_written(struct idem_table *t, struct idem_entry *e)
 	pthread_mutex_lock(&s->lock);
 	idem_answer_unref(e->answer);
 	e->answer = NULL;
+	e->expires = surely(e->expires);
 	if (e->listed)
 		see(s, e);
 	pthread_mutex_unlock(&s->lock);

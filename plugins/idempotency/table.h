@@ -56,7 +56,7 @@ struct idem_entry {
 	unsigned char scope[CH_SHA256], print[CH_SHA256];
 	struct idem_waiter *first, **last;
 	struct idem_answer *answer;       /* KEPT */
-	int64_t expires;                  /* KEPT, SEEN: ch_now */
+	int64_t expires;                  /* KEPT: when the answer does, by ch_now; SEEN: until when we count on it */
 	int64_t claimed;                  /* HELD: when, by ch_now */
 
 	/* Its leader's, then whoever writes to the store for it; `version` and `hold` under the lock while it is in work. */

@@ -289,6 +289,19 @@ static void a_key_is_forgotten_after_its_ttl(void **state)
 	ch_test_free(t);
 }
 
+/* It is not taken for an answer that the store has lost. */
+static void an_answer_that_expires_by_the_stores_clock_before_ours_is_made_anew(void **state)
+{
+	struct ch_test *t = world_of("ttl = 10s\n");
+
+	(void)state;
+	store.early = 20;
+	post(t, KEY, BODY);
+	ch_test_advance(t, 9990);
+	assert_string_equal(post(t, KEY, BODY)->body, "{\"work\":2}");
+	ch_test_free(t);
+}
+
 static void an_allocation_that_fails_makes_no_second_work(void **state)
 {
 	struct ch_test *t = world_of("");
@@ -337,6 +350,7 @@ int main(void)
 		cmocka_unit_test(refusals_and_broken_answers_release_the_key),
 		cmocka_unit_test(a_backends_own_refusal_is_kept),
 		cmocka_unit_test(a_key_is_forgotten_after_its_ttl),
+		cmocka_unit_test(an_answer_that_expires_by_the_stores_clock_before_ours_is_made_anew),
 		cmocka_unit_test(an_allocation_that_fails_makes_no_second_work),
 	};
 

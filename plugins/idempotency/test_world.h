@@ -43,6 +43,7 @@ static struct store {
 	struct { char key[200]; char *value; size_t n; uint64_t version; int64_t expires; } v[KEYS];
 	uint64_t versions;
 	int error;             /* what operations fail with */
+	int64_t early;         /* its clock: milliseconds that TTLs end too early */
 	bool late;             /* operations wait until store_answer */
 	unsigned gets, sets, dels, cancels;
 	struct pending p[8];
@@ -92,7 +93,7 @@ static void put(struct ch_str key, struct ch_str value, int64_t ttl_ms)
 	memcpy(store.v[i].key, key.p, key.n);
 	store.v[i].key[key.n] = 0;
 	store.v[i].version = ++store.versions;
-	store.v[i].expires = ttl_ms ? ch_now() + ttl_ms * 1000 : 0;
+	store.v[i].expires = ttl_ms ? ch_now() + (ttl_ms - store.early) * 1000 : 0;
 }
 
 static void act(int what, struct ch_ctx *c, const struct ch_kv_args *a, struct ch_kv_result *out)

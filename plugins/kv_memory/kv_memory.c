@@ -2,10 +2,10 @@
 /*
  * kv_memory.c - the service "kv/1" out of the memory of the process. Every operation is answered at once.
  *
- * Threads and ownership: operations run on the loops of whoever asks and lock the shards of their keys. The store is shared by the instances
- * that succeed one another, so that a reload forgets nothing; the last one frees it. A value that was read is not copied: the ctx keeps a
- * reference to it. A timer of the house loop lets go what has expired where nothing new comes, and brings the metrics up to date: so
- * operations count with plain numbers under locks that they hold anyway.
+ * Threads and ownership: operations run on the loops of whoever asks and lock the shards of their keys. Instances that succeed one another
+ * share the store, so that a reload forgets nothing; the last one frees it. A value that was read is not copied: the ctx keeps a reference.
+ * A timer of the house loop lets go what has expired where nothing new comes, and brings the metrics up to date: so operations count with
+ * plain numbers under locks that they hold anyway.
  */
 #include <errno.h>
 #include <sys/random.h>
@@ -245,7 +245,8 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	}
 	state->store = km_store_new((size_t)conf->max_bytes, secret, ch_now());
 	if (!state->store)
-		ch_log(self, NULL, CH_ERR, "kv_memory: there is no memory for its table; lower max_bytes (%lld)", (long long)conf->max_bytes);
+		ch_log(self, NULL, CH_ERR, "kv_memory: there is no memory for its table: lower max_bytes, which is %lld",
+			(long long)conf->max_bytes);
 	return state->store ? CH_OK : CH_ERROR;
 }
 

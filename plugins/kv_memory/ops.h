@@ -23,7 +23,8 @@ int km_set(struct km_store *s, const struct ch_kv_args *a, int64_t now, struct k
 int km_del(struct km_store *s, const struct ch_kv_args *a, int64_t now, struct km_told *told);
 int km_add(struct km_store *s, const struct ch_kv_args *a, int64_t now, struct km_told *told);
 /* take, or settle. levels: as many as buckets, or NULL. */
-int km_take(struct km_store *s, const struct ch_kv_take_args *a, bool settles, int64_t now, struct ch_kv_level *levels, struct km_told *told);
+int km_take(struct km_store *s, const struct ch_kv_take_args *a, bool settles, int64_t now, struct ch_kv_level *levels,
+	struct km_told *told);
 
 /* A sentence for those errors that several of them have. */
 int km_fault(struct km_told *told, int error, const char *detail);

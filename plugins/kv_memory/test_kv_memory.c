@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_kv_memory.c - the plugin over the harness. What every provider of kv/1 must do is told by its conformance suite; the others are about
- * what is this one's own: metrics, reloads, the seam, no memory.
+ * test_kv_memory.c - the plugin over the harness. What every provider of kv/1 must do is told by its conformance suite; the others are
+ * about what is this one's own: metrics, reloads, the seam, no memory.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,8 +32,8 @@ static bool strike(struct ch_self *self, struct ch_ctx *c, struct ch_fault *out)
 
 static const struct ch_seam seams[] = { { .seam = CH_S_KV, .fn = strike } };
 static const struct ch_plugin striker = {
-	.size = sizeof(striker), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "striker", .version = "0", .summary = "Faults",
-	.seams = CH_TABLE(seams),
+	.size = sizeof(striker), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "striker", .version = "0",
+	.summary = "Faults", .seams = CH_TABLE(seams),
 };
 
 static const struct ch_plugin *striker_entry(const struct ch_host *host)

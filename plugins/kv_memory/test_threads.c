@@ -92,7 +92,8 @@ static void take_three(unsigned thread)
 {
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		unsigned a = (i * 5 + thread) % 8;
-		struct ch_kv_bucket v[3] = { slow("sum", 30000, 1), slow(names[a], 1 << 20, 1), slow(names[(a + 1 + i % 7) % 8], 1 << 20, 1) };
+		struct ch_kv_bucket v[3] = { slow("sum", 30000, 1), slow(names[a], 1 << 20, 1),
+			slow(names[(a + 1 + i % 7) % 8], 1 << 20, 1) };
 		struct ch_kv_bucket first = v[i % 3];
 
 		v[i % 3] = v[0];

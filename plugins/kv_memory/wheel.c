@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wheel.c - a hierarchical timer wheel (Varghese, Lauck). A slot of level L covers 64^L ticks. At a tick that is a multiple of 64^L the slot
- * of that level is emptied into those below; what lies farther ahead than the wheel is long (25 days) goes to its last slot and is moved on
- * from there. Ticks where nothing is due are skipped by the bit maps.
+ * wheel.c - a hierarchical timer wheel (Varghese, Lauck). A slot of level L covers 64^L ticks. At a tick that is a multiple of 64^L the
+ * slot of that level is emptied into those below; what lies farther ahead than the wheel is long (25 days) goes to its last slot and is
+ * moved on from there. Ticks where nothing is due are skipped by the bit maps.
  */
 #include "wheel.h"
 

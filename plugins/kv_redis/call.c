@@ -81,10 +81,23 @@ void kr_word_number(struct kr_call *call, int64_t v)
 	kr_word(call, text + at, sizeof(text) - at);
 }
 
+void kr_upload(struct kr_call *call, struct ch_str prefix, struct ch_str there, struct ch_str head, struct ch_str value)
+{
+	put_head(call, '*', 5);
+	kr_word(call, "SET", 3);
+	kr_word_of_two(call, prefix, there);
+	kr_word_of_two(call, head, value);
+	kr_word(call, "PX", 2);
+	kr_word(call, "60000", 5);
+	call->upload = call->n;
+}
+
 void kr_command(struct kr_call *call, int script, int nkeys, int nargs)
 {
 	call->script = script;
 	call->nwords = 3 + nkeys + nargs;
+	if (!room_for(call, 26))
+		return;
 	put_head(call, '*', (size_t)call->nwords);
 	kr_word(call, "EVALSHA", 7);
 	kr_word(call, kr_scripts[script].sha, 40);
@@ -247,14 +260,18 @@ void kr_call_lost(struct kr_call *call, bool written)
 
 /* ---- the answer ---- */
 
-/* What stands there, for whoever waits. */
-static enum kr_trouble tell_value(struct kr_call *call, const char *p, size_t n)
+/* What stands there, for whoever waits; `fetched`: the value came beside it. */
+static enum kr_trouble tell_value(struct kr_call *call, const char *p, size_t n, const redisReply *fetched)
 {
 	struct kr_value v;
 	char *copy;
 
 	if (!kr_value_read(p, n, &v))
 		return KR_GARBAGE;
+	if (fetched && (fetched->type != REDIS_REPLY_STRING || fetched->len < KR_VALUE_HEAD || fetched->len > KR_VALUE_HEAD + CH_KV_VALUE_MAX))
+		return KR_GARBAGE;
+	if (fetched)
+		v.value = (struct ch_str){ fetched->str + KR_VALUE_HEAD, fetched->len - KR_VALUE_HEAD };
 	if (!call->out || !v.version)
 		return KR_FINE;
 	copy = ch_dup(call->ctx, v.value.p, v.value.n);
@@ -266,7 +283,7 @@ static enum kr_trouble tell_value(struct kr_call *call, const char *p, size_t n)
 	return KR_FINE;
 }
 
-static enum kr_trouble tell(struct kr_call *call, const char *p, size_t n)
+static enum kr_trouble tell(struct kr_call *call, const char *p, size_t n, const redisReply *fetched)
 {
 	struct ch_kv_result *out = call->out;
 	int64_t number, ttl;
@@ -303,20 +320,18 @@ static enum kr_trouble tell(struct kr_call *call, const char *p, size_t n)
 	}
 	if (out)
 		out->done = done;
-	return tell_value(call, p + 1, n - 1);
+	return tell_value(call, p + 1, n - 1, fetched);
 }
 
-/* Nothing was done: the answer is too long for the small lane, so the call is made once more over the big one. */
+/* Nothing was done: what stands there is too long for a script. The call is made once more over the big lane, and the value comes with it. */
 static enum kr_trouble go_big(struct kr_call *call)
 {
 	struct kr_loop *l = call->l;
 
-	if (call->lane->big)
-		return KR_GARBAGE;
 	kr_lane_report(call->lane, call->pass, KR_FINE);
 	call->pass = 0;
 	call->lane = &l->lanes[1];
-	memset(call->text + call->most, '9', 7);
+	call->fetches = true;
 	move_due(call, ch_now() + kr_conf_of(l)->value_timeout * 1000);
 	return kr_lane_take(call->lane, call);
 }
@@ -324,13 +339,20 @@ static enum kr_trouble go_big(struct kr_call *call)
 void kr_call_answered(struct kr_call *call, const redisReply *r)
 {
 	struct kr_lane *lane = call->lane;
+	const redisReply *fetched = NULL;
 	enum kr_trouble t = KR_GARBAGE;
 	char mark = 0;
 
+	if (call->fetches && r->type == REDIS_REPLY_ARRAY && r->elements == 2) {
+		fetched = r->element[1];
+		r = r->element[0];
+	}
 	if (r->type == REDIS_REPLY_ERROR)
 		t = kr_error_read(r->str, r->len);
-	else if (r->type == REDIS_REPLY_STRING)
+	else if (r->type == REDIS_REPLY_STRING && call->fetches == (fetched != NULL))
 		mark = kr_mark_read(r->str, r->len, &t);
+	if (t == KR_FULL && call->uploaded)
+		t = call->uploaded;
 	if (taken_back(call)) {
 		if (t == KR_NOSCRIPT && !call->again) {
 			call->again = true;
@@ -338,12 +360,14 @@ void kr_call_answered(struct kr_call *call, const redisReply *r)
 			t = kr_lane_again(lane, call);
 			if (!t)
 				return;
-		} else if (mark == 'B') {
+		} else if (mark == 'B' && !fetched) {
 			t = go_big(call);
 			if (!t)
 				return;
+		} else if (mark == 'B') {
+			t = r->len > 1 ? tell(call, r->str + 1, r->len - 1, fetched) : KR_GARBAGE;
 		} else if (mark) {
-			t = tell(call, r->str, r->len);
+			t = tell(call, r->str, r->len, NULL);
 		}
 		end(call, t, error_of(call, t, true), kr_troubles[t].detail);
 	}

@@ -130,7 +130,7 @@ static bool trial(struct kr_lane *lane)
 
 	if (!text)
 		return false;
-	n = snprintf(text, cap, "*5\r\n$4\r\nEVAL\r\n$%zu\r\n%s\r\n$1\r\n1\r\n$%zu\r\n%skv_redis:trial\r\n$1\r\n0\r\n", s->n, s->text,
+	n = snprintf(text, cap, "*4\r\n$4\r\nEVAL\r\n$%zu\r\n%s\r\n$1\r\n1\r\n$%zu\r\n%skv_redis:trial\r\n", s->n, s->text,
 		strlen(prefix) + strlen("kv_redis:trial"), prefix);
 	ok = say(lane, TRIAL, text, (size_t)n);
 	free(text);

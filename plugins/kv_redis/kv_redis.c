@@ -55,7 +55,7 @@ static int check_sentinels(struct ch_self *self, const struct kr_conf *conf)
 static int check(struct ch_self *self)
 {
 	const struct kr_conf *conf = self->conf;
-	struct kr_secret user, password;
+	struct ch_str user, password;
 	struct kr_url url;
 	const char *why = kr_url_read(conf->url, &url, &user, &password);
 	int rc = CH_OK;
@@ -72,10 +72,8 @@ static int check(struct ch_self *self)
 		rc = fault(self, "user", "a user needs a password: set password, or leave user out for the default user");
 	if (strlen(conf->password) > KR_WORD_MAX || strlen(conf->user) > KR_WORD_MAX || strlen(conf->sentinel_password) > KR_WORD_MAX)
 		rc = fault(self, "password", "user and passwords have at most 512 bytes");
-	if (strlen(conf->key_prefix) > 128)
+	if (strlen(conf->key_prefix) > KR_PREFIX_MAX)
 		rc = fault(self, "key_prefix", "it has at most 128 bytes");
-	kr_secret_free(&user);
-	kr_secret_free(&password);
 	return check_sentinels(self, conf) || rc ? CH_ERROR : CH_OK;
 }
 
@@ -104,12 +102,17 @@ static void begin_process(void)
 	usable = kr_guard_init() && kr_scripts_init();
 }
 
+/* What stands in the url, or else in the option. */
+static struct kr_word word_of(struct ch_str in_url, const char *option)
+{
+	return in_url.n ? (struct kr_word){ in_url, true } : (struct kr_word){ { option, strlen(option) }, false };
+}
+
 static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	const struct kr_conf *conf = self->conf;
 	struct kr_state *s = self->state;
-	struct kr_secret user, password;
-	bool ok;
+	struct ch_str user, password, none = { NULL, 0 };
 
 	(void)prev;
 	pthread_once(&once, begin_process);
@@ -119,11 +122,8 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 		return CH_ERROR;
 	}
 	kr_url_read(conf->url, &s->url, &user, &password);
-	ok = kr_auth_make(&s->auth, user.n ? user.p : conf->user, password.n ? password.p : conf->password) &&
-		kr_auth_make(&s->sentinel_auth, "", conf->sentinel_password);
-	kr_secret_free(&user);
-	kr_secret_free(&password);
-	if (!ok) {
+	if (!kr_auth_make(&s->auth, word_of(user, conf->user), word_of(password, conf->password)) ||
+	    !kr_auth_make(&s->sentinel_auth, word_of(none, ""), word_of(none, conf->sentinel_password))) {
 		kr_secret_free(&s->auth);
 		ch_log(self, NULL, CH_ERR, "No memory is left for passwords");
 		return CH_ERROR;

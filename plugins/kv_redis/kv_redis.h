@@ -35,7 +35,7 @@
 #include "script.h"
 #include "url.h"
 
-enum { KR_SMALL = 16384, KR_ROOM = 65536, KR_WHY_MAX = 320, KR_TEXT_ROOM = 640, KR_CALLS_MAX = 20000, KR_FREE_MAX = 256 };
+enum { KR_SMALL = 16384, KR_ROOM = 65536, KR_PREFIX_MAX = 128, KR_WHY_MAX = 320, KR_TEXT_ROOM = 640, KR_CALLS_MAX = 20000, KR_FREE_MAX = 256 };
 #define KR_BYTES_MAX ((size_t)64 << 20) /* of commands that wait in a loop */
 
 struct kr_conf {
@@ -87,16 +87,20 @@ struct kr_call {
 	int64_t wakes;                    /* an injected fault: it waits until then, 0: not at all … */
 	bool struck;                      /* … and fails */
 
-	/* The command: EVALSHA and its name, then, from `words` on, what is the same for EVAL; `most` is where the limit of the answer stands. */
+	/* The commands: a SET of a large value (upload: its end; 0: none); EVALSHA and its name; from `words` on what is the same for EVAL. */
 	char *text;
-	size_t n, cap, words, most;
+	size_t n, cap, upload, words, key, key_end; /* key: the word in it */
 	int nwords;
 	bool no_memory;
+	bool fetches;                     /* the value comes beside the script's answer, and not through Lua */
+	enum kr_trouble uploaded;         /* what came of the upload */
 	char room[KR_TEXT_ROOM];
 };
 
 /* A new call of an operation; NULL: too many, or no memory. */
 struct kr_call *kr_call_new(struct kr_loop *l, int op);
+/* First of all: puts a large value there, so that the script finds it. */
+void kr_upload(struct kr_call *call, struct ch_str prefix, struct ch_str there, struct ch_str head, struct ch_str value);
 /* Begins its command with so many keys and arguments; then kr_word for each, the keys first. */
 void kr_command(struct kr_call *call, int script, int nkeys, int nargs);
 void kr_word(struct kr_call *call, const char *p, size_t n);

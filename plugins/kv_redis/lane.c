@@ -198,14 +198,28 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *data)
 		kr_call_lost(call, call->begins < lane->given - (ac->c.obuf ? sdslen(ac->c.obuf) : 0));
 }
 
+/* What a command before the call's own has come to. An upload that failed is why the script does not find it. */
+static void on_before(redisAsyncContext *ac, void *reply, void *data)
+{
+	const redisReply *r = reply;
+	struct kr_call *call = data;
+
+	(void)ac;
+	if (call && r && r->type == REDIS_REPLY_ERROR)
+		call->uploaded = kr_error_read(r->str, r->len);
+}
+
 /* A script that this connection has not yet seen goes as its text, which Redis keeps, and the next time by its name. */
-static bool write_eval(struct kr_lane *lane, struct kr_call *call)
+static bool give_script(struct kr_lane *lane, struct kr_call *call, redisCallbackFn *fn, void *data)
 {
 	const struct kr_script *s = &kr_scripts[call->script];
 	size_t words = call->n - call->words, n;
-	char *text = malloc(s->n + words + 64);
+	char *text;
 	bool ok;
 
+	if (lane->loaded[call->script])
+		return kr_lane_give(lane, fn, data, call->text + call->upload, call->n - call->upload);
+	text = malloc(s->n + words + 64);
 	if (!text)
 		return false;
 	n = (size_t)snprintf(text, 64, "*%d\r\n$4\r\nEVAL\r\n$%zu\r\n", call->nwords, s->n);
@@ -213,16 +227,36 @@ static bool write_eval(struct kr_lane *lane, struct kr_call *call)
 	n += s->n;
 	memcpy(text + n, "\r\n", 2);
 	memcpy(text + n + 2, call->text + call->words, words);
-	ok = kr_lane_give(lane, on_reply, call, text, n + 2 + words);
+	ok = kr_lane_give(lane, fn, data, text, n + 2 + words);
 	free(text);
 	lane->loaded[call->script] = ok;
 	return ok;
 }
 
+/* The script and, in one transaction with it, what stands at the key: a large value comes as it is, and not through Lua. */
+static bool give_with_value(struct kr_lane *lane, struct kr_call *call)
+{
+	static const char multi[] = "*1\r\n$5\r\nMULTI\r\n", exec[] = "*1\r\n$4\r\nEXEC\r\n", get[] = "*2\r\n$3\r\nGET\r\n";
+	char text[sizeof(get) + CH_KV_KEY_MAX + KR_PREFIX_MAX + 32];
+	size_t n = call->key_end - call->key;
+
+	memcpy(text, get, sizeof(get) - 1);
+	memcpy(text + sizeof(get) - 1, call->text + call->key, n);
+	return kr_lane_give(lane, on_before, NULL, multi, sizeof(multi) - 1) && give_script(lane, call, on_before, NULL) &&
+		kr_lane_give(lane, on_before, NULL, text, sizeof(get) - 1 + n) && kr_lane_give(lane, on_reply, call, exec, sizeof(exec) - 1);
+}
+
+/* Sets call->sent. What cannot be given whole, for want of memory, ends the connection: half of it would confuse all that follows. */
 static void write_call(struct kr_lane *lane, struct kr_call *call)
 {
+	bool ok = true;
+
 	call->begins = lane->given;
-	call->sent = lane->loaded[call->script] ? kr_lane_give(lane, on_reply, call, call->text, call->n) : write_eval(lane, call);
+	if (call->upload)
+		ok = kr_lane_give(lane, on_before, call, call->text, call->upload);
+	call->sent = ok && (call->fetches ? give_with_value(lane, call) : give_script(lane, call, on_reply, call));
+	if (!call->sent && call->begins != lane->given)
+		kr_lane_fall(lane, KR_MEMORY, "No memory is left for what is to be sent to Redis.");
 }
 
 enum kr_trouble kr_lane_again(struct kr_lane *lane, struct kr_call *call)

@@ -5,10 +5,6 @@
 
 #include "kv_redis.h"
 
-/* The answer's limit, of seven digits so that it can be changed in place. */
-#define LIMIT "0016384"
-_Static_assert(KR_SMALL == 16384, "LIMIT is KR_SMALL");
-
 static struct kr_loop *loop_of(const struct ch_svc *svc, struct ch_ctx *c)
 {
 	return *ch_loop_state(svc->self, ch_loop(c));
@@ -58,10 +54,12 @@ static struct kr_call *begin(const struct ch_svc *svc, struct ch_ctx *c, const c
 	return call;
 }
 
-static void limit_word(struct kr_call *call)
+/* The key, by which a value that is too long for a script is asked for. */
+static void key_word(struct kr_call *call, struct ch_str prefix, struct ch_str key)
 {
-	kr_word(call, LIMIT, sizeof(LIMIT) - 1);
-	call->most = call->n - sizeof(LIMIT) + 1 - 2;
+	call->key = call->n;
+	kr_word_of_two(call, prefix, key);
+	call->key_end = call->n;
 }
 
 static void version_word(struct kr_call *call, uint64_t version)
@@ -78,9 +76,8 @@ static int get(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_kv_ar
 
 	if (!call)
 		return CH_OK;
-	kr_command(call, KR_S_GET, 1, 1);
-	kr_word_of_two(call, prefix_of(svc), a->key);
-	limit_word(call);
+	kr_command(call, KR_S_GET, 1, 0);
+	key_word(call, prefix_of(svc), a->key);
 	return kr_call_begin(call, c, out, t, timeout_of(svc, a->timeout_ms, false), false);
 }
 
@@ -88,7 +85,8 @@ static int set(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_kv_ar
 {
 	struct kr_call *call = begin(svc, c, args_fault(a), out, KR_SET);
 	bool big = a->value.n > KR_SMALL;
-	char head[KR_VALUE_HEAD + 1];
+	char head[KR_VALUE_HEAD + 1], there[48];
+	struct ch_str prefix = prefix_of(svc), upload = { there, 0 };
 
 	if (!call)
 		return CH_OK;
@@ -97,15 +95,19 @@ static int set(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_kv_ar
 		call->version = ch_random();
 	call->ttl_ms = a->ttl_ms;
 	snprintf(head, sizeof(head), "v%016llx%09llx", (unsigned long long)call->version, (unsigned long long)a->ttl_ms);
-	kr_command(call, KR_S_SET, 1, 5);
-	kr_word_of_two(call, prefix_of(svc), a->key);
-	limit_word(call);
+	if (big) {
+		upload.n = (size_t)snprintf(there, sizeof(there), "kv_redis:upload:%016llx", (unsigned long long)call->version);
+		kr_upload(call, prefix, upload, (struct ch_str){ head, KR_VALUE_HEAD }, a->value);
+	}
+	kr_command(call, KR_S_SET, 1 + big, 4 - big);
+	key_word(call, prefix, a->key);
+	if (big)
+		kr_word_of_two(call, prefix, upload);
 	kr_word_number(call, a->when);
 	version_word(call, a->version);
 	kr_word_number(call, a->ttl_ms);
-	kr_word_of_two(call, (struct ch_str){ head, KR_VALUE_HEAD }, a->value);
-	if (big && !call->no_memory)
-		memset(call->text + call->most, '9', sizeof(LIMIT) - 1);
+	if (!big)
+		kr_word_of_two(call, (struct ch_str){ head, KR_VALUE_HEAD }, a->value);
 	return kr_call_begin(call, c, out, t, timeout_of(svc, a->timeout_ms, big), big);
 }
 
@@ -116,9 +118,8 @@ static int del(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_kv_ar
 
 	if (!call)
 		return CH_OK;
-	kr_command(call, KR_S_DEL, 1, 3);
-	kr_word_of_two(call, prefix_of(svc), a->key);
-	limit_word(call);
+	kr_command(call, KR_S_DEL, 1, 2);
+	key_word(call, prefix_of(svc), a->key);
 	kr_word_number(call, a->when);
 	version_word(call, a->version);
 	return kr_call_begin(call, c, out, t, timeout_of(svc, a->timeout_ms, false), false);

@@ -45,7 +45,7 @@ static const struct code {
 	{ "NOSCRIPT", KR_NOSCRIPT }, { "WRONGTYPE", KR_WRONG_KIND }, { "OOM", KR_FULL }, { "READONLY", KR_READONLY }, { "LOADING", KR_LOADING },
 	{ "BUSY", KR_BUSY }, { "MASTERDOWN", KR_MASTERDOWN }, { "MOVED", KR_CLUSTER }, { "ASK", KR_CLUSTER }, { "CLUSTERDOWN", KR_CLUSTER },
 	{ "CROSSSLOT", KR_CLUSTER }, { "TRYAGAIN", KR_CLUSTER }, { "NOAUTH", KR_AUTH }, { "WRONGPASS", KR_AUTH }, { "NOPERM", KR_DENIED },
-	{ "MISCONF", KR_REFUSED }, { "NOREPLICAS", KR_REFUSED },
+	{ "MISCONF", KR_REFUSED }, { "NOREPLICAS", KR_REFUSED }, { "EXECABORT", KR_DENIED },
 };
 
 /* The trouble whose word p begins with. */
@@ -84,11 +84,9 @@ enum kr_trouble kr_error_read(const char *p, size_t n)
 char kr_mark_read(const char *p, size_t n, enum kr_trouble *trouble)
 {
 	*trouble = KR_FINE;
-	if (n && (*p == '0' || *p == '1'))
+	if (n && (*p == '0' || *p == '1' || *p == 'B'))
 		return *p;
-	if (n == 1 && *p == 'B')
-		return 'B';
-	*trouble = n == 1 && *p == 'K' ? KR_WRONG_KIND : n == 1 && *p == 'R' ? KR_RANGE : KR_GARBAGE;
+	*trouble = n != 1 ? KR_GARBAGE : *p == 'K' ? KR_WRONG_KIND : *p == 'R' ? KR_RANGE : *p == 'F' ? KR_FULL : KR_GARBAGE;
 	return 0;
 }
 

@@ -32,8 +32,8 @@ extern const struct kr_trouble_row kr_troubles[KR_TROUBLES];
 enum kr_trouble kr_error_read(const char *p, size_t n);
 
 /*
- * The first byte of what a script answers: '1' done, '0' not done, 'B' nothing was done, since the answer is too long for this connection.
- * 0: *trouble says what it is: of another kind, out of range, or nothing that a script of ours says.
+ * The first byte of what a script answers: '1' done, '0' not done, 'B' not done, since what would be told is too long; behind it the rest,
+ * without the value. 0: *trouble says what it is: of another kind, out of range, no room, or nothing that a script of ours says.
  */
 char kr_mark_read(const char *p, size_t n, enum kr_trouble *trouble);
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * script.c - see script.h. The scripts answer one string: '1' done or '0' not done, and what is told; or a letter alone: K the key is of
- * another kind, R out of range, B nothing was done, since the answer is longer than ARGV[1] allows. All numbers are whole and at most 2^53,
- * so that Lua's doubles hold them exactly, and a quotient that is rounded down is the right one.
+ * script.c - see script.h. The scripts answer one string: '1' done or '0' not done, and what is told. Before that a B if what is told is too
+ * long for here: then the value is left out, and nothing was done. Or a letter alone: K the key is of another kind, R out of range, F no
+ * room. A value of more than 16 KiB never goes through Lua, which needs ms for what Redis itself does in some us, while all others wait.
+ *
+ * All numbers are whole and at most 2^53, so that Lua's doubles hold them exactly, and a quotient that is rounded down is the right one.
  */
 #include <string.h>
 
@@ -33,29 +35,44 @@
 #define TELL \
 	"local function tell(d)\n" \
 	" if h=='' then return d end\n" \
-	" if redis.call('STRLEN',K)-26>tonumber(ARGV[1]) then return 'B' end\n" \
-	" local t=left(tonumber(string.sub(h,18,26),16))\n" \
-	" return d..string.sub(h,2,17)..string.format('%.0f',t)..':'..redis.call('GETRANGE',K,26,-1)\n" \
+	" local r=d..string.sub(h,2,17)..string.format('%.0f',left(tonumber(string.sub(h,18,26),16)))..':'\n" \
+	" if redis.call('STRLEN',K)>16410 then return 'B'..r end\n" \
+	" return r..redis.call('GETRANGE',K,26,-1)\n" \
 	"end\n"
 
 #define ONLY_VALUES \
 	"if h~='' and string.sub(h,1,1)~='v' then return 'K' end\n"
 
-/* ARGV: limit */
 static const char get_text[] = BAD HEAD ONLY_VALUES LEFT TELL
 	"return tell(h=='' and '0' or '1')\n";
 
-/* ARGV: limit, when (0 always, 1 if absent, 2 if version), version, ttl, what is stored */
-static const char set_text[] = BAD HEAD ONLY_VALUES LEFT TELL
-	"if ARGV[2]=='1' and h~='' or ARGV[2]=='2' and string.sub(h,2,17)~=ARGV[3] then return tell('0') end\n"
-	"if ARGV[4]=='0' then redis.call('SET',K,ARGV[5]) else redis.call('SET',K,ARGV[5],'PX',ARGV[4]) end\n"
-	"return '1'\n";
-
-/* ARGV: limit, when, version */
-static const char del_text[] = BAD
-	"if ARGV[2]=='0' then return redis.call('UNLINK',KEYS[1])==1 and '1' or '0' end\n"
+/*
+ * ARGV: when (0 always, 1 if absent, 2 if version), version, ttl, what is stored; or instead of that KEYS[2], where it lies already, and is
+ * gone behind this.
+ */
+static const char set_text[] = BAD
+	"local function set()\n"
 	HEAD ONLY_VALUES LEFT TELL
-	"if string.sub(h,2,17)~=ARGV[3] then return tell('0') end\n"
+	"local there,ttl=KEYS[2],ARGV[3]\n"
+	"if ARGV[1]=='1' and h~='' or ARGV[1]=='2' and string.sub(h,2,17)~=ARGV[2] then return tell('0') end\n"
+	"if not there then\n"
+	" if ttl=='0' then redis.call('SET',K,ARGV[4]) else redis.call('SET',K,ARGV[4],'PX',ttl) end\n"
+	"else\n"
+	" if redis.call('EXISTS',there)==0 then return 'F' end\n"
+	" redis.call('RENAME',there,K)\n"
+	" if ttl=='0' then redis.call('PERSIST',K) else redis.call('PEXPIRE',K,ttl) end\n"
+	"end\n"
+	"return '1'\n"
+	"end\n"
+	"local r=set()\n"
+	"if KEYS[2] and r~='1' then redis.call('UNLINK',KEYS[2]) end\n"
+	"return r\n";
+
+/* ARGV: when, version */
+static const char del_text[] = BAD
+	"if ARGV[1]=='0' then return redis.call('UNLINK',KEYS[1])==1 and '1' or '0' end\n"
+	HEAD ONLY_VALUES LEFT TELL
+	"if string.sub(h,2,17)~=ARGV[2] then return tell('0') end\n"
 	"redis.call('UNLINK',K)\n"
 	"return '1'\n";
 

@@ -7,6 +7,7 @@
  *   a counter   string  "c", the number, ":", the TTL in ms
  *   a bucket    string  "t", then lack, time (us), refill, token, unit (us) and burst, each behind a ":" but the first
  *   holders     zset    of each one's name the end (us); of "" the latest time that was seen, negative
+ *   an upload   string  a large value on its way to its key, for a minute at most
  * TTLs are written down beside Redis' own so that a clock that steps back prolongs nothing beyond them.
  */
 #ifndef KR_SCRIPT_H

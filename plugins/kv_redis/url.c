@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* url.c - see url.h. */
-#include <stdio.h>
 #include <string.h>
-
-#include <chimera/plugin.h>
 
 #include "url.h"
 
@@ -27,32 +24,28 @@ static int number(const char *p, size_t n, int most)
 	return v <= most ? v : -1;
 }
 
-/* Decodes %XX into secret memory. False: malformed, a NUL in it, too long, or no memory. */
-static bool decode(const char *p, size_t n, struct kr_secret *out)
+char kr_url_byte(const char **p, const char *stop)
 {
-	*out = (struct kr_secret){ .n = 0 };
-	if (!n)
-		return true;
-	out->p = n <= 3 * (size_t)KR_WORD_MAX ? ch_secret_alloc(n + 1) : NULL;
-	if (!out->p)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		char c = p[i];
+	const char *at = *p;
 
-		if (c == '%') {
-			int v = i + 2 < n && hex(p[i + 1]) >= 0 && hex(p[i + 2]) >= 0 ? hex(p[i + 1]) * 16 + hex(p[i + 2]) : 0;
+	*p = at + (*at == '%' ? 3 : 1);
+	if (*at != '%')
+		return *at;
+	return stop - at >= 3 && hex(at[1]) >= 0 && hex(at[2]) >= 0 ? (char)(hex(at[1]) * 16 + hex(at[2])) : 0;
+}
 
-			if (!v) {
-				kr_secret_free(out);
-				return false;
-			}
-			c = (char)v;
-			i += 2;
-		}
-		out->p[out->n++] = c;
+/* Is it well encoded, without a NUL and not too long? */
+static bool encoded_well(struct ch_str s)
+{
+	const char *p = s.p, *stop = p + s.n;
+	size_t n = 0;
+
+	while (p < stop && n <= KR_WORD_MAX) {
+		if (!kr_url_byte(&p, stop))
+			return false;
+		n++;
 	}
-	out->p[out->n] = 0;
-	return true;
+	return n <= KR_WORD_MAX;
 }
 
 const char *kr_place_read(const char *text, size_t n, int usual_port, char *host, int *port)
@@ -103,12 +96,12 @@ static const char *socket_read(const char *p, struct kr_url *u)
 	return NULL;
 }
 
-const char *kr_url_read(const char *text, struct kr_url *u, struct kr_secret *user, struct kr_secret *password)
+const char *kr_url_read(const char *text, struct kr_url *u, struct ch_str *user, struct ch_str *password)
 {
-	const char *at, *slash, *colon, *fault;
+	const char *at, *slash, *colon;
 
 	*u = (struct kr_url){ .port = 6379 };
-	*user = *password = (struct kr_secret){ .n = 0 };
+	*user = *password = (struct ch_str){ .n = 0 };
 	if (!strncmp(text, "unix://", 7))
 		return socket_read(text + 7, u);
 	if (!strncmp(text, "rediss://", 9))
@@ -124,10 +117,10 @@ const char *kr_url_read(const char *text, struct kr_url *u, struct kr_secret *us
 		colon = memchr(text, ':', (size_t)(at - text));
 		if (!colon)
 			return "has a user without a password: redis://user:password@host";
-		if (!decode(text, (size_t)(colon - text), user) || !decode(colon + 1, (size_t)(at - colon - 1), password)) {
-			kr_secret_free(user);
-			return "has a % in user or password that two hex digits do not follow, or they are too long";
-		}
+		*user = (struct ch_str){ text, (size_t)(colon - text) };
+		*password = (struct ch_str){ colon + 1, (size_t)(at - colon - 1) };
+		if (!encoded_well(*user) || !encoded_well(*password))
+			return "has a % in user or password that two hex digits do not follow, or one of them has more than 512 bytes";
 		text = at + 1;
 	}
 	slash = strchr(text, '/');
@@ -136,32 +129,5 @@ const char *kr_url_read(const char *text, struct kr_url *u, struct kr_secret *us
 		if (u->database < 0)
 			return "has a path that is no number: the database stands there, /0";
 	}
-	fault = kr_place_read(text, slash ? (size_t)(slash - text) : strlen(text), 6379, u->host, &u->port);
-	return fault;
-}
-
-bool kr_auth_make(struct kr_secret *out, const char *user, const char *password)
-{
-	size_t nu = strlen(user), np = strlen(password), cap = nu + np + 64;
-	int n;
-
-	*out = (struct kr_secret){ .n = 0 };
-	if (!np)
-		return true;
-	out->p = ch_secret_alloc(cap);
-	if (!out->p)
-		return false;
-	if (nu)
-		n = snprintf(out->p, cap, "*3\r\n$4\r\nAUTH\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n", nu, user, np, password);
-	else
-		n = snprintf(out->p, cap, "*2\r\n$4\r\nAUTH\r\n$%zu\r\n%s\r\n", np, password);
-	out->n = (size_t)n;
-	return true;
-}
-
-void kr_secret_free(struct kr_secret *s)
-{
-	if (s->p)
-		ch_secret_free(s->p);
-	*s = (struct kr_secret){ .n = 0 };
+	return kr_place_read(text, slash ? (size_t)(slash - text) : strlen(text), 6379, u->host, &u->port);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* url.h - where Redis is and who we are, read from url, user and password. Needs the host only for secret memory. */
+/* url.h - where Redis is, read from a url; and who we are, made into a command. kr_url_read and kr_place_read are pure. */
 #ifndef KR_URL_H
 #define KR_URL_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include <chimera/plugin.h>
 
 enum { KR_HOST_MAX = 253, KR_PATH_MAX = 107, KR_WORD_MAX = 512 };
 
@@ -15,23 +14,27 @@ struct kr_url {
 	int database;
 };
 
-/* In secret memory: kr_secret_free. */
-struct kr_secret {
-	char *p;
-	size_t n;
-};
-
 /*
- * redis://[[user]:password@]host[:port][/database], unix:///path[?db=N]; user and password may hold %XX. *user and *password get what stands
- * in the url, n 0: nothing. NULL, or why it is wrong: the rest of a sentence that begins with the option's name; it holds nothing secret.
+ * redis://[[user]:password@]host[:port][/database], unix:///path[?db=N]; user and password may hold %XX. *user and *password are the parts of
+ * the text as they stand there, n 0: none. NULL, or why it is wrong: the rest of a sentence; it holds nothing secret.
  */
-const char *kr_url_read(const char *text, struct kr_url *u, struct kr_secret *user, struct kr_secret *password);
+const char *kr_url_read(const char *text, struct kr_url *u, struct ch_str *user, struct ch_str *password);
 
-/* host or host:port or [v6]:port. NULL, or why it is wrong. */
+/* host or host:port or [v6]:port; host has KR_HOST_MAX + 1 bytes. NULL, or why it is wrong, likewise. */
 const char *kr_place_read(const char *text, size_t n, int usual_port, char *host, int *port);
 
-/* An AUTH command; no password: none. False: no memory. */
-bool kr_auth_make(struct kr_secret *out, const char *user, const char *password);
+/* One byte of what stands at *p, %XX decoded; *p is put behind it. Not a digit where one must be: 0. */
+char kr_url_byte(const char **p, const char *stop);
+
+/* An AUTH command in secret memory, ready to be sent: kr_secret_free. */
+struct kr_secret {
+	char *p;
+	size_t n;                         /* 0: no password, and no command */
+};
+/* A word of it; coded: it stands in a url. */
+struct kr_word { struct ch_str text; bool coded; };
+/* False: no memory. */
+bool kr_auth_make(struct kr_secret *out, struct kr_word user, struct kr_word password);
 void kr_secret_free(struct kr_secret *s);
 
 #endif

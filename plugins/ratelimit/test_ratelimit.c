@@ -337,7 +337,7 @@ static void a_place_is_free_after_hold_at_the_latest(void **state)
 
 /* ---- the store is away ---- */
 
-#define WITH_FALLBACK "fallback = kv_table\nfallback_share = 50%\n[ratelimit.api_key]\nrequests = 1/h\nburst = 8\n"
+#define WITH_FALLBACK "fallback = kv_memory\nfallback_share = 50%\n[ratelimit.api_key]\nrequests = 1/h\nburst = 8\n"
 
 static void the_fallback_decides_with_its_share(void **state)
 {
@@ -471,7 +471,7 @@ static void the_old_variable_sets_the_default_tier(void **state)
 	(void)state;
 	ch_test_env(t, "BANTER_RATE_LIMIT_MAX=42");
 	assert_true(ch_test_start(t));
-	net.svc = ch_test_provided(t, "kv_table", "kv/1");
+	net.svc = ch_test_provided(t, "kv_memory", "kv/1");
 	assert_non_null(strstr(ch_test_errors(t), "deprecated"));
 	has(get(t, "/v1/thing", OWNER), "X-RateLimit-Limit", "42");
 	ch_test_free(t);

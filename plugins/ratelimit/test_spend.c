@@ -402,7 +402,7 @@ static void jobs_pay_as_well(void **state)
 /* Half of the burst must not refuse what fits into the whole. */
 static void the_fallback_lets_through_what_the_limit_would(void **state)
 {
-	struct ch_test *t = begin("fallback = kv_table\n" TIER);
+	struct ch_test *t = begin("fallback = kv_memory\n" TIER);
 	struct ch_test_answer *a;
 
 	(void)state;

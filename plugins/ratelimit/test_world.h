@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_world.h - ratelimit between what the tests play themselves: `who`, which says who a client is by his header fields and has some routes;
- * `net`, a store that can be away, slow or broken before a real one (kv_table); and `model`, a backend that says what the test wants.
+ * `net`, a store that can be away, slow or broken before a real one (kv_memory); and `model`, a backend that says what the test wants.
  */
 #ifndef RATELIMIT_TEST_WORLD_H
 #define RATELIMIT_TEST_WORLD_H
@@ -21,14 +21,14 @@
 #include <chimera/test.h>
 
 CH_TEST_PLUGIN(ratelimit);
-CH_TEST_PLUGIN(kv_table);
+CH_TEST_PLUGIN(kv_memory);
 
 /* ---- the store ---- */
 
 enum mode { NET_WELL = 0, NET_DOWN, NET_UNKNOWN, NET_LATER, NET_BROKEN };
 
 static struct {
-	const struct ch_svc *svc;          /* kv_table's */
+	const struct ch_svc *svc;          /* kv_memory's */
 	int mode;
 	unsigned takes, settles, cancels, nlast;
 	struct ch_kv_bucket last[CH_KV_BUCKETS_MAX]; /* of the last take or settle; keys are in … */
@@ -407,11 +407,11 @@ static inline struct ch_test *prepare(const char *ratelimit_ini)
 	model.name = "m1";
 	nwaiting = 0;
 	ch_test_plugin(t, CH_TEST_ENTRY(ratelimit));
-	ch_test_plugin(t, CH_TEST_ENTRY(kv_table));
+	ch_test_plugin(t, CH_TEST_ENTRY(kv_memory));
 	ch_test_plugin(t, who_entry);
 	ch_test_service(t, "net", "kv/1", &net_vtable, NULL);
 	ch_test_service(t, "model", "inference/1", &model_vtable, NULL);
-	snprintf(ini, sizeof(ini), "[kv_table]\n[who]\n[ratelimit]\nstore = net\n%s", ratelimit_ini);
+	snprintf(ini, sizeof(ini), "[kv_memory]\n[who]\n[ratelimit]\nstore = net\n%s", ratelimit_ini);
 	ch_test_config(t, ini);
 	return t;
 }
@@ -420,11 +420,11 @@ static inline void reload(struct ch_test *t, const char *ratelimit_ini)
 {
 	char ini[4096];
 
-	snprintf(ini, sizeof(ini), "[kv_table]\n[who]\n[ratelimit]\nstore = net\n%s", ratelimit_ini);
+	snprintf(ini, sizeof(ini), "[kv_memory]\n[who]\n[ratelimit]\nstore = net\n%s", ratelimit_ini);
 	ch_test_config(t, ini);
 	if (!ch_test_start(t))
 		fail_msg("%s", ch_test_errors(t));
-	net.svc = ch_test_provided(t, "kv_table", "kv/1");
+	net.svc = ch_test_provided(t, "kv_memory", "kv/1");
 }
 
 static inline struct ch_test *begin(const char *ratelimit_ini)
@@ -433,7 +433,7 @@ static inline struct ch_test *begin(const char *ratelimit_ini)
 
 	if (!ch_test_start(t))
 		fail_msg("%s", ch_test_errors(t));
-	net.svc = ch_test_provided(t, "kv_table", "kv/1");
+	net.svc = ch_test_provided(t, "kv_memory", "kv/1");
 	return t;
 }
 

@@ -44,7 +44,7 @@ static char pattern(int64_t i)
 
 static bool same_key(const struct step *a, const struct step *b)
 {
-	return a->key_bytes == b->key_bytes && a->key.n == b->key.n && !memcmp(a->key.p ? a->key.p : "", b->key.p ? b->key.p : "", a->key.n);
+	return a->key_bytes == b->key_bytes && a->key.n == b->key.n && (!a->key.n || !memcmp(a->key.p, b->key.p, a->key.n));
 }
 
 static void judge_value(struct op *o)

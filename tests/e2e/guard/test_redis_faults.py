@@ -14,7 +14,9 @@ from proxy import Proxy
 from redis_server import Fake, Redis, RedisError, Sentinel, Wire
 
 ONCE = True  # real time and real servers: the faults do not depend on sanitizers
-TIMEOUT_MS = 20
+DEFAULT_MS = 20
+# Ten times the default: what is said once is said once, also where a machine is so busy that 20 ms are nothing.
+TIMEOUT_MS = 200
 # A request asks Redis three times at most: a limit, a claim, and for what is kept.
 ROUNDS = 3
 # What a machine that is busy with other things may add to the worst of thousands.
@@ -27,13 +29,15 @@ CHANGE = re.compile(r"(.*?) (is degraded now|works again)")
 class Load:
     """Two daemons, and clients that ask them all the time: questions, such with an Idempotency-Key, and streams."""
 
-    def __init__(self, guarded, tmp_path, url, **more):
+    def __init__(self, guarded, tmp_path, url, timeout_ms=TIMEOUT_MS, **more):
         rng = kit.seeded()
+        self.timeout_ms = timeout_ms
+        more["kv_redis"] = {"timeout": f"{timeout_ms}ms", **more.get("kv_redis", {})}
         keys = Keys(tmp_path, rng)
         self.secret = keys.add("key", owner="team-a")
         self.daemons = guarded(keys, n=2, redis=url, **more)
         self.number = itertools.count()
-        self.flood = swarm.Flood([c.address() for c in self.daemons], self.next, connections=4)
+        self.flood = swarm.Flood([c.address() for c in self.daemons], self.next, connections=2)
         self.marks = []
 
     def next(self):
@@ -79,9 +83,7 @@ class Load:
         self.mark("away")
 
     def wait_return(self):
-        kit.wait_for(lambda: len(self.of_limiter("works again")) == len(self.daemons), lambda: self.said("the return"))
-        for c in self.daemons:
-            kit.wait_for(lambda: not c.metric("chimera_degraded"), lambda: f"nothing to be degraded: {self.ready(c)}")
+        kit.wait_for(lambda: all(said[-1].startswith("works again") for said in self.changes().values()), lambda: self.said("the return"))
         self.mark("after")
 
     def said(self, what):
@@ -102,8 +104,8 @@ class Load:
             (a,), = swarm.volley([(c.address(), [ask(self.secret)])])
             assert a.status == 200 and a.header("X-RateLimit-Degraded"), a
 
-    def judge(self, what):
-        """When all is over."""
+    def judge(self, what, once=True):
+        """When all is over. once: what was said was said once for the fault."""
         answers = self.flood.answers
         before, away, after = self.part("before"), self.part("away"), self.part("after")
         others = set(before) | set(after)
@@ -114,10 +116,10 @@ class Load:
         median = lambda part: sorted(a.took for a in part)[len(part) // 2]  # noqa: E731
         worst = lambda part: max(a.took for a in part)  # noqa: E731
         print(f"  added: median {1000 * (median(fault) - median(before)):.2f} ms, worst {1000 * (worst(fault) - median(before)):.2f} ms"
-              f" (timeout {TIMEOUT_MS} ms)")
+              f" (timeout {self.timeout_ms} ms)")
         assert tally(answers) == {"200": len(answers)}
         assert len(away) > 200 and len(after) > 200
-        bound = ROUNDS * TIMEOUT_MS / 1000
+        bound = ROUNDS * self.timeout_ms / 1000
         over = sum(a.took > median(before) + bound for a in fault)
         print(f"  added {1000 * bound:.0f} ms and more: {over} of {len(fault)}")
         assert worst(fault) < worst(before) + bound + SLACK_S
@@ -125,16 +127,13 @@ class Load:
         changes = self.changes()
         print(f"  said: {({f'{plugin}: {what}': len(said) // 2 for (_, plugin, what), said in changes.items()})}")
         for said in changes.values():
-            assert [s.startswith("works again") for s in said] == [False, True] * (len(said) // 2), said
-            # Once for the fault; more only where a machine that is busy was too slow for this timeout.
-            assert all("did not answer in time" in s for s in said[2::2]), said
+            assert not once or [s.startswith("works again") for s in said] == [False, True], said
         assert {(i, "ratelimit", "store") for i in range(len(self.daemons))} <= set(changes)
         begun = dict(self.marks)["fault"]
         degraded = [sum(bool(a.header("X-RateLimit-Degraded")) for a in part) / len(part)
                     for part in ([a for a in before if a.ended < begun], away, after)]
         print("  decided by the fallback: " + ", ".join(f"{100 * d:.1f} % {name}" for d, name in zip(degraded, ("before", "away", "after"))))
-        # A machine that is busy may be too slow for the timeout now and then.
-        assert degraded[0] < 0.2 and degraded[1] > 0 and degraded[2] < 0.2
+        assert degraded[1] > 0 and (not once or degraded[0] == degraded[2] == 0)
 
 
 def kill(redis):
@@ -178,7 +177,7 @@ FAULTS = [kill, stop, client_pause, debug_sleep, restart, read_only, out_of_memo
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[f.__name__ for f in FAULTS])
 def test_r4_r5_no_request_fails_because_of_redis(guarded, tmp_path, redis, fault):
-    with Load(guarded, tmp_path, redis, kv_redis={"timeout": f"{TIMEOUT_MS}ms"}) as load:
+    with Load(guarded, tmp_path, redis) as load:
         load.mark("fault")
         mend = fault(redis)
         load.wait_fallback()
@@ -191,12 +190,25 @@ def test_r4_r5_no_request_fails_because_of_redis(guarded, tmp_path, redis, fault
     load.judge(fault.__name__)
 
 
+@pytest.mark.parametrize("fault", [kill, stop], ids=["kill", "stop"])
+def test_r4_with_the_timeout_as_it_comes_the_added_delay_is_bounded(guarded, tmp_path, redis, fault):
+    with Load(guarded, tmp_path, redis, timeout_ms=DEFAULT_MS) as load:
+        load.mark("fault")
+        mend = fault(redis)
+        load.wait_fallback()
+        load.flood.more(1000)
+        mend()
+        load.mark("after")
+        load.flood.more(500)
+    load.judge(f"{fault.__name__}, {DEFAULT_MS} ms", once=False)
+
+
 def test_r4_a_redis_behind_a_slow_network_counts_as_down(guarded, tmp_path, redis):
     with Proxy(redis.port) as proxy:
         through = type("Through", (), {"url": redis.at(proxy.port)})
-        with Load(guarded, tmp_path, through, kv_redis={"timeout": f"{TIMEOUT_MS}ms"}) as load:
+        with Load(guarded, tmp_path, through) as load:
             load.mark("fault")
-            proxy.latency = 0.2
+            proxy.latency = 2 * TIMEOUT_MS / 1000
             load.wait_fallback()
             load.flood.more(500)
             load.told()
@@ -210,7 +222,7 @@ def test_r4_a_failover_of_sentinel_fails_no_request(guarded, tmp_path):
     """The master is killed, the replica takes its place: the daemons find it by themselves."""
     with Redis() as a, Redis(replicaof=a) as b, Sentinel(a) as s:
         kit.wait_for(lambda: s.replicas() == [b.port], "the sentinel to find the replica")
-        with Load(guarded, tmp_path, a, kv_redis={"timeout": f"{TIMEOUT_MS}ms", "sentinels": s.address, "master": s.name}) as load:
+        with Load(guarded, tmp_path, a, kv_redis={"sentinels": s.address, "master": s.name}) as load:
             load.mark("fault")
             a.kill()
             load.wait_fallback()
@@ -223,13 +235,13 @@ def test_r4_a_failover_of_sentinel_fails_no_request(guarded, tmp_path):
 
 def test_r4_a_redis_that_forgets_its_scripts_is_told_them_again(guarded, tmp_path, redis):
     """NOSCRIPT is no fault."""
-    with Load(guarded, tmp_path, redis, kv_redis={"timeout": "10s"}) as load:
+    with Load(guarded, tmp_path, redis, timeout_ms=10000) as load:
         for _ in range(5):
             redis.cli("SCRIPT", "FLUSH", "SYNC")
             load.flood.more(300)
     answers = load.flood.answers
     print(f"SCRIPT FLUSH: {tally(answers)}")
-    assert tally(answers) == {"200": len(answers)} and not load.changes("is degraded now")
+    assert tally(answers) == {"200": len(answers)} and not load.changes()
     assert not any(a.header("X-RateLimit-Degraded") for a in answers)
 
 
@@ -257,7 +269,7 @@ def test_r4_a_redis_that_talks_nonsense_fails_no_request(guarded, tmp_path, what
     keys = Keys(tmp_path, rng)
     secret = keys.add("key", owner="team-a")
     with Fake(lambda command, n: NONSENSE[what]) as fake:
-        c, = guarded(keys, redis=fake, kv_redis={"timeout": f"{TIMEOUT_MS}ms"})
+        c, = guarded(keys, redis=fake, kv_redis={"timeout": f"{DEFAULT_MS}ms"})
         number = itertools.count()
         with swarm.Flood([c.address()], lambda: ask(secret, "x", {"Idempotency-Key": f"key-{next(number)}"}), connections=2) as flood:
             flood.more(100)
