@@ -203,7 +203,7 @@ int chi_boot(void)
 	chi_daemon.check_timeout = conf->server->startup_check_timeout;
 	chi_daemon.state_dir = strdup(conf->server->state_dir);
 	chi_daemon.step_timeout = conf->server->startup_step_timeout;
-	prctl(PR_SET_DUMPABLE, conf->server->core_dumps);
+	prctl(PR_SET_DUMPABLE, conf->server->core_dumps); /* what is secret so far lies in memory that no core file has */
 	chi_step("state_dir");
 	if (!chi_state_dir_make(conf->server, why, sizeof why)) {
 		chi_report_free(report);

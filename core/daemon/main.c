@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -419,7 +418,6 @@ int main(int argc, char **argv)
 		return CHI_EXIT_CONFIG;
 	if (mode)
 		return check_only(mode == 'T');
-	prctl(PR_SET_DUMPABLE, 0); /* until the config has said core_dumps = yes */
 	hide_environment();
 	sigset_t set;
 	sigemptyset(&set);

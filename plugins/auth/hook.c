@@ -106,6 +106,10 @@ int auth_on_request(struct ch_self *self, struct ch_ctx *c)
 	if (!shown.any)
 		return without(self, c, route);
 	outcome = auth_verify(auth_loop(self, ch_loop(c))->table, shown.key, ch_wall(), sha256, &key);
+	if (shown.foreign) { /* nobody has a key with that hash */
+		memset(sha256, 0, sizeof(sha256));
+		outcome = AUTH_UNKNOWN;
+	}
 	if (outcome == AUTH_GOOD)
 		return auth_grant(self, c, AUTH_M_KEY, key);
 	return auth_search(self, c, shown.key, shown.bearer, sha256, outcome);

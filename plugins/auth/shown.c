@@ -73,7 +73,7 @@ static unsigned kind(struct ch_str name)
 	}
 }
 
-/* "Bearer KEY" (RFC 6750). Another scheme's value stays whole: nobody knows such a key. */
+/* "Bearer KEY" (RFC 6750). Another scheme's value stays whole. */
 static struct ch_str credentials(struct ch_str v, bool *bearer)
 {
 	*bearer = v.n >= 6 && !strncasecmp(v.p, "bearer", 6) && (v.n == 6 || v.p[6] == ' ' || v.p[6] == '\t');
@@ -93,7 +93,7 @@ const char *auth_read_shown(struct ch_ctx *c, struct auth_shown *out)
 	struct ch_str name, value, query = ch_query(c);
 	unsigned seen = 0;
 
-	*out = (struct auth_shown){ false, false, { "", 0 } };
+	*out = (struct auth_shown){ .key = { "", 0 } };
 	if (query.n && holds_key(query))
 		return "A key in the address is written to logs and histories: send it in the header Authorization (Bearer) or X-Api-Key, and have "
 			"this one replaced.";
@@ -106,8 +106,10 @@ const char *auth_read_shown(struct ch_ctx *c, struct auth_shown *out)
 		if (seen & which)
 			return "The request has the same header with a key twice: send one.";
 		seen |= which;
-		if (which == AUTHORIZATION)
+		if (which == AUTHORIZATION) {
 			value = credentials(value, &bearer);
+			out->foreign = !bearer;
+		}
 		if (out->any && (out->key.n != value.n || memcmp(out->key.p, value.p, value.n)))
 			return "The request shows two different keys in two headers: send one, in Authorization (Bearer) or X-Api-Key.";
 		out->any = true;

@@ -8,12 +8,12 @@
 struct auth_shown {
 	bool any;                         /* a key was shown, were it empty */
 	bool bearer;                      /* it stands behind "Bearer" */
+	bool foreign;                     /* it has no or another scheme, so it is no key, whatever it reads like */
 	struct ch_str key;                /* the ctx's; as it came, any bytes that a header may hold */
 };
 
 /*
- * Reads Authorization, X-Api-Key and Api-Key. What has another scheme than Bearer is a key like any other that nobody knows. NULL, or a
- * sentence: the request contradicts itself, or shows a key where it must not.
+ * Reads Authorization, X-Api-Key and Api-Key. NULL, or a sentence: the request contradicts itself, or shows a key where it must not.
  */
 const char *auth_read_shown(struct ch_ctx *, struct auth_shown *out);
 

@@ -70,7 +70,7 @@ static void a_key_in_the_address_is_400_and_not_logged(void **state)
 
 static void every_wrong_key_gets_the_same_answer(void **state)
 {
-	static char headers[10][12000];
+	static char headers[11][12000];
 	struct ch_test_answer *a, *first = NULL;
 	struct ch_test *t;
 	char big[9001];
@@ -84,6 +84,7 @@ static void every_wrong_key_gets_the_same_answer(void **state)
 	snprintf(headers[n++], sizeof(headers[0]), "Authorization: Bearer\n");
 	snprintf(headers[n++], sizeof(headers[0]), "Authorization: Basic dTpw\n");
 	snprintf(headers[n++], sizeof(headers[0]), "Authorization: Bearerthe-key-of-the-house-of-auth\n");
+	snprintf(headers[n++], sizeof(headers[0]), "Authorization: the-key-of-the-house-of-auth\n");
 	snprintf(headers[n++], sizeof(headers[0]), "api-key: \xc3\xa9\xff\n");
 	snprintf(headers[n++], sizeof(headers[0]), "x-api-key: %s\n", big);
 	snprintf(headers[n++], sizeof(headers[0]), "Authorization: Bearer expired\n");
@@ -102,7 +103,7 @@ static void every_wrong_key_gets_the_same_answer(void **state)
 		assert_string_equal(ch_test_header(a, "WWW-Authenticate"), "Bearer realm=\"chimera\", error=\"invalid_token\"");
 		assert_string_equal(ch_test_header(a, "Content-Length"), ch_test_header(first, "Content-Length"));
 	}
-	assert_int_equal((int)ch_test_metric(t, "chimera_auth_requests_total", "key", "unknown", NULL), 8);
+	assert_int_equal((int)ch_test_metric(t, "chimera_auth_requests_total", "key", "unknown", NULL), 9);
 	assert_int_equal((int)ch_test_metric(t, "chimera_auth_requests_total", "key", "expired", NULL), 1);
 	assert_int_equal((int)ch_test_metric(t, "chimera_auth_requests_total", "key", "disabled", NULL), 1);
 	ch_test_free(t);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * answer.h - a record on the heap that several requests share: it is made by one, then nobody changes it. Counted references; the bytes of all of
- * them are counted too, and bounded.
+ * answer.h - a record on the heap that several requests share: it is made by one, then nobody changes it. Counted references; the bytes
+ * of all of them are counted too, and bounded.
  */
 #ifndef IDEM_ANSWER_H
 #define IDEM_ANSWER_H

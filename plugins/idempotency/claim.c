@@ -2,9 +2,9 @@
 /*
  * claim.c - the leader asks the store: is the key ours to work on?
  *
- * One operation says all: a set that is done only if nothing stands there, and otherwise tells what does. Where somebody else works on the key
- * it is asked again, with growing pauses, up to wait_timeout; meanwhile a mark tells the owner that someone waits, and its own key tells us
- * whether it lives.
+ * One operation says all: a set that is done only if nothing stands there, and otherwise tells what does. Where somebody else works on
+ * the key it is asked again, with growing pauses, up to wait_timeout; meanwhile a mark tells the owner that someone waits, and its own
+ * key tells us whether it lives.
  */
 #include "idempotency.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client.c - work whose client has left. It goes on while somebody waits for it: here, which the table knows, or elsewhere, which is told by a mark
- * in the store. When nobody does any more it is forsaken.
+ * client.c - work whose client has left. It goes on while somebody waits for it: here, which the table knows, or elsewhere, which is told
+ * by a mark in the store. When nobody does any more it is forsaken.
  */
 #include <stdlib.h>
 

@@ -75,9 +75,14 @@ static int on_request(struct ch_self *self, struct ch_ctx *c)
 
 /* ---- life ---- */
 
-enum { M_HITS, M_WAITS, M_FIRST, M_CONFLICTS, M_RESULTS, M_STORED_BYTES, M_HELD_BYTES, M_IN_FLIGHT, M_CLIENTLESS, M_UNWRITTEN, M_LOST, M_ERRORS };
+enum {
+	M_HITS, M_WAITS, M_FIRST, M_CONFLICTS, M_RESULTS, M_STORED_BYTES, M_HELD_BYTES, M_IN_FLIGHT, M_CLIENTLESS, M_UNWRITTEN, M_LOST,
+	M_ERRORS
+};
 
-static const char *const conflicts[] = { "malformed", "reused", "in_progress", "not_replayable", "indeterminate", "store_down", "overloaded", NULL };
+static const char *const conflicts[] = { /* enum idem_conflict */
+	"malformed", "reused", "in_progress", "not_replayable", "indeterminate", "store_down", "overloaded", NULL
+};
 static const char *const fates[] = { "stored", "released", "not_kept", NULL };
 static const char *const operations[] = { "claim", "look", "write", "alive", NULL };
 
@@ -135,7 +140,7 @@ static bool drained(struct ch_self *self)
 {
 	const struct idem_state *state = idem_state(self);
 
-	return idem_table_idle(state->table) && (atomic_load(&state->away) || !idem_table_nunwritten(state->table));
+	return idem_table_idle(state->table) && (atomic_load(&state->away) || !idem_queue_count(idem_table_unwritten(state->table)));
 }
 
 /* ---- the descriptor ---- */
@@ -156,8 +161,8 @@ static const struct ch_option options[] = {
 	CH_OPT(struct idem_conf, on_store_down, ENUM, .def = "pass", .values = on_down,
 		.help = "New keys while the store is away: pass: worked on, remembered by this server alone; refuse: 503"),
 	CH_OPT(struct idem_conf, on_owner_lost, ENUM, .def = "refuse", .values = on_lost,
-		.help = "The server that worked on a key has died: refuse: 409 until the key expires; retry: the work is done again, and perhaps "
-			"billed twice"),
+		.help = "The server that worked on a key has died: refuse: 409 until the key expires; retry: the work is done again, and "
+			"perhaps billed twice"),
 };
 
 static const struct ch_metric metrics[] = {
@@ -165,16 +170,19 @@ static const struct ch_metric metrics[] = {
 	[M_WAITS] = { .name = "chimera_idempotency_waits_total", .kind = CH_COUNTER,
 		.help = "Requests that began to wait for another one with the same key" },
 	[M_FIRST] = { .name = "chimera_idempotency_first_total", .kind = CH_COUNTER, .help = "Requests with a key that were worked on" },
-	[M_CONFLICTS] = { .name = "chimera_idempotency_conflicts_total", .kind = CH_COUNTER, .labels = { { "kind", CH_L_FIXED, conflicts } },
-		.help = "Requests that were refused because of their key" },
+	[M_CONFLICTS] = { .name = "chimera_idempotency_conflicts_total", .kind = CH_COUNTER,
+		.labels = { { "kind", CH_L_FIXED, conflicts } }, .help = "Requests that were refused because of their key" },
 	[M_RESULTS] = { .name = "chimera_idempotency_results_total", .kind = CH_COUNTER, .labels = { { "fate", CH_L_FIXED, fates } },
-		.help = "Work with a key that has ended: its answer is kept, its key is free again, or its answer was too large or found no room" },
-	[M_STORED_BYTES] = { .name = "chimera_idempotency_stored_bytes_total", .kind = CH_COUNTER, .help = "Bytes of answers written to the store" },
+		.help = "Work with a key that has ended: its answer is kept, its key is free again, or its answer was too large or found "
+			"no room" },
+	[M_STORED_BYTES] = { .name = "chimera_idempotency_stored_bytes_total", .kind = CH_COUNTER,
+		.help = "Bytes of answers written to the store" },
 	[M_HELD_BYTES] = { .name = "chimera_idempotency_held_bytes", .kind = CH_GAUGE,
 		.help = "Bytes of answers in this process: captured, to be stored, or on their way to clients" },
 	[M_IN_FLIGHT] = { .name = "chimera_idempotency_in_flight", .kind = CH_GAUGE, .help = "Requests with a key that are worked on" },
 	[M_CLIENTLESS] = { .name = "chimera_idempotency_clientless", .kind = CH_GAUGE, .help = "Those of them whose client has left" },
-	[M_UNWRITTEN] = { .name = "chimera_idempotency_unwritten", .kind = CH_GAUGE, .help = "Keys whose end the store has not been told yet" },
+	[M_UNWRITTEN] = { .name = "chimera_idempotency_unwritten", .kind = CH_GAUGE,
+		.help = "Keys whose end the store has not been told yet" },
 	[M_LOST] = { .name = "chimera_idempotency_owners_lost_total", .kind = CH_COUNTER,
 		.help = "Requests that found that the server which worked on their key has died" },
 	[M_ERRORS] = { .name = "chimera_idempotency_store_errors_total", .kind = CH_COUNTER,

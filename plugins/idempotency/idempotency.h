@@ -6,6 +6,7 @@
  *   record.c       what stands in the store
  *   answer.c       a record that several requests share
  *   table.c        the keys of this process: leaders and those that wait
+ *   queue.c        those of them whose end the store does not know yet
  *   enter.c        a request comes with a key: does it lead, wait, or get an answer
  *   claim.c        the leader asks the store: is the key ours
  *   run.c          the leader works: capture of what it answers, and what becomes of the key at its end
@@ -15,8 +16,8 @@
  *   replay.c       answers: stored ones, and refusals
  *   idempotency.c  options, metrics, hooks
  *
- * Threads and ownership: a request is its loop's alone; what requests share is in the table, under its locks. Whoever writes to the store does it in
- * a task of the loop where the answer was made, so that no client waits for it.
+ * Threads and ownership: a request is its loop's alone; what requests share is in the table, under its locks. Whoever writes to the store
+ * does it in a task of the loop where the answer was made, so that no client waits for it.
  */
 #ifndef IDEMPOTENCY_H
 #define IDEMPOTENCY_H
@@ -43,8 +44,8 @@ struct idem_conf {
 };
 
 enum idem_conflict {
-	IDEM_C_MALFORMED, IDEM_C_REUSED, IDEM_C_IN_PROGRESS, IDEM_C_NOT_REPLAYABLE, IDEM_C_INDETERMINATE, IDEM_C_STORE_DOWN, IDEM_C_OVERLOADED,
-	IDEM_CONFLICTS
+	IDEM_C_MALFORMED, IDEM_C_REUSED, IDEM_C_IN_PROGRESS, IDEM_C_NOT_REPLAYABLE, IDEM_C_INDETERMINATE, IDEM_C_STORE_DOWN,
+	IDEM_C_OVERLOADED, IDEM_CONFLICTS
 };
 enum idem_fate { IDEM_STORED, IDEM_RELEASED, IDEM_NOT_KEPT, IDEM_FATES }; /* of what a leader has made */
 enum idem_store_op { IDEM_O_CLAIM, IDEM_O_LOOK, IDEM_O_WRITE, IDEM_O_ALIVE, IDEM_OPS };
@@ -113,7 +114,10 @@ int idem_on_response(struct ch_self *self, struct ch_ctx *c);
 int idem_on_call_end(struct ch_self *self, struct ch_ctx *c);
 int idem_on_end(struct ch_self *self, struct ch_ctx *c);
 void idem_on_body(struct ch_self *self, struct ch_ctx *c, const void *p, size_t n, bool complete);
-/* Is that an answer to be kept (FAULTS I7)? code: of the error that it tells of, or NULL; upstream: the status of the backend's refusal, or 0. */
+/*
+ * Is that an answer to be kept (FAULTS I7)? code: of the error that it tells of, or NULL; upstream: the status of the backend's refusal,
+ * or 0.
+ */
 bool idem_worth(int status, bool complete, const char *code, int upstream);
 
 /* client.c */
@@ -125,7 +129,8 @@ enum idem_ask { IDEM_GET, IDEM_SET, IDEM_DEL };
 /*
  * Asks the store. CH_OK: *out is filled, also with an error if the provider is broken or there is no memory; CH_AGAIN: fn will be called.
  */
-int idem_ask(struct ch_self *self, struct ch_ctx *c, int what, const struct ch_kv_args *a, struct ch_kv_result *out, ch_resumed fn, void *data);
+int idem_ask(
+	struct ch_self *self, struct ch_ctx *c, int what, const struct ch_kv_args *a, struct ch_kv_result *out, ch_resumed fn, void *data);
 /* fn was called with something else than READY: the operation is given up. */
 void idem_give_up(struct ch_self *self, struct ch_ctx *c, struct ch_kv_result *out);
 /* Was that a failure of the store? Counts and tells. */

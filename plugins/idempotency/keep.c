@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * keep.c - every two seconds, on the house loop: the store is told that this process lives; claims of work that takes long are prolonged; what could
- * not be written is tried again. One after the other, and no further than to the first failure.
+ * keep.c - every two seconds, on the house loop: the store is told that this process lives; claims of work that takes long are prolonged;
+ * what could not be written is tried again. One after the other, and no further than to the first failure.
  */
 #include "idempotency.h"
 
@@ -20,7 +20,7 @@ static struct idem_entry *next(struct keep *k, int *job)
 	*job = e ? IDEM_J_PROLONG : IDEM_J_SETTLE;
 	if (!e && k->left) {
 		k->left--;
-		e = idem_table_unwritten(t);
+		e = idem_queue_take(idem_table_unwritten(t));
 	}
 	return e;
 }
@@ -53,7 +53,7 @@ static int on_written(struct idem_write *w, int wrote)
 		if (wrote != IDEM_W_FAILED)
 			e = next(k, &job);
 		if (!e) {
-			ch_set(state->unwritten, (double)idem_table_nunwritten(state->table));
+			ch_set(state->unwritten, (double)idem_queue_count(idem_table_unwritten(state->table)));
 			return CH_DONE;
 		}
 		if (job == IDEM_J_SETTLE && !e->answer && !e->expires) /* of one that had no time to say so */
@@ -70,6 +70,6 @@ int idem_keep(struct ch_self *self, struct ch_ctx *c)
 	if (!k)
 		return CH_DONE;
 	k->w = (struct idem_write){ .self = self, .c = c, .then = on_written };
-	k->left = idem_table_nunwritten(idem_state(self)->table);
+	k->left = idem_queue_count(idem_table_unwritten(idem_state(self)->table));
 	return on_written(&k->w, idem_write(&k->w, IDEM_J_ALIVE, NULL));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * record.h - what stands in the store under a key: a claim while somebody works on it, then the whole answer, or only that there was one. Pure
- * functions over bytes; what is read may come from anywhere and is believed only if it is whole.
+ * record.h - what stands in the store under a key: a claim while somebody works on it, then the whole answer, or only that there was one.
+ * Pure functions over bytes; what is read may come from anywhere and is believed only if it is whole.
  *
  *     version 1, state 1, fingerprint 32, then
  *       claim   process 16, nonce 8

@@ -3,8 +3,8 @@
  * run.c - the leader works: what it answers is kept as it goes by, and at its end the key is settled.
  *
  * Kept are the status, the handler's fields and the body's bytes. The handler's are the fields that were not there before it began and that
- * nobody adds as the head leaves: this hook is the first of its phase. A few names are left out wherever they come from, because what they say
- * holds for one request alone.
+ * nobody adds as the head leaves: this hook is the first of its phase. A few names are left out wherever they come from, because what
+ * they say holds for one request alone.
  */
 #include <strings.h>
 

@@ -23,9 +23,7 @@ struct idem_table {
 	atomic_uint refs;
 	atomic_int busy;
 	unsigned char process[IDEM_PROCESS];
-	pthread_mutex_t lock;             /* of what is unwritten */
-	struct idem_entry *unwritten, **unwritten_last;
-	size_t nunwritten;
+	struct idem_queue unwritten;
 	struct shard shards[SHARDS];
 };
 
@@ -79,8 +77,8 @@ static void drop(struct shard *s, struct idem_entry *e)
 }
 
 /*
- * Until when we may be sure that the store has what it said it has until then. Its clock is another one: who believes a moment too long takes an
- * answer that has expired for one that was lost.
+ * Until when we may be sure that the store has what it said it has until then. Its clock is another one: who believes a moment too long
+ * takes an answer that has expired for one that was lost.
  */
 static int64_t surely(int64_t expires)
 {
@@ -125,8 +123,7 @@ struct idem_table *idem_table_new(void)
 		return NULL;
 	atomic_init(&t->refs, 1);
 	memcpy(t->process, name, sizeof(t->process));
-	pthread_mutex_init(&t->lock, NULL);
-	t->unwritten_last = &t->unwritten;
+	idem_queue_init(&t->unwritten);
 	for (size_t i = 0; i < SHARDS; i++)
 		pthread_mutex_init(&t->shards[i].lock, NULL);
 	return t;
@@ -144,7 +141,7 @@ void idem_table_unref(struct idem_table *t)
 
 	if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	while ((e = idem_table_unwritten(t)))
+	while ((e = idem_queue_take(&t->unwritten)))
 		idem_table_put(t, e);
 	for (size_t i = 0; i < SHARDS; i++) {
 		struct shard *s = &t->shards[i];
@@ -155,7 +152,7 @@ void idem_table_unref(struct idem_table *t)
 			drop(s, s->seen.first);
 		pthread_mutex_destroy(&s->lock);
 	}
-	pthread_mutex_destroy(&t->lock);
+	pthread_mutex_destroy(&t->unwritten.lock);
 	free(t);
 }
 
@@ -167,6 +164,11 @@ void idem_table_busy(struct idem_table *t, int more)
 bool idem_table_idle(const struct idem_table *t)
 {
 	return !atomic_load(&t->busy);
+}
+
+struct idem_queue *idem_table_unwritten(struct idem_table *t)
+{
+	return &t->unwritten;
 }
 
 const unsigned char *idem_table_process(const struct idem_table *t)
@@ -428,7 +430,7 @@ void idem_table_abdicate(struct idem_table *t, struct idem_entry *e)
 	struct idem_waiter *list = idem_table_pass(t, e);
 
 	if (!list && e->hold)
-		idem_table_later(t, e);
+		idem_queue_put(&t->unwritten, e);
 	else
 		idem_table_put(t, e);
 	idem_wake(list);
@@ -490,40 +492,4 @@ void idem_table_prolonged(struct idem_table *t, struct idem_entry *e, uint64_t v
 	if (e->state == IDEM_RUNNING)
 		e->version = version;
 	pthread_mutex_unlock(&s->lock);
-}
-
-void idem_table_later(struct idem_table *t, struct idem_entry *e)
-{
-	pthread_mutex_lock(&t->lock);
-	e->next_unwritten = NULL;
-	*t->unwritten_last = e;
-	t->unwritten_last = &e->next_unwritten;
-	t->nunwritten++;
-	pthread_mutex_unlock(&t->lock);
-}
-
-struct idem_entry *idem_table_unwritten(struct idem_table *t)
-{
-	struct idem_entry *e;
-
-	pthread_mutex_lock(&t->lock);
-	e = t->unwritten;
-	if (e) {
-		t->unwritten = e->next_unwritten;
-		if (!t->unwritten)
-			t->unwritten_last = &t->unwritten;
-		t->nunwritten--;
-	}
-	pthread_mutex_unlock(&t->lock);
-	return e;
-}
-
-size_t idem_table_nunwritten(struct idem_table *t)
-{
-	size_t n;
-
-	pthread_mutex_lock(&t->lock);
-	n = t->nunwritten;
-	pthread_mutex_unlock(&t->lock);
-	return n;
 }

@@ -2,9 +2,10 @@
 /*
  * table.h - the keys that this process works on, waits for, or has seen not long ago.
  *
- * A key has one leader at a time: the request that asks the store about it, and then does the work. Who comes with the same key meanwhile waits
- * by a ticket, and is told what came of it: the leader's answer; that the store is away; or that the lead is now its own, because the leader
- * has left without an answer. What is answered stays here until it stands in the store, and is remembered by its name alone after that.
+ * A key has one leader at a time: the request that asks the store about it, and then does the work. Who comes with the same key meanwhile
+ * waits by a ticket, and is told what came of it: the leader's answer; that the store is away; or that the lead is now its own, because
+ * the leader has left without an answer. What is answered stays here until it stands in the store, and is remembered by its name alone
+ * after that.
  *
  * Any thread; a shard's lock is held for the time of a look. Lists of waiters that are given back are handed to idem_wake outside of it. An
  * entry lives as long as someone has a reference to it; its leader has one, each waiter has one, the table has one.
@@ -12,9 +13,8 @@
 #ifndef IDEM_TABLE_H
 #define IDEM_TABLE_H
 
-#include <pthread.h>
-
 #include "answer.h"
+#include "queue.h"
 
 enum idem_stage {
 	IDEM_OPEN,                        /* its leader asks the store */
@@ -74,6 +74,8 @@ void idem_table_unref(struct idem_table *t);
 /* Work without a client and writes that are under way, in all instances that share the table: what the end of the server waits for. */
 void idem_table_busy(struct idem_table *t, int more);
 bool idem_table_idle(const struct idem_table *t);
+/* What could not be written. */
+struct idem_queue *idem_table_unwritten(struct idem_table *t);
 /* The process's name in claims. */
 const unsigned char *idem_table_process(const struct idem_table *t);
 
@@ -98,8 +100,8 @@ bool idem_table_waited(struct idem_table *t, struct idem_entry *e);
 /* Its claim holds, or it does without: it works. Returns those that wait with another payload. */
 struct idem_waiter *idem_table_run(struct idem_table *t, struct idem_entry *e);
 /*
- * It is answered. keep: the answer stays here until it is written, for `expires`; else the store has it, and `answer` may be NULL if there is none
- * to share: then the first waiter gets the lead.
+ * It is answered. keep: the answer stays here until it is written, for `expires`; else the store has it, and `answer` may be NULL if
+ * there is none to share: then the first waiter gets the lead.
  */
 struct idem_waiter *idem_table_answer(struct idem_table *t, struct idem_entry *e, struct idem_answer *answer, bool keep, int64_t expires);
 /* The leader goes without an answer: the first waiter leads. NULL: there is none, and the key is free again, or as it was. */
@@ -119,9 +121,5 @@ void idem_table_written(struct idem_table *t, struct idem_entry *e);
 struct idem_entry *idem_table_old_claim(struct idem_table *t, unsigned *shard, int64_t before);
 /* What it was prolonged to. */
 void idem_table_prolonged(struct idem_table *t, struct idem_entry *e, uint64_t version);
-/* What could not be written, in order; the reference goes with it. */
-void idem_table_later(struct idem_table *t, struct idem_entry *e);
-struct idem_entry *idem_table_unwritten(struct idem_table *t);
-size_t idem_table_nunwritten(struct idem_table *t);
 
 #endif

@@ -299,7 +299,8 @@ static void this_process_says_that_it_lives(void **state)
 		ch_test_advance(t, 1000);
 		said = false;
 		for (int i = 0; i < KEYS; i++)
-			said = said || (store.v[i].value && !strncmp(store.v[i].key, "idempotency:alive:", 18) && store.v[i].expires > ch_now());
+			said = said || (store.v[i].value && !strncmp(store.v[i].key, "idempotency:alive:", 18) &&
+					store.v[i].expires > ch_now());
 		assert_true(said);
 	}
 	ch_test_free(t);

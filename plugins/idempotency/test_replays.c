@@ -136,8 +136,8 @@ static void another_path_key_or_client_is_another_request(void **state)
 
 static void keys_that_are_none_are_400(void **state)
 {
-	static const char *const bad[] = { "Idempotency-Key:\n", "Idempotency-Key: \"\"\n", "Idempotency-Key: a b\n", "Idempotency-Key: \"a\n",
-		"Idempotency-Key: k\303\266\n", KEY KEY };
+	static const char *const bad[] = { "Idempotency-Key:\n", "Idempotency-Key: \"\"\n", "Idempotency-Key: a b\n",
+		"Idempotency-Key: \"a\n", "Idempotency-Key: k\303\266\n", KEY KEY };
 	struct ch_test *t = world_of("");
 	char longest[300];
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_world.h - the harness around idempotency: a plugin `works` whose routes do what the test says, and a kv/1 that the test looks into and that
- * answers at once, late or not at all.
+ * test_world.h - the harness around idempotency: a plugin `works` whose routes do what the test says, and a kv/1 that the test looks into
+ * and that answers at once, late or not at all.
  */
 #ifndef IDEM_TEST_WORLD_H
 #define IDEM_TEST_WORLD_H
@@ -307,7 +307,8 @@ static int on_work(struct ch_self *self, struct ch_ctx *c)
 	case WHOLE:
 		return whole(c);
 	case REFUSED:
-		return ch_refuse(c, works.status == 422 ? CH_E_UNPROCESSABLE : CH_E_UNAVAILABLE, 0, "The work is refused, as the test says.");
+		return ch_refuse(
+			c, works.status == 422 ? CH_E_UNPROCESSABLE : CH_E_UNAVAILABLE, 0, "The work is refused, as the test says.");
 	case UPSTREAM:
 		return upstream(c);
 	case LATE:

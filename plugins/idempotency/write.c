@@ -2,8 +2,8 @@
 /*
  * write.c - what goes to the store behind a client's back.
  *
- * A write replaces what is ours: our claim, known by the process and the claim's nonce, whatever version it has by now; or nothing. What somebody
- * else has put there stays.
+ * A write replaces what is ours: our claim, known by the process and the claim's nonce, whatever version it has by now; or nothing. What
+ * somebody else has put there stays.
  */
 #include "idempotency.h"
 
@@ -16,7 +16,8 @@ static const struct ch_kv_v1 *kv(const struct ch_self *self)
 	return idem_conf(self)->store->vt;
 }
 
-int idem_ask(struct ch_self *self, struct ch_ctx *c, int what, const struct ch_kv_args *a, struct ch_kv_result *out, ch_resumed fn, void *data)
+int idem_ask(
+	struct ch_self *self, struct ch_ctx *c, int what, const struct ch_kv_args *a, struct ch_kv_result *out, ch_resumed fn, void *data)
 {
 	const struct ch_svc *store = idem_conf(self)->store;
 	ch_ticket t = ch_suspend(c, 0, fn, data);
@@ -119,7 +120,8 @@ static int issue(struct idem_write *w)
 	default:
 		if (!e->answer)
 			return release(w);
-		return set(w, idem_answer_text(e->answer), (e->expires - ch_now()) / 1000 + 1, w->version ? CH_KV_IF_VERSION : CH_KV_IF_ABSENT);
+		return set(w, idem_answer_text(e->answer), (e->expires - ch_now()) / 1000 + 1,
+			w->version ? CH_KV_IF_VERSION : CH_KV_IF_ABSENT);
 	}
 }
 
@@ -188,8 +190,8 @@ void idem_settled(struct ch_self *self, struct idem_entry *e, int wrote)
 	struct idem_state *state = idem_state(self);
 
 	if (wrote == IDEM_W_FAILED) {
-		idem_table_later(state->table, e);
-		ch_set(state->unwritten, (double)idem_table_nunwritten(state->table));
+		idem_queue_put(idem_table_unwritten(state->table), e);
+		ch_set(state->unwritten, (double)idem_queue_count(idem_table_unwritten(state->table)));
 		return;
 	}
 	if (e->answer) {

@@ -78,6 +78,15 @@ static inline int64_t take_of(struct km_store *s, int64_t now, struct ch_kv_buck
 	return told.done ? level.left : -1;
 }
 
+/* n keys that lie in one shard. */
+static inline void keys_of_a_shard(char keys[][16], size_t n)
+{
+	for (size_t i = 0, found = 0; found < n; i++) {
+		snprintf(keys[found], 16, "k%zu", i);
+		found += km_shard_of(km_ident(a_secret, keys[found], strlen(keys[found]))) == 7;
+	}
+}
+
 static inline size_t items_of(struct km_store *s)
 {
 	size_t n = 0;

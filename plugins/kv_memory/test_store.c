@@ -44,6 +44,23 @@ static void what_was_used_least_recently_is_forgotten(void **state)
 	end(s);
 }
 
+static void the_order_of_use_holds_inside_a_shard(void **state)
+{
+	struct km_store *s = begin(1 << 20);
+	char keys[8][16];
+
+	(void)state;
+	keys_of_a_shard(keys, 8);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(put(s, START + i, keys[i], 118000, 0), 0);
+	assert_int_equal(size_of(s, START + 8, keys[0]), 118000);
+	assert_int_equal(size_of(s, START + 9, keys[2]), 118000);
+	assert_int_equal(put(s, START + 10, "another", 220000, 0), 0); /* where two were: those used least recently */
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(size_of(s, START + 11, keys[i]), i == 1 || i == 3 ? -1 : 118000);
+	end(s);
+}
+
 static void it_is_full_only_if_nothing_may_be_forgotten(void **state)
 {
 	struct km_store *s = begin(1 << 20);
@@ -160,6 +177,36 @@ static void what_has_expired_gives_its_memory_back(void **state)
 	end(s);
 }
 
+static void a_shorter_ttl_counts_from_when_it_is_set(void **state)
+{
+	struct km_store *s = begin(1 << 20);
+
+	(void)state;
+	assert_int_equal(put(s, START, "a", 10, 3600000), 0);
+	assert_int_equal(put(s, START, "b", 10, 0), 0);
+	assert_int_equal(put(s, START, "a", 10, 1000), 0);
+	assert_int_equal(put(s, START, "b", 10, 1000), 0);
+	sweep_all(s, START + 3 * SECOND);
+	assert_int_equal(items_of(s), 0);
+	end(s);
+}
+
+static void new_buckets_sweep_out_those_that_are_full(void **state)
+{
+	struct km_store *s = begin(8 << 20);
+	char key[16];
+
+	(void)state;
+	for (int i = 0; i < 50000; i++) { /* one a millisecond, full again after one second */
+		struct ch_kv_bucket b = { .key = { key, (size_t)snprintf(key, sizeof(key), "%d", i) }, .burst = 5, .count = 1,
+			.period_ms = 1000, .cost = 1 };
+
+		assert_int_equal(take_of(s, START + i * 1000, b), 4);
+	}
+	assert_true(items_of(s) < 1600);
+	end(s);
+}
+
 static void new_keys_sweep_out_the_old_ones(void **state)
 {
 	struct km_store *s = begin(8 << 20);
@@ -262,20 +309,24 @@ static void rates_are_shared_and_go_with_their_last_bucket(void **state)
 	struct ch_kv_take_args a = { sizeof(a), { v, 4, sizeof(v[0]) }, 0 };
 	struct ch_kv_level levels[4];
 	struct km_told told;
+	char keys[4][16];
 
 	(void)state;
-	for (int round = 0; round < 40; round++) {
+	keys_of_a_shard(keys, 4);
+	for (int i = 0; i < 4; i++)
+		v[i] = slow(keys[i], 1000, 1);
+	assert_int_equal(km_take(s, &a, false, START, levels, &told), 0);
+	assert_int_equal(s->used - s->table, 4 * 112 + 80); /* one rate for all of them, though each would have brought it */
+	for (int round = 1; round < 40; round++) {
 		/* Keys swap their numbers: each rate loses its last bucket in the very call in which another one gets it. */
-		static const char *const keys[] = { "a", "b", "c", "d" };
-
 		for (int i = 0; i < 4; i++)
 			v[i] = slow(keys[i], 1000 + (i + round) % 4, 1);
 		assert_int_equal(km_take(s, &a, false, START, levels, &told), 0);
 		assert_true(told.done);
 		for (int i = 0; i < 4; i++)
 			assert_int_equal(levels[i].left, v[i].burst - round - 1);
+		assert_int_equal(s->used - s->table, 4 * (112 + 80));
 	}
-	assert_int_equal(items_of(s), 4);
 	end(s);
 }
 
@@ -331,12 +382,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_used_least_recently_is_forgotten),
+		cmocka_unit_test(the_order_of_use_holds_inside_a_shard),
 		cmocka_unit_test(it_is_full_only_if_nothing_may_be_forgotten),
 		cmocka_unit_test(what_an_operation_is_about_is_not_forgotten_for_it),
 		cmocka_unit_test(new_keys_without_end_stay_within_the_bound),
 		cmocka_unit_test(a_forgotten_bucket_is_full_and_no_more),
 		cmocka_unit_test(a_bucket_in_use_is_not_forgotten),
 		cmocka_unit_test(what_has_expired_gives_its_memory_back),
+		cmocka_unit_test(a_shorter_ttl_counts_from_when_it_is_set),
+		cmocka_unit_test(new_buckets_sweep_out_those_that_are_full),
 		cmocka_unit_test(new_keys_sweep_out_the_old_ones),
 		cmocka_unit_test(nothing_is_seen_past_its_ttl),
 		cmocka_unit_test(a_clock_that_steps_forward_ends_ttls_and_fills_buckets),

@@ -285,8 +285,11 @@ static int check_health(struct ch_self *self, struct ch_ctx *c, struct ch_check_
 	ch_ticket ticket = p ? ch_suspend(c, 0, on_probed, p) : 0;
 	int rc;
 
-	if (!ticket)
-		return CH_ERROR;
+	if (!ticket) {
+		out->health = CH_UNHEALTHY;
+		snprintf(out->message, sizeof(out->message), "No memory is left to ask Redis.");
+		return CH_OK;
+	}
 	*p = (struct probe){ .own = { .size = sizeof(p->own), .vt = &kr_vt, .self = self, .id = self->id }, .out = { .size = sizeof(p->out) },
 		.args = { .size = sizeof(p->args), .key = CH_STR("kv_redis:trial") }, .result = out, .lane = &l->lanes[0], .began = ch_now() };
 	rc = kr_vt.get(&p->own, c, &p->args, &p->out, ticket);

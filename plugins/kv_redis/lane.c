@@ -28,19 +28,22 @@ static const struct ch_breaker_conf breaker_conf = {
 
 /* ---- the circuit ---- */
 
-/* The metric and what is told to people: for all lanes of the instance together. */
+/*
+ * The metric and what is told to people: for all lanes of the instance together. That one is down is told with every attempt, since another
+ * loop may just now say that all are well.
+ */
 static void tell_state(struct kr_lane *lane, bool down)
 {
 	struct kr_loop *l = lane->l;
-	int n;
+	int n = down;
 
-	if (lane->told == down)
+	if (lane->told != down) {
+		lane->told = down;
+		ch_add(l->series.open[lane->big], down ? 1 : -1);
+		n = atomic_fetch_add(&kr_state_of(l)->down, down ? 1 : -1) + (down ? 1 : -1);
+	} else if (!down) {
 		return;
-	lane->told = down;
-	ch_add(l->series.open[lane->big], down ? 1 : -1);
-	if (!l->self)
-		return;
-	n = atomic_fetch_add(&kr_state_of(l)->down, down ? 1 : -1) + (down ? 1 : -1);
+	}
 	if (down || !n)
 		ch_degraded(l->self, "redis", down, "%s", down ? lane->why : "Redis answers again.");
 }

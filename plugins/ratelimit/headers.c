@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * headers.c - RESPONSE: what an answer says about limits, in three dialects that agree: X-RateLimit-*, the IETF's RateLimit fields (draft 11), and
- * on OpenAI's routes x-ratelimit-*-requests and -tokens.
+ * headers.c - RESPONSE: what an answer says about limits, in three dialects that agree: X-RateLimit-*, the IETF's RateLimit fields (draft
+ * 11), and on OpenAI's routes x-ratelimit-*-requests and -tokens.
  *
- * A bucket is told as a quota of its burst in a window of the time that it takes to fill: the same rate, and what is left is never more than
- * the quota. The figures are those of the decision.
+ * A bucket is told as a quota of its burst in a window of the time that it takes to fill: the same rate, and what is left is never more
+ * than the quota. The figures are those of the decision.
  */
 #include "ratelimit.h"
 #include "text.h"

@@ -2,8 +2,8 @@
 /*
  * identity.c - whose limits hold for a ctx, and the hash that names him outside of this process.
  *
- * All keys of an owner share his limits; a key without an owner, and one with limits of its own, has its own; who shows no key is limited as
- * his address, of which an IPv6 one counts by its /64, which is what one customer of a network has.
+ * All keys of an owner share his limits; a key without an owner, and one with limits of its own, has its own; who shows no key is limited
+ * as his address, of which an IPv6 one counts by its /64, which is what one customer of a network has.
  */
 #include <stdlib.h>
 

@@ -10,8 +10,8 @@ static int on_decided(struct ratelimit_take *t)
 }
 
 /*
- * Only what is for clients is limited. Probes and documents (OPEN) ask nobody; who may use OPS and ADMIN routes is the operator, whom no quota
- * may keep out.
+ * Only what is for clients is limited. Probes and documents (OPEN) ask nobody; who may use OPS and ADMIN routes is the operator, whom no
+ * quota may keep out.
  */
 int ratelimit_on_limit(struct ch_self *self, struct ch_ctx *c)
 {

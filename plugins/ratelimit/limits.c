@@ -95,7 +95,8 @@ const char *ratelimit_limits_make(const struct ratelimit_spec *spec, double shar
 	if (!shape_make(spec->requests, spec->burst, &store->requests) ||
 	    !share_make(spec->requests, share, &store->requests, &other->requests))
 		return "requests";
-	if (!shape_make(spec->tokens, spec->token_burst, &store->tokens) || !share_make(spec->tokens, share, &store->tokens, &other->tokens))
+	if (!shape_make(spec->tokens, spec->token_burst, &store->tokens) ||
+	    !share_make(spec->tokens, share, &store->tokens, &other->tokens))
 		return "tokens";
 	store->concurrent = spec->concurrent;
 	other->concurrent = spec->concurrent > 0 ? part_of(spec->concurrent, share) : spec->concurrent;

@@ -35,8 +35,8 @@ struct ratelimit_limits {
 };
 
 /*
- * The limits that a spec comes to, in the store and, of each `share`, in the fallback: never less there than one at once, unless it is a limit
- * of 0. NULL: fine; else the key of the spec whose numbers are too large, or whose rate is too slow, for a bucket.
+ * The limits that a spec comes to, in the store and, of each `share`, in the fallback: never less there than one at once, unless it is a
+ * limit of 0. NULL: fine; else the key of the spec whose numbers are too large, or whose rate is too slow, for a bucket.
  */
 const char *ratelimit_limits_make(const struct ratelimit_spec *, double share, struct ratelimit_limits at[STORES]);
 

@@ -3,8 +3,8 @@
  * ratelimit.c - how much of the server everybody may use: requests, requests at a time, and model tokens, by tier, endpoint and model, in
  * buckets of any kv/1. docs/limits.md says what operators and clients see; ratelimit.h says who does what.
  *
- * Buckets live in the store, so an instance and its successor need not know of one another: a reload loses nothing, and with other numbers a
- * bucket keeps what it lacks.
+ * Buckets live in the store, so an instance and its successor need not know of one another: a reload loses nothing, and with other
+ * numbers a bucket keeps what it lacks.
  */
 #include "ratelimit.h"
 
@@ -21,7 +21,8 @@ static const struct ch_metric metrics[METRICS] = {
 		.help = "Requests that were looked at, by the tier whose limits they have" },
 	[M_DENIALS] = { .name = "rate_limiter_denials_total", .kind = CH_COUNTER, .labels = { TIER },
 		.help = "Requests and questions that were refused, by the tier whose limits they have" },
-	[M_STORE_AWAY] = { .name = "chimera_ratelimit_store_away_total", .kind = CH_COUNTER, .labels = { { "outcome", CH_L_FIXED, outcomes } },
+	[M_STORE_AWAY] = { .name = "chimera_ratelimit_store_away_total", .kind = CH_COUNTER,
+		.labels = { { "outcome", CH_L_FIXED, outcomes } },
 		.help = "Decisions for which the store was away, by who decided: the fallback, or on_store_down" },
 	[M_TOKENS] = { .name = "chimera_ratelimit_tokens_total", .kind = CH_COUNTER, .labels = { TIER, { "kind", CH_L_FIXED, kinds } },
 		.help = "Model tokens that were reserved, and afterwards charged beyond that, or returned" },
@@ -29,8 +30,10 @@ static const struct ch_metric metrics[METRICS] = {
 
 #define OPT(name, T, ...) CH_OPT(struct ratelimit_conf, name, T, __VA_ARGS__)
 static const struct ch_option options[] = {
-	OPT(store, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "kv/1", .help = "Where the buckets live; of several servers the same one"),
-	OPT(fallback, SERVICES, .iface = "kv/1", .help = "Who decides while the store is away: another kv, best kv_memory; empty is nobody"),
+	OPT(store, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "kv/1",
+		.help = "Where the buckets live; of several servers the same one"),
+	OPT(fallback, SERVICES, .iface = "kv/1",
+		.help = "Who decides while the store is away: another kv, best kv_memory; empty is nobody"),
 	OPT(fallback_share, SHARE, .def = "50%", .min = "1%", .help = "Part of each limit that one server allows by itself then"),
 	OPT(on_store_down, ENUM, .def = "pass", .values = downs,
 		.help = "What happens when nobody can decide: requests pass, or are refused with 503"),
@@ -49,8 +52,10 @@ static const struct ch_option options[] = {
 static const struct ch_option row_options[] = {
 	ROW(requests, RATE, .flags = CH_O_OFF, .def = "unlimited", .help = "Requests that flow in, evenly"),
 	ROW(burst, INT, .def = "0", .min = "0", .max = "1000000000", .help = "Requests at once; 0 is as many as flow in within a minute"),
-	ROW(tokens, RATE, .flags = CH_O_OFF, .def = "unlimited", .help = "Model tokens that flow in, evenly: of prompts and answers together"),
-	ROW(token_burst, INT, .def = "0", .min = "0", .max = "1000000000000", .help = "Tokens at once; 0 is as many as flow in within a minute"),
+	ROW(tokens, RATE, .flags = CH_O_OFF, .def = "unlimited",
+		.help = "Model tokens that flow in, evenly: of prompts and answers together"),
+	ROW(token_burst, INT, .def = "0", .min = "0", .max = "1000000000000",
+		.help = "Tokens at once; 0 is as many as flow in within a minute"),
 	ROW(concurrent, INT, .flags = CH_O_OFF, .def = "unlimited", .min = "0", .max = "1000000", .help = "Requests that run at a time"),
 	ROW(endpoint, LIST, .help = "Makes the row a rule for these endpoints, as routes are written; a * at the end stands for anything"),
 	ROW(model, LIST, .help = "Makes the row a rule for these models, as clients name them; a * at the end stands for anything"),

@@ -90,17 +90,19 @@ static const char *detail(const struct ratelimit_take *t, size_t i, int64_t retr
 	if (!who || !of)
 		return NULL;
 	if (part->unit == CONCURRENT && places)
-		return ch_print(c, "Too many requests at a time: %s may have %lld (%s); try again when one of them has ended.", who, places, of);
+		return ch_print(c, "Too many requests at a time: %s may have %lld (%s); try again when one of them has ended.", who, places,
+			of);
 	if (part->unit == CONCURRENT || !shape->count)
 		return ch_print(c, "No %s are allowed: %s has a limit of 0 (%s), and no wait changes that.", unit, who, of);
 	ratelimit_rate_text(shape, rate);
 	if (part->unit == REQUESTS)
-		return ch_print(c, "Too many requests: %s may make %s, %lld at once (%s); try again in %lld s.", who, rate, burst, of, wait);
+		return ch_print(c, "Too many requests: %s may make %s, %lld at once (%s); try again in %lld s.", who, rate, burst, of,
+			wait);
 	if (!retry_after_ms)
-		return ch_print(c, "Too many tokens: %s may use %lld at once (%s), and this request may need %lld: send a shorter prompt, or ask for "
-			"fewer by max_tokens.", who, burst, of, cost);
-	return ch_print(c, "Too many tokens: %s may use %s, %lld at once (%s), and this request may need %lld; try again in %lld s, or ask for "
-		"fewer by max_tokens.", who, rate, burst, of, cost, wait);
+		return ch_print(c, "Too many tokens: %s may use %lld at once (%s), and this request may need %lld: send a shorter prompt, "
+			"or ask for fewer by max_tokens.", who, burst, of, cost);
+	return ch_print(c, "Too many tokens: %s may use %s, %lld at once (%s), and this request may need %lld; try again in %lld s, or ask "
+		"for fewer by max_tokens.", who, rate, burst, of, cost, wait);
 }
 
 static int64_t wait_of(const struct ratelimit_take *t, size_t i)

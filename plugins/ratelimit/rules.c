@@ -31,13 +31,12 @@ static bool wrong(struct ch_self *self, const char *row, const char *key, const 
 /* A row's name is part of keys and of header fields. */
 static bool check_name(struct ch_self *self, const struct ch_row *row, bool rule)
 {
-	size_t n = strlen(row->name);
+	bool ok = strlen(row->name) <= NAME_LIMIT && !strpbrk(row->name, "\":\\");
 
-	if (n > NAME_LIMIT || strpbrk(row->name, "\":\\ "))
-		return wrong(self, row->name, NULL, "the name of a row has at most 64 visible ASCII characters, and none of : \" \\");
 	for (const char *p = row->name; *p; p++)
-		if (*p < 33 || *p > 126)
-			return wrong(self, row->name, NULL, "the name of a row has at most 64 visible ASCII characters, and none of : \" \\");
+		ok = ok && *p > 32 && *p < 127;
+	if (!ok)
+		return wrong(self, row->name, NULL, "the name of a row has at most 64 visible ASCII characters, and none of : \" \\");
 	if (rule && (!strcmp(row->name, "requests") || !strcmp(row->name, "tokens") || !strcmp(row->name, "concurrent")))
 		return wrong(self, row->name, NULL, "this name stands for the tier's own limit: give the rule another one");
 	return true;
@@ -50,9 +49,10 @@ static bool check_row(struct ch_self *self, const struct ch_row *row)
 	if (!check_name(self, row, is_rule(r)))
 		return false;
 	if (r->endpoint.n && r->model.n)
-		return wrong(self, row->name, "model", "stands beside endpoint: a rule is for endpoints or for models, so make it two rows");
+		return wrong(self, row->name, "model", "a rule is for endpoints or for models: make it two rows");
 	if (r->tiers.n && !is_rule(r))
-		return wrong(self, row->name, "tiers", "says for whom a rule holds, and this row is a tier: give it an endpoint or a model, or leave it out");
+		return wrong(self, row->name, "tiers",
+			"says for whom a rule holds, and this row is a tier: give it an endpoint or a model, or leave it out");
 	if (r->burst && r->requests < 0)
 		return wrong(self, row->name, "burst", "limits nothing while requests is unlimited: set requests, or leave it out");
 	if (r->token_burst && r->tokens < 0)
@@ -68,13 +68,13 @@ static bool make_limits(struct ch_self *self, struct ratelimit_rule *rule, const
 	const struct ratelimit_shape *tokens = &rule->at[STORE].tokens;
 
 	if (key) {
-		ch_config_error(self, row, key, "this rate, or its burst, is too large or too slow for a bucket: write at least one in a year, and a "
-			"burst that fills within some thousand years");
+		ch_config_error(self, row, key, "this rate, or its burst, is too large or too slow for a bucket: write at least one in a "
+			"year, and a burst that fills within some thousand years");
 		return false;
 	}
 	if (tokens->limited && tokens->burst && conf->assume_output > tokens->burst) {
-		ch_config_error(self, row, "token_burst", "lets %lld tokens through at once, fewer than the assume_output of %lld that a request "
-			"without max_tokens reserves: such a request would never pass, so raise token_burst or lower assume_output",
+		ch_config_error(self, row, "token_burst", "lets %lld tokens through at once, fewer than the assume_output of %lld that a "
+			"request without max_tokens reserves: such a request would never pass, so raise token_burst or lower assume_output",
 			(long long)tokens->burst, (long long)conf->assume_output);
 		return false;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spend.c - CALL and CALL_END: model tokens. What a question may need is reserved before it is asked, of the tier, of the endpoint's rule and of
- * the model's, in one take; what it needed is settled when that is known: the rest comes back, or more is charged.
+ * spend.c - CALL and CALL_END: model tokens. What a question may need is reserved before it is asked, of the tier, of the endpoint's rule
+ * and of the model's, in one take; what it needed is settled when that is known: the rest comes back, or more is charged.
  *
  * On the CALL chain and not on a route, so that work without a client (jobs) pays as well.
  */
@@ -93,8 +93,8 @@ static int no_memory(struct ch_inference_call *call)
 }
 
 /*
- * A request is limited here if LIMIT saw it: not on the control socket and the operator's routes. A task works for whoever its facts name; one
- * that works for nobody is the server's own.
+ * A request is limited here if LIMIT saw it: not on the control socket and the operator's routes. A task works for whoever its facts
+ * name; one that works for nobody is the server's own.
  */
 static struct ratelimit_request *request_of(struct ch_self *self, struct ch_ctx *c, bool *limited)
 {
@@ -190,8 +190,8 @@ static void explain(struct ratelimit_spend *s)
 	out->code = CH_E_RATE_LIMITED;
 	out->retry_after_ms = 0;
 	out->error = (struct ch_str){ NULL, 0 };
-	out->detail = "The limit of tokens is used up, and this answer has taken more than was reserved for it: ask for its length by max_tokens, "
-		      "or wait for the limit to fill.";
+	out->detail = "The limit of tokens is used up, and this answer has taken more than was reserved for it: ask for its length by "
+		      "max_tokens, or wait for the limit to fill.";
 }
 
 int ratelimit_on_call_end(struct ch_self *self, struct ch_ctx *c)

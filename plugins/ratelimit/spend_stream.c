@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spend_stream.c - a stream may say more than was reserved for it, because nobody knows before how long it gets. What it says beyond that is
- * charged while it flows, in steps. One that is stream_overshoot tokens over its reservation while a bucket is in debt is ended: so what a
- * client gets beyond his limit by a stream is bounded by that, one step, and what flows while a store answers.
+ * spend_stream.c - a stream may say more than was reserved for it, because nobody knows before how long it gets. What it says beyond that
+ * is charged while it flows, in steps. One that is stream_overshoot tokens over its reservation while a bucket is in debt is ended: so
+ * what a client gets beyond his limit by a stream is bounded by that, one step, and what flows while a store answers.
  */
 #include "spend.h"
 

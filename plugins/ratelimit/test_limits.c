@@ -138,8 +138,8 @@ static void a_keys_own_limits_are_read(void **state)
 
 static void limits_that_cannot_be_read_change_nothing(void **state)
 {
-	static const char *const wrong[] = { "requests", "requests=", "=1/s", "requests=100", "requests=1/s,burst=2", "rps=1/s", "burst=0", "burst=-1",
-		"burst=1.5", "concurrent=many", "tokens=1/s tokens", "burst=99999999999999", "requests = 1/s" };
+	static const char *const wrong[] = { "requests", "requests=", "=1/s", "requests=100", "requests=1/s,burst=2", "rps=1/s", "burst=0",
+		"burst=-1", "burst=1.5", "concurrent=many", "tokens=1/s tokens", "burst=99999999999999", "requests = 1/s" };
 	const struct ratelimit_spec was = { 5, 6, 50, 60, 7 };
 
 	(void)state;

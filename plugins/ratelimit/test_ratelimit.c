@@ -124,7 +124,8 @@ static void figures_agree_with_a_calculation_by_hand(void **state)
 	assert_non_null(strstr(a->body, "\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\""));
 	assert_non_null(strstr(a->body, "\"violated-policies\":[\"requests\"]"));
 	assert_non_null(strstr(a->body, "\"code\":\"rate_limited\""));
-	assert_non_null(strstr(a->body, "Too many requests: the owner of this key may make 100 a minute, 10 at once (tier \\\"api_key\\\"); try again in 1 s."));
+	assert_non_null(strstr(a->body, "Too many requests: the owner of this key may make 100 a minute, 10 at once "
+					"(tier \\\"api_key\\\"); try again in 1 s."));
 	assert_non_null(strstr(a->body, "\"error\":{"));
 	ch_test_advance(t, 590);
 	a = ask(t, OWNER, "hi");
@@ -244,7 +245,8 @@ static void an_address_is_itself_and_of_ipv6_its_64(void **state)
 
 static void what_leaves_the_process_is_a_hash(void **state)
 {
-	struct ch_test *t = begin("[ratelimit.api_key]\nrequests = 5/min\nconcurrent = 2\n[ratelimit.slow]\nendpoint = /v1/w*\nrequests = 3/min\n");
+	struct ch_test *t = begin("[ratelimit.api_key]\nrequests = 5/min\nconcurrent = 2\n"
+				  "[ratelimit.slow]\nendpoint = /v1/w*\nrequests = 3/min\n");
 
 	(void)state;
 	ch_test_sweep_off(t); /* what waits here is let go by the test alone */

@@ -96,8 +96,9 @@ static void what_is_not_there_is_refused_and_says_so(void **state)
 	has(a, "x-should-retry", NULL);
 	assert_non_null(strstr(a->body, "#quota-exceeded\""));
 	assert_non_null(strstr(a->body, "\"violated-policies\":[\"tokens\"]"));
-	assert_non_null(strstr(a->body, "Too many tokens: the owner of this key may use 60 a minute, 1000 at once (tier \\\"api_key\\\"), and this request "
-					"may need 510; try again in 10 s, or ask for fewer by max_tokens."));
+	assert_non_null(strstr(a->body, "Too many tokens: the owner of this key may use 60 a minute, 1000 at once "
+					"(tier \\\"api_key\\\"), and this request may need 510; "
+					"try again in 10 s, or ask for fewer by max_tokens."));
 	ch_test_advance(t, 10000);
 	assert_int_equal(ask(t, OWNER "max-tokens: 502\n", PROMPT)->status, 200);
 	assert_true(ch_test_metric(t, "rate_limiter_denials_total", "api_key", NULL) == 1);
@@ -114,7 +115,8 @@ static void what_can_never_pass_says_so(void **state)
 	assert_int_equal(a->status, 429);
 	has(a, "Retry-After", NULL);
 	has(a, "x-should-retry", "false");
-	assert_non_null(strstr(a->body, "may use 1000 at once (tier \\\"api_key\\\"), and this request may need 1008: send a shorter prompt"));
+	assert_non_null(strstr(a->body, "may use 1000 at once (tier \\\"api_key\\\"), and this request may need 1008: "
+					"send a shorter prompt"));
 	assert_int_equal(ask(t, OWNER "max-tokens: 992\n", PROMPT)->status, 200);
 	ch_test_free(t);
 }
@@ -134,7 +136,8 @@ static void an_assumed_length_never_refuses_for_good(void **state)
 
 static void a_rule_for_a_model_counts_beside_the_tier(void **state)
 {
-	struct ch_test *t = begin(TIER "[ratelimit.big]\nmodel = gpt-4*\ntokens = 3600/h\ntoken_burst = 600\nrequests = 1/h\nburst = 3\nconcurrent = 1\n");
+	struct ch_test *t = begin(TIER "[ratelimit.big]\nmodel = gpt-4*\ntokens = 3600/h\ntoken_burst = 600\n"
+				       "requests = 1/h\nburst = 3\nconcurrent = 1\n");
 	struct ch_test_answer *a, *b;
 
 	(void)state;
@@ -191,6 +194,8 @@ static void other_questions_cost_what_they_need(void **state)
 	has(a, "x-ratelimit-remaining-tokens", "996"); /* no role, no answer */
 	a = ask(t, OWNER "op: completion\nmax-tokens: 100\n", PROMPT);
 	has(a, "x-ratelimit-remaining-tokens", "892"); /* 996 - 4 - 100 */
+	a = ask(t, OWNER "op: pass\n", PROMPT);
+	has(a, "x-ratelimit-remaining-tokens", "988"); /* 992, less the 4 of its 16 bytes */
 	ch_test_free(t);
 }
 
@@ -418,6 +423,21 @@ static void the_fallback_lets_through_what_the_limit_would(void **state)
 	ch_test_free(t);
 }
 
+static void nobody_decides_about_tokens_and_the_config_says_no(void **state)
+{
+	struct ch_test *t = begin("on_store_down = refuse\n" TIER);
+	struct ch_test_answer *a;
+
+	(void)state;
+	net.mode = NET_DOWN;
+	a = ask(t, OWNER, PROMPT);
+	assert_int_equal(a->status, 503);
+	has(a, "Retry-After", "1");
+	has(a, "X-RateLimit-Degraded", NULL);
+	assert_int_equal(model.calls, 0);
+	ch_test_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -438,6 +458,7 @@ int main(void)
 		cmocka_unit_test(a_store_that_goes_away_ends_no_stream),
 		cmocka_unit_test(jobs_pay_as_well),
 		cmocka_unit_test(the_fallback_lets_through_what_the_limit_would),
+		cmocka_unit_test(nobody_decides_about_tokens_and_the_config_says_no),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

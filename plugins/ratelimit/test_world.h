@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_world.h - ratelimit between what the tests play themselves: `who`, which says who a client is by his header fields and has some routes;
- * `net`, a store that can be away, slow or broken before a real one (kv_memory); and `model`, a backend that says what the test wants.
+ * test_world.h - ratelimit between what the tests play themselves: `who`, which says who a client is by his header fields and has some
+ * routes; `net`, a store that can be away, slow or broken before a real one (kv_memory); and `model`, a backend that says what the test
+ * wants.
  */
 #ifndef RATELIMIT_TEST_WORLD_H
 #define RATELIMIT_TEST_WORLD_H
@@ -89,7 +90,8 @@ static int net_take(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_
 	return net.mode == NET_WELL ? net_real()->take(net.svc, c, a, out, ticket) : rc;
 }
 
-static int net_settle(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_kv_take_args *a, struct ch_kv_result *out, ch_ticket ticket)
+static int net_settle(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_kv_take_args *a, struct ch_kv_result *out,
+	ch_ticket ticket)
 {
 	int rc = net_note(a, out, ticket, c);
 
@@ -155,8 +157,8 @@ static void model_fill(struct ch_inference_result *out)
 		out->text = (struct ch_str){ model.text, strlen(model.text) };
 }
 
-static int model_submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args, const struct ch_inference_sink *sink,
-	struct ch_inference_result *out, ch_ticket ticket)
+static int model_submit(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_inference_args *args,
+	const struct ch_inference_sink *sink, struct ch_inference_result *out, ch_ticket ticket)
 {
 	(void)svc, (void)args;
 	model.calls++;
@@ -192,7 +194,9 @@ static const struct ch_inference_about *model_about(const struct ch_svc *svc)
 	return &about;
 }
 
-static const struct ch_inference_v1 model_vtable = { .size = sizeof(model_vtable), .submit = model_submit, .cancel = model_cancel, .about = model_about };
+static const struct ch_inference_v1 model_vtable = {
+	.size = sizeof(model_vtable), .submit = model_submit, .cancel = model_cancel, .about = model_about
+};
 
 static void model_ends(void *data)
 {
@@ -293,6 +297,7 @@ struct question {
 	struct ch_inference_call call;
 	struct ch_inference_result result;
 	struct ch_message message;
+	struct ch_openai openai;
 	bool begun;
 };
 
@@ -356,7 +361,13 @@ static int who_ask(struct ch_self *self, struct ch_ctx *c)
 	q->call.args.model = ch_header(c, "model");
 	q->call.args.max_tokens = most ? atoi(most) : 0;
 	if (op)
-		q->call.args.op = !strcmp(op, "embeddings") ? CH_I_EMBEDDINGS : !strcmp(op, "completion") ? CH_I_COMPLETION : CH_I_MODELS;
+		q->call.args.op = !strcmp(op, "embeddings") ? CH_I_EMBEDDINGS : !strcmp(op, "completion") ? CH_I_COMPLETION :
+				  !strcmp(op, "pass") ? CH_I_PASS : CH_I_MODELS;
+	if (q->call.args.op == CH_I_PASS) {
+		q->openai = (struct ch_openai){ .size = sizeof(q->openai), .path = "responses", .body = ch_body(c) };
+		q->call.args.openai = &q->openai;
+		q->call.args.nmessages = 0;
+	}
 	if (ch_header(c, "stream").n)
 		q->call.sink = (struct ch_inference_sink){ .size = sizeof(q->call.sink), .delta = who_delta, .arg = q };
 	rc = ch_infer(c, &q->call);
@@ -370,7 +381,8 @@ static const struct ch_route who_routes[] = {
 	{ .method = "GET", .pattern = "/v1/wait", .fn = who_wait, .summary = "Waits" },
 	{ .method = "GET", .pattern = "/open", .cls = CH_OPEN, .fn = who_ok, .summary = "Answers" },
 	{ .method = "GET", .pattern = "/ops", .cls = CH_OPS, .fn = who_ok, .summary = "Answers" },
-	{ .method = "POST", .pattern = "/v1/chat/completions", .body = CH_BODY_BUFFER, .dialect = CH_D_OPENAI, .fn = who_ask, .summary = "Asks" },
+	{ .method = "POST", .pattern = "/v1/chat/completions", .body = CH_BODY_BUFFER, .dialect = CH_D_OPENAI, .fn = who_ask,
+		.summary = "Asks" },
 };
 static const struct ch_option who_options[] = {
 	CH_OPT(struct who_conf, backend, SERVICE, .flags = CH_O_REQUIRED, .def = "model", .iface = "inference/1", .help = "The model"),

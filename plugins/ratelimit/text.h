@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* text.h - text put together by hand, for a request's way. Each function writes at `at` and returns where it ended; the caller has the room. */
+/*
+ * text.h - text put together by hand, for a request's way. Each function writes at `at` and returns where it ended; the caller has the
+ * room.
+ */
 #ifndef RATELIMIT_TEXT_H
 #define RATELIMIT_TEXT_H
 

@@ -36,8 +36,8 @@ static void a_rate_is_so_many_a_second(void **state)
 
 static void what_is_no_rate_is_refused(void **state)
 {
-	static const char *const wrong[] = { "", "100", "/s", "-1/s", "1 /s", "1/s ", "1/d", "1/minute", "1./s", ".5/s", "1e3/s", "1/S", "unlimite",
-		"unlimitedx", "1,5/s", "12345678901234567890/s" };
+	static const char *const wrong[] = { "", "100", "/s", "-1/s", "1 /s", "1/s ", "1/d", "1/minute", "1./s", ".5/s", "1e3/s", "1/S",
+		"unlimite", "unlimitedx", "1,5/s", "12345678901234567890/s" };
 	double got;
 
 	(void)state;

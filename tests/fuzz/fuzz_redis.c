@@ -47,8 +47,9 @@ static void url(const char *text)
 	if (kr_url_read(text, &u, &user, &password))
 		return;
 	FUZZ_CHECK((*u.host != 0) != (*u.path == '/') && u.port > 0 && u.port < 65536 && u.database >= 0);
-	for (const char *p = password.p, *stop = p + password.n; p < stop;)
-		FUZZ_CHECK(kr_url_byte(&p, stop) && p <= stop);
+	if (password.n)
+		for (const char *p = password.p, *stop = p + password.n; p < stop;)
+			FUZZ_CHECK(kr_url_byte(&p, stop) && p <= stop);
 	FUZZ_CHECK(!user.n || user.p + user.n + 1 == password.p);
 }
 

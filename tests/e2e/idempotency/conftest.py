@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the tests of idempotency.
 
-  backend    a server that counts its calls (counting.py), for this test
+  backend    a server that counts its calls (counted_backend.py), for this test
   front      front(store="kv_memory", …) -> Chimera: a chimerad before it; further keyword arguments are options of [idempotency]
   redis      a Redis for this test (../kv/redis_server.py)
 """
@@ -15,7 +15,7 @@ for folder in (HERE, os.path.join(HERE, "..", "kv")):
     if folder not in sys.path:
         sys.path.insert(0, folder)
 import chimera as kit  # noqa: E402
-from counting import Counting  # noqa: E402
+from counted_backend import Counting  # noqa: E402
 from redis_server import redis  # noqa: E402,F401
 
 

@@ -23,4 +23,4 @@ def test_kv_redis_passes_every_case_of_kv(chimera, redis_server, workers):
     assert r.status == 200
     cases = cases_of(r.text)
     assert not [name for name, passed in cases if not passed], r.text
-    assert len(cases) > 100 and sum(name.startswith("race/") for name, _ in cases) == 6
+    assert len(cases) > 100 and sum(name.startswith("race/") for name, _ in cases) > 5

@@ -155,6 +155,7 @@ def test_a_user_of_an_acl_works_with_what_the_documentation_names(chimera):
         c = start(chimera, f"redis://127.0.0.1:{r.port}/0", user="guard", password=r.password)
         for op in ("get", "set", "del", "add", "take", "settle"):
             assert ask(c, op, key=op, value="x")["error"] == "ok", op
+        assert ask(c, "set", key="large", bytes=100000)["done"] and ask(c, "get", key="large")["n"] == 100000
         assert [row["user"] for row in r.clients()] == ["guard"] * len(r.clients())
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from fields import duration_ms, parse
 from limiting import chat, crowd, get, kit, limited, post  # noqa: F401
+from proxy import Proxy
 
 
 def refusal(r, policy):
@@ -103,7 +104,8 @@ def test_what_redis_holds_is_hashed_and_expires(limited, redis_server):
 
 
 def test_rules_count_beside_the_tier_all_or_nothing(limited, store):
-    c = limited(redis=store, rows={"api_key": {"requests": "1/h", "burst": 6}, "slow": {"endpoint": "/fields", "requests": "1/h", "burst": 2}})
+    c = limited(redis=store, rows={"api_key": {"requests": "1/h", "burst": 6},
+                                   "slow": {"endpoint": "/fields", "requests": "1/h", "burst": 2}})
     for n in (1, 2):
         policy, now = figures(get(c, target="/fields"))
         assert list(policy) == list(now) == ["requests", "slow"]
@@ -281,6 +283,20 @@ def test_a_redis_that_stands_still_delays_nobody_for_long(limited, redis):
     finally:
         redis.resume()
     kit.wait_for(lambda: get(c).header("X-RateLimit-Degraded") is None, "the store to decide again")
+
+
+def test_a_decision_whose_answer_was_lost_is_made_once(limited, redis_server):
+    """FAULTS R5: Redis took the token, and its answer never came."""
+    with Proxy(redis_server.port) as proxy:
+        c = limited(redis=redis_server, rows={"api_key": {"requests": "1/h", "burst": 40}}, server={"workers": 1},
+                    kv_redis={"url": f"redis://127.0.0.1:{proxy.port}/0"})
+        assert get(c).header("X-RateLimit-Remaining") == "39"
+        lost = proxy.lose_answer(after=b"rate_limit:")
+        r = get(c)
+        assert lost.wait(10)
+        assert r.status == 200 and r.header("X-RateLimit-Degraded") == "fallback" and r.header("X-RateLimit-Remaining") == "19", r
+        kit.wait_for(lambda: get(c, None).header("X-RateLimit-Degraded") is None, "the store to decide again")
+        assert get(c).header("X-RateLimit-Remaining") == "37", "40, less one before, one whose answer was lost, and this one"
 
 
 def test_without_a_fallback_requests_pass_or_are_refused(limited, redis):

@@ -34,8 +34,9 @@ int64_t ch_decimal_ten(int places);
 double ch_decimal_real(const struct ch_decimal *);
 
 /*
- * Reads a rate: "10/s", "100/min", "5/h", "0", or "unlimited", "off" and "none". All n bytes are it. *per_second: what comes to a second, as an
- * option of type CH_T_RATE holds it and ch_bucket_rate_from (kit/bucket.h) takes it; -1: unlimited. False: it is no rate; *per_second is 0.
+ * Reads a rate: "10/s", "100/min", "5/h", "0", or "unlimited", "off" and "none". All n bytes are it. *per_second: what comes to a second,
+ * as an option of type CH_T_RATE holds it and ch_bucket_rate_from (kit/bucket.h) takes it; -1: unlimited. False: it is no rate;
+ * *per_second is 0.
  */
 bool ch_rate_read(const char *p, size_t n, double *per_second);
 
