@@ -301,7 +301,8 @@ static int end_list(struct job *j)
 
 static const struct verb verbs[] = {
 	{ "list", 0, 1, "[owner=…]", begin_list, NULL, end_list },
-	{ "create", 1, 16, "OWNER [name=…] [tier=…] [role=…] [expires=30d] [models=…] [routes=…] [backends=…] [networks=…] [limits=…] [note=…]",
+	{ "create", 1, 16, "OWNER [name=…] [tier=…] [role=…] [expires=30d] [models=…] [routes=…] [backends=…] [networks=…] [limits=…] "
+	  "[note=…]",
 	  begin_create, make_create, end_create },
 	{ "revoke", 1, 1, "ID", begin_revoke, make_revoke, end_revoke },
 	{ "rotate", 1, 1, "ID", make_key, make_rotate, end_create },

@@ -268,6 +268,15 @@ static struct auth_file *new_file(struct ch_self *self, const char *path)
 	return f;
 }
 
+/* Who may write to it makes keys, an admin's too. */
+static void warn(struct ch_self *self, const char *path)
+{
+	struct stat st;
+
+	if (!stat(path, &st) && st.st_mode & S_IWOTH)
+		ch_log(self, NULL, CH_WARN, "%s can be changed by every user of this machine: take the right away (chmod o-w)", path);
+}
+
 bool auth_file_start(struct ch_self *self)
 {
 	struct auth *a = self->state;
@@ -287,6 +296,8 @@ bool auth_file_start(struct ch_self *self)
 		return false;
 	if (!there)
 		ch_log(self, NULL, CH_WARN, "%s is not there yet, so it has no keys: `chimeractl keys create` makes it", path);
+	if (a->file)
+		warn(self, path);
 	table = table_of(a->conf, &rows);
 	if (!table) {
 		ch_log(self, NULL, CH_ERR, "there is no memory for its keys");

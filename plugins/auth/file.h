@@ -23,8 +23,8 @@ void auth_file_poke(struct auth_file *);
 void auth_file_look(struct auth_file *);
 
 /*
- * [may block] The file's text, malloc'd, with a NUL behind it; "" and *there false where there is no file. NULL: why says what is in the way
- * (at most 511 bytes).
+ * [may block] The file's text, malloc'd, with a NUL behind it; "" and *there false where there is no file. NULL: why says what is in the
+ * way (at most 511 bytes).
  */
 char *auth_file_text(const char *path, size_t *n, bool *there, char why[512]);
 

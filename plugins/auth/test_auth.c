@@ -92,7 +92,8 @@ static void every_wrong_key_gets_the_same_answer(void **state)
 	snprintf(headers[n++], sizeof(headers[0]), "Authorization: Bearer the-key-of-the-house-of-auti\n");
 	char file[4096];
 
-	snprintf(file, sizeof(file), "%s%s", door_section("e", "expired", "expires = 2025-12-31\n"), door_section("d", "disabled", "disabled = yes\n"));
+	snprintf(file, sizeof(file), "%s%s", door_section("e", "expired", "expires = 2025-12-31\n"),
+		door_section("d", "disabled", "disabled = yes\n"));
 	door_write(file);
 	t = door_with_file(KEY "failures = unlimited\n");
 	for (size_t i = 0; i < n; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_door.h - a plugin whose routes say who has come: /in, /open, /premium, /ops, /admin; /ask/MODEL asks a backend, /models lists. Included
- * once by a test program, behind <cmocka.h>.
+ * test_door.h - a plugin whose routes say who has come: /in, /open, /premium, /ops, /admin; /ask/MODEL asks a backend, /models lists.
+ * Included once by a test program, behind <cmocka.h>.
  */
 #ifndef AUTH_TEST_DOOR_H
 #define AUTH_TEST_DOOR_H

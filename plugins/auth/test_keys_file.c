@@ -182,7 +182,8 @@ static void a_new_key_is_a_section_at_the_end(void **state)
 	char *out = auth_edit_add("# top\n[old]", &n, &r);
 
 	(void)state;
-	assert_string_equal(out, "# top\n[old]\n\n[new]\nhash = " H1 "\nprefix = ck_abcd\nowner = o\nmodels = a,b\ncreated = 2027-01-31T12:00:00Z\n"
+	assert_string_equal(out, "# top\n[old]\n\n[new]\nhash = " H1 "\nprefix = ck_abcd\nowner = o\nmodels = a,b\n"
+		"created = 2027-01-31T12:00:00Z\n"
 		"note = \"; \\\"x\\\"\"\n");
 	assert_int_equal(n, strlen(out));
 	free(out);

@@ -76,7 +76,7 @@ struct ch_kv_args {
  * also when a server dies that would have let them out. Who takes again before that holds on, and takes no second place.
  *
  * With other numbers than last time a bucket keeps what it lacks, in tokens, a fraction counting as a whole one; a larger burst is there at
- * once.
+ * once. From then on the new numbers hold, also if it does not pass.
  */
 enum ch_kv_kind { CH_KV_TOKENS = 0, CH_KV_HOLDERS };
 struct ch_kv_bucket {

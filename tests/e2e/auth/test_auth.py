@@ -131,7 +131,8 @@ def test_an_admin_key_opens_what_is_for_admins(serve, keys):
 def test_models_and_backends_of_a_key(chimera, keys):
     key = {"a": "key-of-a", "b": "key-of-b"}
     keys.put(keys.section("a", key["a"], models="dry*"), keys.section("b", key["b"], models="gpt-*"))
-    c = chimera({"auth": {"anonymous": "no", "keys_file": keys.path}, "dryrun": {}, "router": {"default": "dryrun"}, "api_openai": {}, "ask": {}})
+    c = chimera({"auth": {"anonymous": "no", "keys_file": keys.path}, "dryrun": {}, "router": {"default": "dryrun"}, "api_openai": {},
+                 "ask": {}})
     body = b'{"model":"dryrun","messages":[{"role":"user","content":"hi"}]}'
     js = ("Content-Type", "application/json")
 
