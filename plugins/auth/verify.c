@@ -53,6 +53,7 @@ static void find_in(const struct bucket *b, const unsigned char *sha256, struct 
 	for (unsigned i = 0; i < SLOTS; i++) {
 		uint64_t mask = -(uint64_t)ch_same_bytes(b->sha256[i], sha256, CH_SHA256);
 
+		__asm__ volatile("" : "+r"(mask)); /* or a compiler may branch on what it is */
 		f->expires |= (int64_t)(mask & (uint64_t)b->expires[i]);
 		f->at |= (uint32_t)mask & b->at[i];
 		f->disabled |= (uint32_t)mask & b->disabled[i];
