@@ -24,7 +24,7 @@ static bool failed(char why[512], const char *path, const char *what)
 static int lock(const char *path, struct stat *st, char why[512])
 {
 	for (;;) {
-		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644); /* hashes of long random keys: no secrets, and the server runs as another user */
 		struct stat named;
 
 		if (fd < 0 || flock(fd, LOCK_EX) || fstat(fd, st)) {
@@ -44,7 +44,7 @@ static bool write_new(const char *path, const struct stat *st, const char *text,
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	size_t done = 0;
-	bool ok = fd >= 0 && !fchmod(fd, st->st_mode & 0660);
+	bool ok = fd >= 0 && !fchmod(fd, st->st_mode & 0664);
 
 	if (ok && (st->st_uid != geteuid() || st->st_gid != getegid()))
 		ok = !fchown(fd, st->st_uid, st->st_gid) || geteuid() != 0;

@@ -89,6 +89,8 @@ static void work(struct kr_wire *w, void (*fn)(redisAsyncContext *))
 
 	if (!w->ac || w->inside)
 		return;
+	if (fn == redisAsyncHandleWrite)
+		w->offered = w->given;
 	w->inside = true;
 	w->said = KR_LOST;
 	fn(w->ac);

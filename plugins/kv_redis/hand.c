@@ -179,7 +179,7 @@ void kr_hand_dial(struct kr_lane *lane, const char *address, int port)
 
 	snprintf(lane->address, sizeof(lane->address), "%s", address ? address : path);
 	lane->port = port;
-	lane->given = 0;
+	lane->wire.given = lane->wire.offered = 0;
 	memset(lane->loaded, 0, sizeof(lane->loaded));
 	if (!ac || ac->err || !kr_adapt(&lane->wire, ac)) {
 		kr_lane_fall(lane, KR_DOWN, "Redis at %s cannot be reached: %s.", lane->address, ac && ac->err ? ac->c.errstr : "no memory is left");

@@ -112,7 +112,7 @@ int kr_call_begin(struct kr_call *call, struct ch_ctx *ctx, struct ch_kv_result 
 void kr_call_answered(struct kr_call *call, const redisReply *r);
 /* It ends by that trouble; detail NULL: the trouble's own. The call is gone for whoever asks. */
 void kr_call_fail(struct kr_call *call, enum kr_trouble t, const char *detail);
-/* The connection that it was given to is gone; written: a part of it was sent. The call is gone. */
+/* The connection that it was given to is gone; written: a part of it may have been sent. The call is gone. */
 void kr_call_lost(struct kr_call *call, bool written);
 /* One that was not begun, or that nobody knows any more. */
 void kr_call_free(struct kr_call *call);
@@ -134,6 +134,7 @@ struct kr_wire {
 	int events;
 	bool inside;                      /* hiredis is at work: what frees ac waits */
 	bool doomed, flush_due, flushing;
+	uint64_t given, offered;          /* bytes that hiredis was given; of these it has tried to write so many, or at least a part */
 	size_t most;                      /* bytes that may wait to be an answer */
 	enum kr_trouble said;             /* LOST or GARBAGE: why hiredis gives it up */
 	void (*lost)(struct kr_wire *, enum kr_trouble); /* it has given it up; or there is too much, and ac is still there */
@@ -150,7 +151,6 @@ struct kr_lane {
 	struct ch_timer *timer;           /* CONNECTING: the end of patience; DOWN: when it is tried again */
 	struct ch_breaker breaker;
 	uint32_t probe;                   /* the pass of an attempt to connect */
-	uint64_t given;                   /* bytes given to the connection */
 	bool loaded[KR_SCRIPTS];          /* by this connection */
 	int64_t ready_at;
 	unsigned tries;                   /* of several addresses each gets its turn */

@@ -15,8 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <hiredis/sds.h>
-
 #include "kv_redis.h"
 
 enum { FAILURES = 5, STEADY_US = 1000000 };
@@ -186,7 +184,7 @@ bool kr_lane_give(struct kr_lane *lane, redisCallbackFn *fn, void *data, const c
 {
 	if (!lane->wire.ac || lane->wire.doomed || redisAsyncFormattedCommand(lane->wire.ac, fn, data, p, n) != REDIS_OK)
 		return false;
-	lane->given += n;
+	lane->wire.given += n;
 	return true;
 }
 
@@ -198,7 +196,7 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *data)
 	if (reply)
 		kr_call_answered(call, reply);
 	else
-		kr_call_lost(call, call->begins < lane->given - (ac->c.obuf ? sdslen(ac->c.obuf) : 0));
+		kr_call_lost(call, call->begins < lane->wire.offered);
 }
 
 /* What a command before the call's own has come to. An upload that failed is why the script does not find it. */
@@ -254,11 +252,11 @@ static void write_call(struct kr_lane *lane, struct kr_call *call)
 {
 	bool ok = true;
 
-	call->begins = lane->given;
+	call->begins = lane->wire.given;
 	if (call->upload)
 		ok = kr_lane_give(lane, on_before, call, call->text, call->upload);
 	call->sent = ok && (call->fetches ? give_with_value(lane, call) : give_script(lane, call, on_reply, call));
-	if (!call->sent && call->begins != lane->given)
+	if (!call->sent && call->begins != lane->wire.given)
 		kr_lane_fall(lane, KR_MEMORY, "No memory is left for what is to be sent to Redis.");
 }
 
