@@ -192,8 +192,8 @@ void kr_call_free(struct kr_call *call)
 }
 
 /*
- * Whoever waits hears of it. The call is gone, unless its command still lies with hiredis. Nothing comes behind it: what is told to the lane
- * may end its connection and all other calls.
+ * Whoever waits hears of it. The call is gone, unless its command still lies with hiredis. Nothing comes behind it: what is told to the
+ * lane may end its connection and all other calls.
  */
 static void end(struct kr_call *call, enum kr_trouble t, int error, const char *detail)
 {
@@ -323,7 +323,7 @@ static enum kr_trouble tell(struct kr_call *call, const char *p, size_t n, const
 	return tell_value(call, p + 1, n - 1, fetched);
 }
 
-/* Nothing was done: what stands there is too long for a script. The call is made once more over the big lane, and the value comes with it. */
+/* Nothing was done: what stands there is too long for a script. The call is made once more over the big lane, and the value comes along. */
 static enum kr_trouble go_big(struct kr_call *call)
 {
 	struct kr_loop *l = call->l;

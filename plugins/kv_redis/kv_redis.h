@@ -12,10 +12,11 @@
  *   sentinel.c   who the master is
  *   lookup.c     the addresses of a host name
  *   script.c     the Lua scripts
- *   reply.c, url.c   readers
+ *   reply.c, url.c   readers; secret.c   the AUTH command
  *
- * Threads. Each loop has two lanes of its own, one for what is small and one for what is over KR_SMALL bytes, so that nothing here is shared
- * but the counters of struct kr_state, which are atomic. Instances that succeed one another share a loop's lanes if they name the same server.
+ * Threads. Each loop has two lanes of its own, one for what is small and one for what is over KR_SMALL bytes, so that nothing here is
+ * shared but the counters of struct kr_state, which are atomic. Instances that succeed one another share a loop's lanes if they name the
+ * same server.
  *
  * Ownership. A call belongs to its loop. While its command lies with hiredis it stays, even when nobody waits for it any more: the answers
  * come in the order of the commands. What it fills belongs to the ctx, and is not touched after the ticket was resumed.
@@ -35,8 +36,11 @@
 #include "script.h"
 #include "url.h"
 
-enum { KR_SMALL = 16384, KR_ROOM = 65536, KR_PREFIX_MAX = 128, KR_WHY_MAX = 320, KR_TEXT_ROOM = 640, KR_CALLS_MAX = 20000, KR_FREE_MAX = 256 };
-#define KR_BYTES_MAX ((size_t)64 << 20) /* of commands that wait in a loop */
+enum { KR_SMALL = 16384 };                /* as script.c has it: a longer value goes over the big lane */
+enum { KR_ROOM = 65536 };                 /* what an answer may have beside a value, and what is read at a time */
+enum { KR_PREFIX_MAX = 128, KR_WHY_MAX = 320, KR_TEXT_ROOM = 640, KR_FREE_MAX = 256 };
+enum { KR_CALLS_MAX = 20000 };            /* of a loop at a time */
+#define KR_BYTES_MAX ((size_t)64 << 20)   /* of their commands */
 
 struct kr_conf {
 	const char *url, *user, *password, *key_prefix, *master, *sentinel_password;

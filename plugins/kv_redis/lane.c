@@ -7,9 +7,9 @@
  *   READY       calls are written
  *   DOWN        the circuit is open: calls are refused at once; when its cooldown is over, an attempt to connect is the probe
  *
- * The circuit opens by calls that fail, one after the other or too many of all, and by whatever shows that the server is of no use: it cannot
- * be connected to, or it says so. It is closed by a handshake that has succeeded. An open circuit has no connection: what is written to a
- * server that hangs would only be done late.
+ * The circuit opens by calls that fail, one after the other or too many of all, and by whatever shows that the server is of no use: it
+ * cannot be connected to, or it says so. It is closed by a handshake that has succeeded. An open circuit has no connection: what is
+ * written to a server that hangs would only be done late.
  */
 #include <stdarg.h>
 #include <stdio.h>

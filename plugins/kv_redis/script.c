@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * script.c - see script.h. The scripts answer one string: '1' done or '0' not done, and what is told. Before that a B if what is told is too
- * long for here: then the value is left out, and nothing was done. Or a letter alone: K the key is of another kind, R out of range, F no
- * room. A value of more than 16 KiB never goes through Lua, which needs ms for what Redis itself does in some us, while all others wait.
+ * script.c - see script.h. The scripts answer one string: '1' done or '0' not done, and what is told. Before that a B if what is told is
+ * too long for here: then the value is left out, and nothing was done. Or a letter alone: K the key is of another kind, R out of range,
+ * F no room. A value of more than 16 KiB never goes through Lua, which needs ms for what Redis itself does in some us, while all others
+ * wait.
  *
  * All numbers are whole and at most 2^53, so that Lua's doubles hold them exactly, and a quotient that is rounded down is the right one.
  */

@@ -15,8 +15,8 @@ struct kr_url {
 };
 
 /*
- * redis://[[user]:password@]host[:port][/database], unix:///path[?db=N]; user and password may hold %XX. *user and *password are the parts of
- * the text as they stand there, n 0: none. NULL, or why it is wrong: the rest of a sentence; it holds nothing secret.
+ * redis://[[user]:password@]host[:port][/database], unix:///path[?db=N]; user and password may hold %XX. *user and *password are the parts
+ * of the text as they stand there, n 0: none. NULL, or why it is wrong: the rest of a sentence; it holds nothing secret.
  */
 const char *kr_url_read(const char *text, struct kr_url *u, struct ch_str *user, struct ch_str *password);
 

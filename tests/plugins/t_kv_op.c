@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * t_kv_op.c - a test plugin: one operation of "kv/1" for each request in all of its forms, and what came of it. [t_kv_op] kv = an instance id.
+ * t_kv_op.c - a test plugin: one operation of "kv/1" for each request, in all of its forms, and what came of it. [t_kv_op] kv = an
+ * instance id.
  *
  *   GET /kv/{op}?key=a&…     op: get, set, del, add, take, settle
  *
  * The query says the rest, as in struct ch_kv_args and ch_kv_bucket: value, bytes (in place of value: so many), when, version, ttl, delta,
- * timeout; burst, count, period, cost, or holder and hold; keys=N: so many buckets, key0, key1, …. nobody=1: with ticket 0. cancel=1: given
- * up at once. The answer is a JSON object: error (a name), detail, done, n and value (when short), version, ttl, number, levels
+ * timeout; burst, count, period, cost, or holder and hold; keys=N: so many buckets, key0, key1, …. nobody=1: with ticket 0. cancel=1:
+ * given up at once. The answer is a JSON object: error (a name), detail, done, n and value (when short), version, ttl, number, levels
  * [[passes, left, wait, full], …], again (it was not answered at once), us (how long it took).
  *
  * Threads and ownership: everything on the request's loop.
@@ -21,7 +22,8 @@ struct t_kv_op_conf {
 
 enum { SHOWN = 200 };
 
-static const char *const errors[] = { "ok", "bad_request", "wrong_kind", "range", "full", "no_memory", "unavailable", "unknown", "cancelled" };
+static const char *const errors[] = { "ok", "bad_request", "wrong_kind", "range", "full", "no_memory", "unavailable", "unknown",
+	"cancelled" };
 
 struct call {
 	const struct ch_svc *svc;

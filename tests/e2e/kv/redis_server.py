@@ -190,7 +190,8 @@ class Sentinel(Redis):
         super().__init__(password=password)
         self.server_program = program("redis-sentinel", "redis-sentinel")
         self.name = name
-        self.settings = [f"bind 127.0.0.1", f"port {self.port}", f"dir {self.folder}", f"sentinel monitor {name} 127.0.0.1 {master.port} {quorum}",
+        self.settings = ["bind 127.0.0.1", f"port {self.port}", f"dir {self.folder}",
+                         f"sentinel monitor {name} 127.0.0.1 {master.port} {quorum}",
                          f"sentinel down-after-milliseconds {name} {down_after_ms}", f"sentinel failover-timeout {name} 5000"]
         if password:
             self.settings += [f"requirepass {password}"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kv_redis by its ways to a server: databases, prefixes, sockets, names, Sentinels, another config while it runs; and what a config is told."""
+"""kv_redis by its ways to a server: databases, prefixes, sockets, names, Sentinels, another config while it runs; what a config is told."""
 import threading
 
 import pytest
