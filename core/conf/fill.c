@@ -343,6 +343,12 @@ static const char *zero(const struct ch_option *o)
 	return o->type == CH_T_ENUM ? o->values[0] : words[o->type];
 }
 
+/* Where the secret would stand inside of an address, and there is none: "redis://127.0.0.1:6379/0", "host=db dbname=chimera". */
+static bool bare_address(const char *text)
+{
+	return strstr(text, "://") ? !strchr(text, '@') : (strstr(text, "host=") || strstr(text, "dbname=")) && !strstr(text, "password");
+}
+
 /* What a careful operator wants to know about where a secret stands. */
 static void warn_secret(const struct job *j)
 {
@@ -354,7 +360,7 @@ static void warn_secret(const struct job *j)
 		if (j->w.mode & S_IROTH)
 			complain(j, CHI_R_WARNING, NULL,
 				"is read from %s, which every user of this machine may read: take the right away (chmod o-r)", j->w.path);
-	} else if (!(j->o->flags & CH_O_SECRET)) {
+	} else if (!(j->o->flags & CH_O_SECRET) || bare_address(j->val->text)) {
 		return;
 	} else if (j->set->origin == CHI_O_CLI) {
 		complain(j, CHI_R_WARNING, NULL,

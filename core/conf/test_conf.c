@@ -786,6 +786,25 @@ static void readable_secrets_are_warned_about(void **state)
 	said("command line: warning: [demo] password: is a secret on the command line");
 }
 
+static void an_address_without_a_password_is_no_secret(void **state)
+{
+	static const struct { const char *value; bool secret; } rows[] = {
+		{ "redis://127.0.0.1:6379/0", false }, { "redis://:hunter2@127.0.0.1", true }, { "host=db dbname=chimera user=c", false },
+		{ "host=db password=hunter2", true }, { "hunter2", true },
+	};
+	char text[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int n = snprintf(text, sizeof(text), "[demo]\npassword = \"%s\"\n", rows[i].value);
+
+		write_n("main.ini", text, (size_t)n, 0644);
+		load_file(path_of("main.ini"));
+		assert_non_null(t.conf);
+		assert_int_equal(chi_report_warnings(t.report), rows[i].secret);
+	}
+}
+
 static void dump_text(FILE *f)
 {
 	chi_conf_dump(t.conf, f, false);
@@ -1263,6 +1282,7 @@ int main(void)
 		T(an_at_sign_reads_a_file_anew_at_each_load),
 		T(a_secret_file_that_cannot_be_read_is_an_error),
 		T(readable_secrets_are_warned_about),
+		T(an_address_without_a_password_is_no_secret),
 		T(secrets_are_in_no_message_dump_or_hash),
 		T(secrets_lie_in_pages_kept_out_of_core_dumps),
 		T(deprecated_keys_warn_once),
