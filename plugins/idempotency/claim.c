@@ -93,7 +93,8 @@ static int away(struct idem_request *k)
 		e->hold = IDEM_UNSURE;
 	if (k->out.error == CH_KV_NO_MEMORY)
 		return refuse(k, IDEM_C_OVERLOADED);
-	if (!e->known && idem_conf(k->self)->on_store_down == IDEM_PASS)
+	if (!e->known && idem_conf(k->self)->on_store_down == IDEM_PASS &&
+			idem_queue_count(idem_table_unwritten(k->w.table)) < IDEM_UNWRITTEN_MAX)
 		return idem_run(k);
 	idem_wake(idem_table_away(k->w.table, e));
 	return refuse(k, IDEM_C_STORE_DOWN);

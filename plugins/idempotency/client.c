@@ -85,13 +85,12 @@ static void on_time(void *data)
 	if (!l)
 		return;
 	*l = (struct idem_look){ .self = k->self, .k = k };
-	atomic_init(&l->refs, 1);
+	atomic_init(&l->refs, 2);
 	memcpy(l->scope, k->scope, CH_SHA256);
 	if (!ch_task(k->self, ch_loop(k->c), 0, look, l, unref)) {
 		free(l);
 		return;
 	}
-	atomic_fetch_add(&l->refs, 1);
 	k->look = l;
 }
 

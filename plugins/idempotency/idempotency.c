@@ -44,6 +44,7 @@ static bool name_request(struct idem_request *k, struct ch_str key)
 
 	hash(scope, sizeof(scope) / sizeof(scope[0]), k->scope);
 	hash(payload, sizeof(payload) / sizeof(payload[0]), k->w.print);
+	k->w.ttl_ms = idem_conf(k->self)->ttl;
 	k->arrived = f->started;
 	return *who;
 }

@@ -30,6 +30,8 @@
 #define IDEM_ALIVE_MS 6000                /* a process is called dead when it has not said for so long that it lives, … */
 #define IDEM_KEEP "2s"                    /* … which it does that often */
 #define IDEM_ABSENT_MS 3000               /* … and still has not when someone has looked again for so long */
+#define IDEM_KEEP_US 1000000              /* it works no longer than that at a time, or it would be late to say so */
+#define IDEM_UNWRITTEN_MAX 65536          /* ends that the store has not been told: with more of them new keys are refused */
 #define IDEM_LOOK_MS 1000                 /* how often it is looked who waits for work without a client */
 #define IDEM_WANTED_MS 4000               /* how long a look of somebody who waits elsewhere counts */
 #define IDEM_RETRY_MS 2000                /* Retry-After */
@@ -146,6 +148,7 @@ struct idem_write {                       /* in the arena of a task */
 	int job;
 	struct idem_entry *e;             /* not for ALIVE */
 	struct ch_kv_result out;
+	int64_t left_ms;                  /* SETTLE: as long as it is to stand there */
 	uint64_t version;                 /* of what is to be replaced; 0: nothing stands there, as far as we know */
 	char name[IDEM_NAME_MAX];
 	unsigned char claim[IDEM_CLAIM_SIZE];

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * keep.c - every two seconds, on the house loop: the store is told that this process lives; claims of work that takes long are prolonged;
- * what could not be written is tried again. One after the other, and no further than to the first failure.
+ * what could not be written is tried again. One after the other, for a second at most, and no further than to the first failure.
  */
 #include "idempotency.h"
 
 struct keep {
 	struct idem_write w;              /* first */
 	unsigned shard;
+	int64_t began;
 	size_t left;                      /* of what is unwritten, as many as there were */
 };
 
@@ -40,24 +41,37 @@ static void finish(struct keep *k, int wrote)
 	idem_table_put(t, e);
 }
 
+/* What the store is not told in time needs not to be told. */
+static void give_up_old(struct ch_self *self)
+{
+	struct idem_entry *e;
+
+	while ((e = idem_queue_take_old(idem_table_unwritten(idem_state(self)->table), ch_now())))
+		idem_settled(self, e, IDEM_W_LOST);
+}
+
+static int end(struct keep *k)
+{
+	struct idem_state *state = idem_state(k->w.self);
+
+	give_up_old(k->w.self);
+	ch_set(state->unwritten, (double)idem_queue_count(idem_table_unwritten(state->table)));
+	return CH_DONE;
+}
+
 static int on_written(struct idem_write *w, int wrote)
 {
 	struct keep *k = (struct keep *)w;
-	struct idem_state *state = idem_state(w->self);
 
 	while (wrote != IDEM_W_WAITS) {
 		struct idem_entry *e = NULL;
 		int job;
 
 		finish(k, wrote);
-		if (wrote != IDEM_W_FAILED)
+		if (wrote != IDEM_W_FAILED && ch_now() - k->began < IDEM_KEEP_US)
 			e = next(k, &job);
-		if (!e) {
-			ch_set(state->unwritten, (double)idem_queue_count(idem_table_unwritten(state->table)));
-			return CH_DONE;
-		}
-		if (job == IDEM_J_SETTLE && !e->answer && !e->expires) /* of one that had no time to say so */
-			e->expires = ch_now() + idem_conf(w->self)->ttl * 1000;
+		if (!e)
+			return end(k);
 		wrote = idem_write(w, job, e);
 	}
 	return CH_AGAIN;
@@ -70,6 +84,7 @@ int idem_keep(struct ch_self *self, struct ch_ctx *c)
 	if (!k)
 		return CH_DONE;
 	k->w = (struct idem_write){ .self = self, .c = c, .then = on_written };
+	k->began = ch_now();
 	k->left = idem_queue_count(idem_table_unwritten(idem_state(self)->table));
 	return on_written(&k->w, idem_write(&k->w, IDEM_J_ALIVE, NULL));
 }

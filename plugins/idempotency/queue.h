@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct idem_entry;
 
@@ -18,6 +19,8 @@ void idem_queue_init(struct idem_queue *q);
 void idem_queue_put(struct idem_queue *q, struct idem_entry *e);
 /* The first one, with its reference; NULL: none. */
 struct idem_entry *idem_queue_take(struct idem_queue *q);
+/* The same, if it has expired by then. */
+struct idem_entry *idem_queue_take_old(struct idem_queue *q, int64_t now);
 size_t idem_queue_count(struct idem_queue *q);
 
 #endif

@@ -80,18 +80,16 @@ static void drop(struct shard *s, struct idem_entry *e)
  * Until when we may be sure that the store has what it said it has until then. Its clock is another one: who believes a moment too long
  * takes an answer that has expired for one that was lost.
  */
-static int64_t surely(int64_t expires)
+static int64_t surely(int64_t expires, int64_t now)
 {
-	int64_t left = expires - ch_now();
+	int64_t left = expires - now;
 
 	return expires - 1000000 - (left > 0 ? left / 100 : 0);
 }
 
 /* Into the list of those seen, for whom there is room. */
-static void see(struct shard *s, struct idem_entry *e)
+static void see(struct shard *s, struct idem_entry *e, int64_t now)
 {
-	int64_t now = ch_now();
-
 	take_out(&s->working, e);
 	e->state = IDEM_SEEN;
 	put_last(&s->seen, e);
@@ -105,8 +103,8 @@ static struct idem_entry *find(struct shard *s, const unsigned char *scope)
 
 	while (e && memcmp(e->scope, scope, CH_SHA256) != 0)
 		e = e->chain;
-	if (e && e->state == IDEM_SEEN && e->expires <= ch_now()) {
-		drop(s, e);
+	if (e && (e->state == IDEM_SEEN || e->state == IDEM_KEPT) && e->expires <= ch_now()) {
+		drop(s, e); /* whoever still writes a kept one has a reference, and finds that it is too late */
 		e = NULL;
 	}
 	return e;
@@ -320,10 +318,12 @@ static void unheard(void *data)
 
 	if (w->verdict == IDEM_ANSWERED)
 		idem_answer_unref(w->answer);
-	if (w->verdict == IDEM_LEAD)
-		idem_table_abdicate(w->table, w->entry);
-	else
+	if (w->verdict != IDEM_LEAD) {
 		idem_table_put(w->table, w->entry);
+		return;
+	}
+	w->entry->expires = ch_now() + w->ttl_ms * 1000;
+	idem_table_abdicate(w->table, w->entry);
 }
 
 void idem_wake(struct idem_waiter *list)
@@ -388,10 +388,11 @@ struct idem_waiter *idem_table_answer(struct idem_table *t, struct idem_entry *e
 {
 	struct shard *s = shard_of(t, e->scope);
 	struct idem_waiter *list = NULL, **at = &list;
+	int64_t now = keep ? 0 : ch_now();
 
 	pthread_mutex_lock(&s->lock);
 	e->known = IDEM_DONE;
-	e->expires = keep ? expires : surely(expires);
+	e->expires = keep ? expires : surely(expires, now);
 	while (answer && e->first) {
 		e->first->answer = idem_answer_ref(answer);
 		at = pop(e, at, IDEM_ANSWERED);
@@ -402,7 +403,7 @@ struct idem_waiter *idem_table_answer(struct idem_table *t, struct idem_entry *e
 	} else if (e->first) {
 		list = pass(e);
 	} else if (e->listed) {
-		see(s, e);
+		see(s, e, now);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return list;
@@ -418,7 +419,7 @@ struct idem_waiter *idem_table_pass(struct idem_table *t, struct idem_entry *e)
 	if (!list)
 		e->state = IDEM_OPEN;
 	if (!list && e->listed && e->known && !e->hold) /* who releases a claim has the entry for itself */
-		see(s, e);
+		see(s, e, ch_now());
 	else if (!list && e->listed)
 		drop(s, e);
 	pthread_mutex_unlock(&s->lock);
@@ -453,13 +454,14 @@ struct idem_waiter *idem_table_away(struct idem_table *t, struct idem_entry *e)
 void idem_table_written(struct idem_table *t, struct idem_entry *e)
 {
 	struct shard *s = shard_of(t, e->scope);
+	int64_t now = ch_now();
 
 	pthread_mutex_lock(&s->lock);
 	idem_answer_unref(e->answer);
 	e->answer = NULL;
-	e->expires = surely(e->expires);
+	e->expires = surely(e->expires, now);
 	if (e->listed)
-		see(s, e);
+		see(s, e, now);
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -43,6 +43,7 @@ struct idem_waiter {                      /* in the memory of its ctx */
 	struct idem_entry *entry;         /* with a reference */
 	ch_ticket ticket;
 	unsigned char print[CH_SHA256];
+	int64_t ttl_ms;                   /* how long a claim of its stands at most */
 	int verdict;                      /* enum idem_verdict, when its ticket is resumed */
 	struct idem_answer *answer;       /* ANSWERED: with a reference */
 };
@@ -106,7 +107,10 @@ struct idem_waiter *idem_table_run(struct idem_table *t, struct idem_entry *e);
 struct idem_waiter *idem_table_answer(struct idem_table *t, struct idem_entry *e, struct idem_answer *answer, bool keep, int64_t expires);
 /* The leader goes without an answer: the first waiter leads. NULL: there is none, and the key is free again, or as it was. */
 struct idem_waiter *idem_table_pass(struct idem_table *t, struct idem_entry *e);
-/* The same from where nothing can be written: a claim is released later, the waiter is resumed, the leader's reference is gone. */
+/*
+ * The same from where nothing can be written: a claim is released later (e->expires says until when that has a point), the waiter is
+ * resumed, the leader's reference is gone.
+ */
 void idem_table_abdicate(struct idem_table *t, struct idem_entry *e);
 /* All that wait hear that the store is away. */
 struct idem_waiter *idem_table_away(struct idem_table *t, struct idem_entry *e);

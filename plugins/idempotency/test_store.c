@@ -137,12 +137,49 @@ static void a_store_that_stays_away_is_given_up_with_the_ttl(void **state)
 	(void)state;
 	store.error = CH_KV_UNAVAILABLE;
 	post(t, KEY, BODY);
-	ch_test_advance(t, 21000);
-	store.error = 0;
-	ch_test_advance(t, 4100);
+	ch_test_advance(t, 19000);
+	assert_non_null(ch_test_header(post(t, KEY, BODY), "Idempotent-Replayed"));
+	ch_test_advance(t, 1100);
+	assert_string_equal(post(t, KEY, BODY)->body, "{\"work\":2}"); /* although the store is still away */
+	ch_test_advance(t, 23000);
 	assert_int_equal(ch_test_metric(t, "chimera_idempotency_unwritten", NULL), 0);
 	assert_int_equal(ch_test_metric(t, "chimera_idempotency_held_bytes", NULL), 0);
-	assert_string_equal(post(t, KEY, BODY)->body, "{\"work\":2}");
+	store.error = 0;
+	assert_string_equal(post(t, KEY, BODY)->body, "{\"work\":3}");
+	ch_test_free(t);
+}
+
+static int alive_keys(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < KEYS; i++)
+		n += store.v[i].value && !strncmp(store.v[i].key, "idempotency:alive:", 18) && store.v[i].expires > ch_now();
+	return n;
+}
+
+static void a_process_that_has_much_to_write_says_meanwhile_that_it_lives(void **state)
+{
+	struct ch_test *t = world_of("");
+	char key[64];
+
+	(void)state;
+	ch_test_sweep_off(t);
+	store.error = CH_KV_UNAVAILABLE;
+	for (int i = 0; i < 10; i++) {
+		snprintf(key, sizeof(key), "Idempotency-Key: n%d\n", i);
+		post(t, key, BODY);
+	}
+	ch_test_advance(t, 2000);
+	store.error = 0;
+	store.late = true;
+	for (int ms = 0; ms < 60000; ms += 500) { /* each operation takes half a second */
+		ch_test_advance(t, 500);
+		ch_test_on_loop(t, store_answer, NULL);
+		assert_true(alive_keys() || ms < 9000);
+	}
+	assert_int_equal(ch_test_metric(t, "chimera_idempotency_unwritten", NULL), 0);
+	store.late = false;
 	ch_test_free(t);
 }
 
@@ -281,6 +318,7 @@ int main(void)
 		cmocka_unit_test(what_the_store_forgot_is_not_done_again),
 		cmocka_unit_test(an_answer_that_cannot_be_written_is_served_from_here),
 		cmocka_unit_test(a_store_that_stays_away_is_given_up_with_the_ttl),
+		cmocka_unit_test(a_process_that_has_much_to_write_says_meanwhile_that_it_lives),
 		cmocka_unit_test(a_claim_that_cannot_be_released_is_released_later),
 		cmocka_unit_test(a_claim_left_over_by_this_process_is_taken_over),
 		cmocka_unit_test(a_claim_whose_answer_did_not_come_is_ours_all_the_same),

@@ -101,6 +101,13 @@ static void act(int what, struct ch_ctx *c, const struct ch_kv_args *a, struct c
 	int i = find_key(a->key);
 	bool refused = a->when == CH_KV_IF_ABSENT ? i >= 0 : a->when == CH_KV_IF_VERSION && (i < 0 || store.v[i].version != a->version);
 
+	/* As real ones do. */
+	if (!a->key.n || a->key.n > CH_KV_KEY_MAX || (a->when == CH_KV_IF_VERSION && !a->version) || a->ttl_ms < 0 ||
+			a->ttl_ms > CH_KV_MS_MAX) {
+		if (out)
+			out->error = CH_KV_BAD_REQUEST;
+		return;
+	}
 	if (store.error) {
 		if (out) {
 			out->error = store.error;

@@ -56,8 +56,11 @@ bool idem_failed(struct ch_self *self, int op, const struct ch_kv_result *out)
 		return false;
 	}
 	ch_add(state->errors[op], 1);
-	if (out->error == CH_KV_NO_MEMORY || out->error == CH_KV_CANCELLED)
-		return true;
+	if (out->error == CH_KV_BAD_REQUEST)
+		ch_log(self, NULL, CH_ERR, "the store refuses what this plugin asks, which is a bug in one of the two: %s",
+			out->detail ? out->detail : "it does not say why");
+	if (out->error == CH_KV_NO_MEMORY || out->error == CH_KV_CANCELLED || out->error == CH_KV_BAD_REQUEST)
+		return true; /* the store is there */
 	atomic_store(&state->away, true);
 	ch_degraded(self, "store", true, "%s", out->detail ? out->detail : "the store fails");
 	return true;
@@ -100,7 +103,7 @@ static int set(struct idem_write *w, struct ch_str value, int64_t ttl_ms, int wh
 
 static int release(struct idem_write *w)
 {
-	struct ch_kv_args a = { .size = sizeof(a), .when = CH_KV_IF_VERSION, .version = w->version };
+	struct ch_kv_args a = { .size = sizeof(a), .when = w->version ? CH_KV_IF_VERSION : CH_KV_ALWAYS, .version = w->version };
 
 	a.key = idem_name(w->name, "", w->e->scope, CH_SHA256, "");
 	return idem_ask(w->self, w->c, w->version ? IDEM_DEL : IDEM_GET, &a, &w->out, on_written, w);
@@ -120,7 +123,7 @@ static int issue(struct idem_write *w)
 	default:
 		if (!e->answer)
 			return release(w);
-		return set(w, idem_answer_text(e->answer), (e->expires - ch_now()) / 1000 + 1,
+		return set(w, idem_answer_text(e->answer), w->left_ms,
 			w->version ? CH_KV_IF_VERSION : CH_KV_IF_ABSENT);
 	}
 }
@@ -178,7 +181,8 @@ int idem_write(struct idem_write *w, int job, struct idem_entry *e)
 	w->e = e;
 	w->tries = 0;
 	w->version = e ? e->version : 0;
-	if (job == IDEM_J_SETTLE && e->expires <= ch_now())
+	w->left_ms = job == IDEM_J_SETTLE ? (e->expires - ch_now() + 999) / 1000 : 0;
+	if (job == IDEM_J_SETTLE && w->left_ms <= 0)
 		return IDEM_W_LOST; /* the claim has expired, too */
 	return go(w);
 }
