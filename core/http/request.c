@@ -297,6 +297,15 @@ static bool answered_by_route(struct chi_req *r)
 	return true;
 }
 
+/* Of its routes: of a path of the control socket all are of that class. */
+static int class_of(const struct chi_path *p)
+{
+	for (int m = 0; m < CHI_METHODS; m++)
+		if (p->methods[m])
+			return p->methods[m]->def->cls;
+	return CH_PUBLIC;
+}
+
 static bool find_route(struct chi_req *r)
 {
 	if (r->bad_target) {
@@ -306,6 +315,8 @@ static bool find_route(struct chi_req *r)
 	}
 	if (*r->path == '/')
 		chi_routes_find(r->ctx->gen->routes, r->path, r->path_len, &r->match);
+	if (r->match.path && r->cls != CHI_L_CONTROL && class_of(r->match.path) > CH_OPEN)
+		r->match.path = NULL; /* the control socket's own: elsewhere they are not there */
 	r->ctx->facts.endpoint = r->match.path ? r->match.path->pattern : "none";
 	if (answered_by_route(r)) {
 		answer(r);
@@ -333,7 +344,7 @@ static bool permitted(struct chi_req *r)
 {
 	bool admin = r->ctx->facts.role == CH_ROLE_ADMIN;
 	if (r->cls == CHI_L_ADMIN)
-		return admin; /* an admin key always */
+		return admin || r->route->def->cls == CH_OPEN; /* an admin key always; who is open looks at none */
 	switch (r->route->def->cls) {
 	case CH_PUBLIC: /* AUTH has judged */
 	case CH_OPEN:

@@ -109,8 +109,10 @@ static void operation_id(struct ch_jw *w, int method, const char *pattern)
 	ch_jw_string(w, id, n);
 }
 
-static void operation(struct ch_jw *w, const struct chi_route *r, int method)
+/* auth: some plugin asks who it is. */
+static void operation(struct ch_jw *w, const struct chi_route *r, int method, bool auth)
 {
+	bool asked = auth && r->def->cls != CH_OPEN;
 	static const char *const classes[] = { "public", "ops", "admin", "open" };
 	char name[16] = "";
 	for (size_t i = 0; chi_method_name(method)[i] && i < sizeof name - 1; i++)
@@ -126,6 +128,10 @@ static void operation(struct ch_jw *w, const struct chi_route *r, int method)
 	ch_jw_array_end(w);
 	pair(w, "x-chimera-class", classes[r->def->cls]);
 	parameters(w, r, method);
+	if (asked) {
+		ch_jw_key(w, "security");
+		ch_jw_raw(w, "[{\"key\":[]}]", 12);
+	}
 	if (r->def->body == CH_BODY_BUFFER) {
 		ch_jw_key(w, "requestBody");
 		ch_jw_object(w);
@@ -141,6 +147,8 @@ static void operation(struct ch_jw *w, const struct chi_route *r, int method)
 	pair(w, "description", "The answer");
 	content(w, r->def->response_type ? r->def->response_type : "application/json", r->def->response_schema);
 	ch_jw_object_end(w);
+	if (asked)
+		problem(w, "401");
 	if (repeatable(r, method)) {
 		problem(w, "409");
 		problem(w, "422");
@@ -150,7 +158,7 @@ static void operation(struct ch_jw *w, const struct chi_route *r, int method)
 	ch_jw_object_end(w);
 }
 
-static void components(struct ch_jw *w)
+static void components(struct ch_jw *w, bool auth)
 {
 	static const char problem[] = "{\"type\":\"object\",\"description\":\"RFC "
 				      "9457\",\"required\":[\"type\",\"title\",\"status\",\"detail\",\"code\"],\"properties\":{"
@@ -167,6 +175,11 @@ static void components(struct ch_jw *w)
 	content(w, "application/problem+json", problem);
 	ch_jw_object_end(w);
 	ch_jw_object_end(w);
+	if (auth) {
+		static const char schemes[] = "{\"key\":{\"type\":\"http\",\"scheme\":\"bearer\",\"description\":\"An API key of this server\"}}";
+		ch_jw_key(w, "securitySchemes");
+		ch_jw_raw(w, schemes, sizeof schemes - 1);
+	}
 	ch_jw_object_end(w);
 }
 
@@ -177,6 +190,7 @@ static bool shown(const struct chi_route *r, int method)
 
 bool chi_openapi_make(struct chi_gen *g)
 {
+	bool auth = g->phases[CH_P_AUTH].n > 0;
 	struct ch_jw w;
 	ch_jw_init(&w, malloc(8192), 8192);
 	w.grow = ch_jw_heap;
@@ -201,13 +215,13 @@ bool chi_openapi_make(struct chi_gen *g)
 				ch_jw_object(&w);
 			}
 			any = true;
-			operation(&w, p->methods[m], m);
+			operation(&w, p->methods[m], m, auth);
 		}
 		if (any)
 			ch_jw_object_end(&w);
 	}
 	ch_jw_object_end(&w);
-	components(&w);
+	components(&w, auth);
 	ch_jw_object_end(&w);
 	g->openapi = w.buf;
 	g->openapi_len = w.len;
