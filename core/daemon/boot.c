@@ -164,14 +164,17 @@ static int start_loops(struct chi_gen *g, char *why, size_t cap)
 	chi_raise_descriptors(conf->server->max_connections * 2 + 256);
 	if (!chi_stats_init(why, cap) || !chi_offload_start((unsigned)conf->server->offload_threads) || !chi_loops_start(conf, why, cap))
 		return CHI_EXIT_OSERR;
+	/* Ports may need root, and what plugins make must belong to whom the server becomes. */
+	if (!chi_listeners_bind(conf, why, cap) || !chi_become(conf->server->user, why, cap))
+		return CHI_EXIT_UNAVAILABLE;
+	prctl(PR_SET_DUMPABLE, conf->server->core_dumps); /* again: the system takes it back from who becomes another user */
 	chi_step("plugins");
 	if (!chi_gen_start(g, NULL, chi_step, why, cap))
 		return CHI_EXIT_UNAVAILABLE;
 	chi_take(g);
 	chi_step("listen");
-	if (!chi_listeners_open(conf, why, cap) || !chi_become(conf->server->user, why, cap))
+	if (!chi_listeners_open(why, cap))
 		return CHI_EXIT_UNAVAILABLE;
-	prctl(PR_SET_DUMPABLE, conf->server->core_dumps); /* again: the system takes it back from who becomes another user */
 	if (chi_inherited_left())
 		chi_log(CH_WARN, NULL, "%u inherited sockets are named by no listen key: they stay unused", chi_inherited_left());
 	return 0;

@@ -103,7 +103,8 @@ double chi_loops_lag(void);
 bool chi_loops_add_listener(int fd, unsigned loop, int cls, bool is_unix, bool inherited);
 
 /* listen: opens what the config names, or takes what was inherited. False: sentence in why. */
-bool chi_listeners_open(const struct chi_conf *conf, char *why, size_t cap);
+bool chi_listeners_bind(const struct chi_conf *conf, char *why, size_t cap); /* as root, where ports and folders want it; … */
+bool chi_listeners_open(char *why, size_t cap);                             /* … and from now on clients are heard */
 void chi_listeners_unlink(void); /* removes unix socket files that we made */
 
 /* offload.c */

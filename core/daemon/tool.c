@@ -271,6 +271,9 @@ static int start(char *why, size_t cap)
 		return CHI_EXIT_UNAVAILABLE;
 	if (!chi_offload_start((unsigned)s->offload_threads) || !start_loop(why, cap))
 		return CHI_EXIT_OSERR;
+	if (!chi_become(s->user, why, cap)) /* what it makes must be the server's own */
+		return CHI_EXIT_UNAVAILABLE;
+	prctl(PR_SET_DUMPABLE, s->core_dumps); /* as in the daemon; the system takes it back from who becomes another user */
 	if (!chi_gen_start(tool.gen, NULL, chi_step, why, cap))
 		return CHI_EXIT_UNAVAILABLE;
 	chi_step(NULL);
@@ -279,10 +282,6 @@ static int start(char *why, size_t cap)
 	atomic_store(&tool.gen->loops_left, 1);
 	on_loop(enter);
 	chi_gen_swapped(tool.gen, NULL);
-	/* In the daemon's order, so that files belong to the same user whoever made them. */
-	if (!chi_become(s->user, why, cap))
-		return CHI_EXIT_UNAVAILABLE;
-	prctl(PR_SET_DUMPABLE, s->core_dumps);
 	return 0;
 }
 

@@ -215,8 +215,10 @@ struct chi_req {
  * address is bound once without it: then the kernel says that it is in use. False: sentence in why.
  */
 bool chi_listen_unused(const struct chi_listen_addr *a, char *why, size_t why_cap);
-/* A listening socket; with port 0 the address is filled in with the one the kernel chose. reuse: SO_REUSEPORT. -1: sentence in why. */
-int chi_listen_open(struct chi_listen_addr *a, bool reuse, char *why, size_t why_cap);
+/* A socket that is bound; with port 0 the address is filled in with the one the kernel chose. reuse: SO_REUSEPORT. -1: sentence in why. */
+int chi_listen_bind(struct chi_listen_addr *a, bool reuse, char *why, size_t why_cap);
+/* From now on it takes connections. */
+bool chi_listen_begin(int fd, const struct chi_listen_addr *a, char *why, size_t why_cap);
 /* Takes the fd and accepts on it until chi_http_close_listeners. inherited: it then stays open until the end of the process, see there. */
 bool chi_http_listen(struct chi_http *h, int fd, int cls, bool is_unix, bool inherited);
 void chi_http_close_listeners(struct chi_http *h);

@@ -32,7 +32,7 @@ static void remove_stale(const struct chi_listen_addr *a)
 }
 
 /* A bound socket. */
-static int bound(struct chi_listen_addr *a, bool reuse, char *why, size_t cap)
+int chi_listen_bind(struct chi_listen_addr *a, bool reuse, char *why, size_t cap)
 {
 	int one = 1, family = a->sa.ss_family;
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -70,21 +70,18 @@ static int bound(struct chi_listen_addr *a, bool reuse, char *why, size_t cap)
 bool chi_listen_unused(const struct chi_listen_addr *a, char *why, size_t cap)
 {
 	struct chi_listen_addr probe = *a;
-	int fd = a->sa.ss_family == AF_UNIX ? -1 : bound(&probe, false, why, cap);
+	int fd = a->sa.ss_family == AF_UNIX ? -1 : chi_listen_bind(&probe, false, why, cap);
 	if (fd >= 0)
 		close(fd); /* never listened on: nobody could connect and be cut off */
 	return fd >= 0 || a->sa.ss_family == AF_UNIX;
 }
 
-int chi_listen_open(struct chi_listen_addr *a, bool reuse, char *why, size_t cap)
+bool chi_listen_begin(int fd, const struct chi_listen_addr *a, char *why, size_t cap)
 {
-	int fd = bound(a, reuse, why, cap);
-	if (fd >= 0 && listen(fd, BACKLOG)) {
-		snprintf(why, cap, "%s cannot be listened on: %s", a->text, strerror(errno));
-		close(fd);
-		return -1;
-	}
-	return fd;
+	if (!listen(fd, BACKLOG))
+		return true;
+	snprintf(why, cap, "%s cannot be listened on: %s", a->text, strerror(errno));
+	return false;
 }
 
 /* ---- accepting ---- */

@@ -295,8 +295,8 @@ static void other_listeners_run_nothing(void **state)
 	struct ch_test *t = begin();
 	(void)state;
 	seen[0] = 0;
-	assert_int_equal(ch_test_request(t, "POST", "/control/run/verbs/show", NULL, "[\"x\"]", 5)->status, 403);
-	assert_int_equal(ch_test_request(t, "GET", "/control/commands", NULL, NULL, 0)->status, 403);
+	assert_int_equal(ch_test_request(t, "POST", "/control/run/verbs/show", NULL, "[\"x\"]", 5)->status, 404);
+	assert_int_equal(ch_test_request(t, "GET", "/control/commands", NULL, NULL, 0)->status, 404);
 	assert_string_equal(seen, "");
 	ch_test_free(t);
 }

@@ -42,6 +42,8 @@ static const struct ch_option may_want[] = { CH_OPT(
 	struct conf, thing, SERVICE, .def = "auto", .iface = "thing/1", .help = "What is used") };
 static const struct ch_option wants_many[] = { CH_OPT(struct many_conf, things, SERVICES, .flags = CH_O_REQUIRED, .def = "*",
 	.iface = "thing/1", .help = "What is used") };
+static const struct ch_option may_want_low[] = { CH_OPT(struct many_conf, things, SERVICES, .def = "low", .iface = "thing/1",
+	.help = "What is used") };
 static const struct ch_provide low[] = { { .iface = "thing/1", .vt = vtable, .rank = 1 } };
 static const struct ch_provide high[] = { { .iface = "thing/1", .vt = vtable, .rank = 2 } };
 static const struct ch_provide another[] = { { .iface = "another/1", .vt = vtable } };
@@ -68,6 +70,7 @@ PLUGIN(other, .provides = CH_TABLE(another))
 PLUGIN(user, .conf_size = sizeof(struct conf), .options = CH_TABLE(wants))
 PLUGIN(maybe, .conf_size = sizeof(struct conf), .options = CH_TABLE(may_want))
 PLUGIN(many, .conf_size = sizeof(struct many_conf), .options = CH_TABLE(wants_many))
+PLUGIN(hopes, .conf_size = sizeof(struct many_conf), .options = CH_TABLE(may_want_low))
 PLUGIN(relay, .conf_size = sizeof(struct conf), .options = CH_TABLE(wants), .provides = CH_TABLE(high))
 static const struct ch_plugin broken_plugin = { .size = sizeof(struct ch_plugin),
 	.abi_major = CH_ABI_MAJOR,
@@ -86,8 +89,8 @@ static const struct ch_plugin *broken_entry(const struct ch_host *host)
 
 static struct ch_test *begin(const char *ini)
 {
-	static const ch_plugin_entry all[] = { low_entry, high_entry, other_entry, user_entry, maybe_entry, many_entry, relay_entry,
-		broken_entry };
+	static const ch_plugin_entry all[] = { low_entry, high_entry, other_entry, user_entry, maybe_entry, many_entry, hopes_entry,
+		relay_entry, broken_entry };
 	struct ch_test *t = ch_test_new();
 
 	started[0] = 0;
@@ -225,6 +228,32 @@ static void a_list_takes_all_or_those_named_in_order(void **state)
 	fails_with("[low]\n[many]\nthings = low, nobody\n", "no enabled section has the id 'nobody'");
 }
 
+static void hopes_for(const char *ini, const char *expected)
+{
+	struct ch_test *t = begin(ini);
+	const struct many_conf *conf;
+
+	if (!ch_test_start(t))
+		fail_msg("%s", ch_test_errors(t));
+	conf = ch_test_self(t, "hopes")->conf;
+	assert_int_equal(conf->things.n, expected ? 1 : 0);
+	if (expected)
+		assert_string_equal(conf->things.v[0]->id, expected);
+	ch_test_free(t);
+}
+
+static void what_a_lists_default_names_need_not_be_there(void **state)
+{
+	(void)state;
+	hopes_for("[low]\n[hopes]\n", "low");
+	hopes_for("[high]\n[hopes]\n", NULL);
+	hopes_for("[low]\n[hopes]\nthings = none\n", NULL);
+	hopes_for("[low]\n[hopes]\nthings =\n", NULL);
+	hopes_for("[low]\n[high]\n[hopes]\nthings = high\n", "high");
+	fails_with("[high]\n[hopes]\nthings = low\n", "no enabled section has the id 'low'");
+	fails_with("[low]\n[many]\nthings = none\n", "at least one provider of thing/1 is needed");
+}
+
 static void who_is_used_by_nobody_is_warned_about(void **state)
 {
 	struct ch_test *t = begin("[low]\n[high]\n[user]\n");
@@ -261,6 +290,7 @@ int main(void)
 		cmocka_unit_test(wrong_names_have_sentences),
 		cmocka_unit_test(a_circle_is_named),
 		cmocka_unit_test(a_list_takes_all_or_those_named_in_order),
+		cmocka_unit_test(what_a_lists_default_names_need_not_be_there),
 		cmocka_unit_test(who_is_used_by_nobody_is_warned_about),
 		cmocka_unit_test(a_start_that_fails_stops_what_has_started),
 	};

@@ -97,6 +97,13 @@ static const struct ch_svc *named(
 	return NULL;
 }
 
+/* Does the option's own default say it? That may name what need not be there. */
+static bool by_default(const struct chi_inst *self, const char *row, const struct ch_option *o)
+{
+	const char *origin = NULL;
+	return chi_conf_where(self->conf, row, o->name, NULL, NULL, &origin) && origin && !strcmp(origin, "default");
+}
+
 static void depend(struct chi_inst *self, const struct ch_svc *s)
 {
 	struct chi_inst *p = chi_inst_of(s->self);
@@ -131,10 +138,11 @@ static void bind_many(struct chi_build *b, struct chi_inst *i, const char *row, 
 		for (size_t k = 0; k < b->gen->ninsts; k++)
 			if (k != i->index && (v[n] = provides(b->gen->insts[k], o->iface, &rank)))
 				depend(i, v[n++]);
-	} else if (text) {
+	} else if (text && strcmp(text, "none")) {
+		bool may_lack = by_default(i, row, o);
 		char *copy = strdup(text), *save = NULL;
 		for (char *id = copy ? strtok_r(copy, ", ", &save) : NULL; id && n < b->gen->ninsts; id = strtok_r(NULL, ", ", &save))
-			if ((v[n] = named(b, i, row, o, id)))
+			if ((!may_lack || chi_gen_find(b->gen, id)) && (v[n] = named(b, i, row, o, id)))
 				depend(i, v[n++]);
 		free(copy);
 	}

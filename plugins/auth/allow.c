@@ -8,12 +8,20 @@
 
 /* ---- the request ---- */
 
-size_t auth_rank(const struct auth_conf *conf, const char *tier)
+/* The tier's place in the order, from 1; 0: it is none. */
+static size_t rank(const struct auth_conf *conf, const char *tier)
 {
 	for (size_t i = 0; i < conf->tiers.n; i++)
 		if (!strcmp(conf->tiers.v[i].p, tier))
 			return i + 1;
 	return 0;
+}
+
+bool auth_is_tier(const struct auth_conf *conf, const char *tier, const char *least)
+{
+	size_t wanted = rank(conf, least);
+
+	return wanted && rank(conf, tier) >= wanted;
 }
 
 static struct ch_str str(const char *s)
@@ -50,7 +58,9 @@ int auth_allowed(const struct auth_conf *conf, struct ch_ctx *c, const struct ch
 		*why = "This key may not be used from this address: use it from one of its networks, or ask the operator.";
 	else if (*k->routes && !ch_listed(str(k->routes), str(facts->endpoint)))
 		*why = "This key may not be used for this route: use another key, or ask the operator.";
-	else if (least && auth_rank(conf, facts->tier) < auth_rank(conf, least))
+	else if (least && !rank(conf, least))
+		*why = "This route wants a tier that [auth] tiers does not have, so it is closed: the operator must put that tier there.";
+	else if (least && !auth_is_tier(conf, facts->tier, least))
 		*why = "This route wants a key of a higher tier: use another key, or ask the operator.";
 	else
 		return 0;

@@ -163,6 +163,19 @@ static int check(struct ch_self *self)
 
 /* ---- life ---- */
 
+/* Who forgot to make a key would find out by 401s alone. */
+static void warn(struct ch_self *self)
+{
+	const struct auth *a = self->state;
+	const struct auth_conf *conf = a->conf;
+
+	if (*conf->api_key && strlen(conf->api_key) < 20)
+		ch_log(self, NULL, CH_WARN, "api_key has %zu characters, which can be guessed: use a random one of 32 or more", strlen(conf->api_key));
+	if (!conf->anonymous && !auth_table_count(a->table) && !conf->stores.n && !a->jwt)
+		ch_log(self, NULL, CH_WARN, "no key is known, so nobody comes in: %s", *conf->keys_file
+			? "make one by `chimeractl keys create OWNER`" : "set api_key or keys_file, or enable a store of keys, such as [identity]");
+}
+
 static void stop(struct ch_self *self)
 {
 	struct auth *a = self->state;
@@ -188,9 +201,7 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 	if (conf->failures >= 0 && !a->failures)
 		ch_log(self, NULL, CH_ERR, "failures and failures_burst are too large together, or there is no memory");
 	else if (auth_jwt_start(self, &conf->jwt, &conf->tiers, &a->jwt) == CH_OK && auth_file_start(self)) {
-		if (*conf->api_key && strlen(conf->api_key) < 20)
-			ch_log(self, NULL, CH_WARN, "api_key has %zu characters, which can be guessed: use a random one of 32 or more",
-				strlen(conf->api_key));
+		warn(self);
 		return CH_OK;
 	}
 	stop(self);

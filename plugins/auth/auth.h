@@ -88,8 +88,8 @@ int auth_search(struct ch_self *, struct ch_ctx *, struct ch_str shown, bool bea
 /* allow.c */
 /* May this key be used from there, for this route? 0, or enum ch_code with *why. */
 int auth_allowed(const struct auth_conf *, struct ch_ctx *, const struct ch_key *, const char **why);
-/* The tier's place in the order, from 1; 0: it is none. */
-size_t auth_rank(const struct auth_conf *, const char *tier);
+/* Is that tier `least` or one behind it? No tier is, if `least` is none of the option's: a mistake must not open a route. */
+bool auth_is_tier(const struct auth_conf *, const char *tier, const char *least);
 /* What a key's CALLs may use. False: no memory. */
 bool auth_restrict(struct ch_self *, struct ch_ctx *, const char *models, const char *backends);
 int auth_on_call(struct ch_self *, struct ch_ctx *);

@@ -80,6 +80,13 @@ enum auth_cached auth_cache_get(struct auth_cache *c, const unsigned char sha256
 	return AUTH_C_MISS;
 }
 
+const struct ch_key *auth_cache_last(const struct auth_cache *c, const unsigned char sha256[CH_SHA256], size_t store)
+{
+	const struct kept *k = find(c, 1, sha256, store);
+
+	return k ? k->key : NULL;
+}
+
 /* ---- keeping ---- */
 
 #define TEXTS 8

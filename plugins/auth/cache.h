@@ -22,6 +22,8 @@ enum auth_cached { AUTH_C_MISS, AUTH_C_FOUND, AUTH_C_ABSENT };
  */
 enum auth_cached auth_cache_get(struct auth_cache *, const unsigned char sha256[CH_SHA256], size_t store, uint64_t revision, int64_t now,
 	const struct ch_key **key);
+/* The key that the store had when it was asked last, however long ago and whatever its revision; texts as above. NULL: none is kept. */
+const struct ch_key *auth_cache_last(const struct auth_cache *, const unsigned char sha256[CH_SHA256], size_t store);
 /* key NULL: there is none. To be believed until then (the clock of `now`). No memory: it is not kept. */
 void auth_cache_put(struct auth_cache *, const unsigned char sha256[CH_SHA256], size_t store, uint64_t revision, int64_t until,
 	const struct ch_key *key);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -13,7 +14,19 @@
 
 static bool failed(char why[512], const char *path, const char *what)
 {
-	snprintf(why, 512, "%s cannot be %s: %s", path, what, strerror(errno));
+	const char *error = strerror(errno);
+	char buffer[1024], id[16];
+	struct passwd user, *found = NULL;
+
+	if (errno != EACCES && errno != EPERM && errno != EROFS) {
+		snprintf(why, 512, "%.300s cannot be %s: %s", path, what, error);
+		return false;
+	}
+	snprintf(id, sizeof(id), "%u", (unsigned)geteuid());
+	getpwuid_r(geteuid(), &user, buffer, sizeof(buffer), &found);
+	snprintf(why, 512, "%.200s cannot be changed by the user %.32s, as whom this runs (%s): run `chimeractl --offline keys …` as one "
+		"who may, and the server takes the change within a second; or, with [server] user, set keys_file to a folder of that user",
+		path, found ? found->pw_name : id, error);
 	return false;
 }
 

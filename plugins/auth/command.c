@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * command.c - `chimeractl keys` over the keys file, in the words of identity's command of that name. The file is read and written in the
- * pool; the running server sees the change as it would see any other.
+ * command.c - `chimeractl keys` over the keys file, in the words of identity's command of that name. The file is read, written and, once it
+ * has changed, loaded in the pool: who has an answer finds it in force.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +35,8 @@ struct job { /* in the command's arena */
 	struct auth_row row;
 	char key[CH_KEY_CHARS + 1], prefix[AUTH_SHOWN + 1], made[CH_ID_CHARS];
 	struct auth_rows rows;            /* of a list */
-	bool ok;
+	bool ok, disabled;
+	int64_t expires;                  /* of a key that is rotated */
 	char why[512];
 };
 
@@ -125,6 +126,11 @@ static char *make(void *data, const char *text, size_t *n, char why[512])
 
 	if (!readable(j, text, *n, &rows))
 		return NULL;
+	for (size_t i = 0; i < rows.n; i++)
+		if (!strcmp(rows.v[i].entry.key.id, j->id)) {
+			j->disabled = rows.v[i].entry.key.disabled;
+			j->expires = rows.v[i].entry.key.expires;
+		}
 	auth_rows_free(&rows);
 	out = j->verb->make(j, text, &all, why);
 	*n = all;
@@ -139,6 +145,8 @@ static void *work(void *data)
 
 	if (j->verb->make) {
 		j->ok = auth_file_change(j->path, make, j, j->why);
+		if (j->ok)
+			auth_file_load(((const struct auth *)j->self->state)->file);
 		return NULL;
 	}
 	char *text = auth_file_text(j->path, &n, &there, j->why);
@@ -165,12 +173,15 @@ static int set_expires(struct job *j, const char *text)
 {
 	int64_t now = ch_wall() / 1000000 * 1000000;
 
-	if (!*text || !strcmp(text, "never"))
+	if (!strcmp(text, "never"))
 		return CH_OK;
-	if (ch_time_read(text, strlen(text), now, &j->row.entry.key.expires) && j->row.entry.key.expires > 0)
+	if (!ch_time_read(text, strlen(text), now, &j->row.entry.key.expires) || j->row.entry.key.expires <= 0)
+		return ch_refuse_param(j->c, CH_E_BAD_REQUEST, "expires",
+			"expires must be a time as in 2027-01-31T12:00:00Z, or how long from now, as in 30d, 12h or 5m");
+	if (j->row.entry.key.expires > now)
 		return CH_OK;
-	return ch_refuse_param(j->c, CH_E_BAD_REQUEST, "expires",
-		"expires must be a time as in 2027-01-31T12:00:00Z, or how long from now, as in 30d, 12h or 5m");
+	return ch_refuse_param(j->c, CH_E_BAD_REQUEST, "expires", "expires is over already (%s): give a time to come, or how long from now, as in "
+		"30d, 12h or 5m", text);
 }
 
 static int word(struct job *j, const char *text)
@@ -215,7 +226,8 @@ static int begin_create(struct job *j)
 	*k = (struct ch_key){ .size = sizeof(*k), .role = CH_ROLE_USER, .owner = "", .tier = "", .models = "", .routes = "", .backends = "",
 		.networks = "", .limits = "" };
 	j->id = NULL;
-	rc = *j->argv[0] ? set(j, "owner", j->argv[0]) : ch_refuse_param(j->c, CH_E_BAD_REQUEST, "owner", "owner must not be empty");
+	rc = *j->argv[0] && *j->argv[0] != '-' ? set(j, "owner", j->argv[0]) : ch_refuse_param(j->c, CH_E_BAD_REQUEST, "owner",
+		*j->argv[0] ? "owner '%.64s' begins with -: name whose key it is, first of all words" : "owner must not be empty", j->argv[0]);
 	for (size_t i = 1; i < j->argc && rc == CH_OK; i++)
 		rc = word(j, j->argv[i]);
 	rc = rc == CH_OK ? make_key(j) : rc;
@@ -252,47 +264,96 @@ static int end_create(struct job *j)
 	return CH_DONE;
 }
 
+/* Another key does not make good what the id is refused for. */
+static int end_rotate(struct job *j)
+{
+	char time[CH_TIME_CHARS];
+
+	end_create(j);
+	if (j->disabled)
+		ch_out(j->c, "It is still disabled: nobody comes in with it before 'disabled = no' stands in [%s] of %s.\n", j->id, j->path);
+	else if (j->expires && j->expires <= ch_wall())
+		ch_out(j->c, "It has still expired (%s): nobody comes in with it before [%s] of %s has a later one.\n",
+			ch_time_text(j->expires / 1000000 * 1000000, time), j->id, j->path);
+	return CH_DONE;
+}
+
 static int end_revoke(struct job *j)
 {
-	ch_out(j->c, "key %s is revoked, within a second in each server that reads %s\n", j->id, j->path);
+	ch_out(j->c, "key %s is revoked: here at once, and within a second in each other server that reads %s\n", j->id, j->path);
 	return CH_DONE;
 }
 
 enum { COLUMNS = 8 };
 
-static void cells_of(const struct auth_row *r, const char *cells[COLUMNS], char time[CH_TIME_CHARS])
+struct cells {
+	const char *v[COLUMNS];
+	char expires[CH_TIME_CHARS + sizeof(" (over)")];
+};
+
+static const struct cells heads = { { "id", "prefix", "owner", "tier", "role", "expires", "disabled", "note" }, "" };
+
+static void cells_of(const struct auth_row *r, int64_t now, struct cells *out)
 {
 	const struct ch_key *k = &r->entry.key;
+	char time[CH_TIME_CHARS];
+
+	snprintf(out->expires, sizeof(out->expires), "%s%s", k->expires ? ch_time_text(k->expires / 1000000 * 1000000, time) : "",
+		k->expires && k->expires <= now ? " (over)" : "");
 	const char *const all[COLUMNS] = { k->id, r->prefix, k->owner, *k->tier ? k->tier : AUTH_CONFIG_KEY, auth_role_name(k->role),
-		k->expires ? ch_time_text(k->expires / 1000000 * 1000000, time) : "", k->disabled ? "yes" : "no", r->note };
+		out->expires, k->disabled ? "yes" : "no", r->note };
 
 	for (size_t i = 0; i < COLUMNS; i++)
-		cells[i] = *all[i] ? all[i] : "-";
+		out->v[i] = *all[i] ? all[i] : "-";
+}
+
+static void out_cells(struct ch_ctx *c, const struct cells *x, const int widths[COLUMNS])
+{
+	for (size_t k = 0; k < COLUMNS; k++)
+		ch_out(c, "%-*s  ", widths[k], x->v[k]);
+}
+
+/* What a key is limited to, as the words that `create` takes; last of all, because it may be long. */
+static void out_limits(struct ch_ctx *c, const struct ch_key *k)
+{
+	const char *const texts[][2] = { { "models", k->models }, { "routes", k->routes }, { "backends", k->backends },
+		{ "networks", k->networks }, { "limits", k->limits } };
+	bool any = false;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (*texts[i][1]) {
+			ch_out(c, "%s%s=%s", any ? "; " : "", texts[i][0], texts[i][1]);
+			any = true;
+		}
+	ch_out(c, "%s\n", any ? "" : "-");
+}
+
+static bool is_listed(const struct job *j, const struct auth_row *r)
+{
+	return !*j->owner || !strcmp(j->owner, r->entry.key.owner);
 }
 
 static int end_list(struct job *j)
 {
-	static const char *const heads[COLUMNS] = { "id", "prefix", "owner", "tier", "role", "expires", "disabled", "note" };
+	int64_t now = ch_wall();
 	int widths[COLUMNS];
-	const char *cells[COLUMNS];
-	char time[CH_TIME_CHARS];
+	struct cells x;
 
 	for (size_t k = 0; k < COLUMNS; k++)
-		widths[k] = (int)strlen(heads[k]);
+		widths[k] = (int)strlen(heads.v[k]);
 	for (size_t i = 0; i < j->rows.n; i++) {
-		cells_of(&j->rows.v[i], cells, time);
-		for (size_t k = 0; k < COLUMNS; k++)
-			widths[k] = (int)strlen(cells[k]) > widths[k] ? (int)strlen(cells[k]) : widths[k];
+		cells_of(&j->rows.v[i], now, &x);
+		for (size_t k = 0; k < COLUMNS && is_listed(j, &j->rows.v[i]); k++)
+			widths[k] = (int)strlen(x.v[k]) > widths[k] ? (int)strlen(x.v[k]) : widths[k];
 	}
-	for (size_t i = 0; i <= j->rows.n; i++) {
-		if (i)
-			cells_of(&j->rows.v[i - 1], cells, time);
-		if (i && *j->owner && strcmp(j->owner, cells[2]))
+	out_cells(j->c, &heads, widths);
+	ch_out(j->c, "limited to\n");
+	for (size_t i = 0; i < j->rows.n; i++) {
+		if (!is_listed(j, &j->rows.v[i]))
 			continue;
-		const char *const *v = i ? cells : heads;
-
-		ch_out(j->c, "%-*s  %-*s  %-*s  %-*s  %-*s  %-*s  %-*s  %s\n", widths[0], v[0], widths[1], v[1], widths[2], v[2], widths[3], v[3],
-			widths[4], v[4], widths[5], v[5], widths[6], v[6], v[7]);
+		cells_of(&j->rows.v[i], now, &x);
+		out_cells(j->c, &x, widths);
+		out_limits(j->c, &j->rows.v[i].entry.key);
 	}
 	return CH_DONE;
 }
@@ -305,7 +366,7 @@ static const struct verb verbs[] = {
 	  "[note=…]",
 	  begin_create, make_create, end_create },
 	{ "revoke", 1, 1, "ID", begin_revoke, make_revoke, end_revoke },
-	{ "rotate", 1, 1, "ID", make_key, make_rotate, end_create },
+	{ "rotate", 1, 1, "ID", make_key, make_rotate, end_rotate },
 	{ 0 },
 };
 
@@ -320,15 +381,12 @@ static void drop(void *data)
 static int on_worked(struct ch_ctx *c, void *data, int why, void *result)
 {
 	struct job *j = data;
-	const struct auth *a = j->self->state;
 
 	(void)result;
 	if (why != CH_READY)
 		return CH_DONE;
 	if (!j->ok)
 		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "%s", j->why);
-	if (j->verb->make)
-		auth_file_poke(a->file);
 	return j->verb->end(j);
 }
 
@@ -363,12 +421,29 @@ static int refuse_verb(struct ch_ctx *c, const char *name)
 		*near.best ? "?" : "");
 }
 
+static bool wants_help(size_t argc, const char *const *argv)
+{
+	for (size_t i = 0; i < argc; i++)
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return true;
+	return false;
+}
+
+static int help(struct ch_ctx *c)
+{
+	for (const struct verb *v = verbs; v->name; v++)
+		ch_out(c, "keys %s %s\n", v->name, v->args);
+	return CH_DONE;
+}
+
 int auth_command(struct ch_self *self, struct ch_ctx *c, size_t argc, const char *const *argv)
 {
 	const struct auth_conf *conf = self->conf;
 	const struct verb *v = verbs;
 	struct job *j;
 
+	if (wants_help(argc, argv))
+		return help(c);
 	while (v->name && strcmp(v->name, argv[0]))
 		v++;
 	if (!v->name)

@@ -19,9 +19,9 @@ struct auth_file {
 	struct ch_self *self;
 	const char *path;
 	struct ch_thread *thread;
-	pthread_mutex_t lock;             /* of what the thread and those who poke it share */
+	pthread_mutex_t lock;             /* of what the thread and who ends it share */
 	pthread_cond_t wake;
-	bool over, poked;
+	bool over;
 	pthread_mutex_t looking;          /* of what a look has: */
 	struct seen taken, last;          /* the file as it was read; as the last look saw it */
 };
@@ -219,6 +219,21 @@ void auth_file_look(struct auth_file *f)
 	pthread_mutex_unlock(&f->looking);
 }
 
+void auth_file_load(struct auth_file *f)
+{
+	struct seen now;
+
+	if (!f)
+		return;
+	pthread_mutex_lock(&f->looking);
+	now = look_at(f->path);
+	if (!same(&now, &f->taken)) {
+		f->taken = f->last = now;
+		take(f);
+	}
+	pthread_mutex_unlock(&f->looking);
+}
+
 static void wait_a_while(struct auth_file *f)
 {
 	struct timespec until;
@@ -227,9 +242,8 @@ static void wait_a_while(struct auth_file *f)
 	until.tv_nsec += LOOK_MS * 1000000L;
 	until.tv_sec += until.tv_nsec / 1000000000L;
 	until.tv_nsec %= 1000000000L;
-	while (!f->over && !f->poked && pthread_cond_timedwait(&f->wake, &f->lock, &until) != ETIMEDOUT)
+	while (!f->over && pthread_cond_timedwait(&f->wake, &f->lock, &until) != ETIMEDOUT)
 		;
-	f->poked = false;
 }
 
 static void watch(void *data)
@@ -311,25 +325,14 @@ bool auth_file_start(struct ch_self *self)
 	return true;
 }
 
-static void tell_thread(struct auth_file *f, bool over)
+void auth_file_end(struct auth_file *f)
 {
 	if (!f)
 		return;
 	pthread_mutex_lock(&f->lock);
-	f->over |= over;
-	f->poked = true;
+	f->over = true;
 	pthread_cond_signal(&f->wake);
 	pthread_mutex_unlock(&f->lock);
-}
-
-void auth_file_poke(struct auth_file *f)
-{
-	tell_thread(f, false);
-}
-
-void auth_file_end(struct auth_file *f)
-{
-	tell_thread(f, true);
 }
 
 void auth_file_free(struct auth_file *f)

@@ -17,8 +17,10 @@ bool auth_file_start(struct ch_self *);
 /* [boot] The thread need look no more; both take NULL. free: waits for its end. */
 void auth_file_end(struct auth_file *);
 void auth_file_free(struct auth_file *);
-/* [any] Let the thread look at once. */
-void auth_file_poke(struct auth_file *);
+/*
+ * [may block] The file is another one, as a whole: reads it now, if it is not as it was when it was read. NULL: does nothing.
+ */
+void auth_file_load(struct auth_file *);
 /* [any] One look: reads the file if it is another one than at the last look and the one before. For tests and the thread. */
 void auth_file_look(struct auth_file *);
 

@@ -79,7 +79,7 @@ static int without(struct ch_self *self, struct ch_ctx *c, const struct ch_route
 		return CH_OK;
 	if (route->cls == CH_ADMIN || !conf->anonymous)
 		return refuse_missing(self, c, wanted);
-	if (route->tier && auth_rank(conf, "anonymous") < auth_rank(conf, route->tier))
+	if (route->tier && !auth_is_tier(conf, "anonymous", route->tier))
 		return refuse_missing(self, c, "This route wants a key: send it in the header Authorization (Bearer), X-Api-Key or Api-Key.");
 	facts->tier = "anonymous";
 	facts->role = CH_ROLE_NONE;

@@ -78,6 +78,15 @@ static struct jwks *read_file(struct ch_self *self, const struct auth_jwt_conf *
 	return set;
 }
 
+#define PREFIX_MAX 64
+
+static bool is_prefix(const char *text)
+{
+	size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/-");
+
+	return !text[n] && n <= PREFIX_MAX;
+}
+
 static bool has_tier(const struct ch_list *tiers, const char *name)
 {
 	for (size_t i = 0; i < tiers->n; i++)
@@ -111,6 +120,10 @@ bool auth_jwt_check(struct ch_self *self, const struct auth_jwt_conf *conf, cons
 	}
 	if (!has_tier(tiers, conf->tier)) {
 		ch_config_error(self, NULL, "jwt_tier", "\"%s\" is none of tiers", conf->tier);
+		ok = false;
+	}
+	if (!is_prefix(conf->owner_prefix)) {
+		ch_config_error(self, NULL, "jwt_owner_prefix", "it must be at most %d of the characters A-Z a-z 0-9 . _ @ : / -", PREFIX_MAX);
 		ok = false;
 	}
 	if (conf->jwks[0] && !conf->http) {
@@ -245,16 +258,17 @@ static int refuse(const struct find *f, const char *why)
 }
 
 /* Texts that belong to the ctx, in one piece. */
-static int fill(struct ch_ctx *c, const unsigned char hash[CH_SHA256], const struct jwt_who *who, struct ch_keys_result *out)
+static int fill(struct ch_ctx *c, const char *prefix, const unsigned char hash[CH_SHA256], const struct jwt_who *who, struct ch_keys_result *out)
 {
-	size_t owner = strlen(who->owner) + 1, models = strlen(who->models) + 1;
+	size_t before = strlen(prefix), owner = before + strlen(who->owner) + 1, models = strlen(who->models) + 1;
 	char *text = ch_alloc(c, 4 + 16 + 1 + owner + models);
 
 	if (!text)
 		return CH_ERROR;
 	memcpy(text, "jwt:", 4);
 	ch_hex(hash, 8, text + 4);
-	memcpy(text + 21, who->owner, owner);
+	memcpy(text + 21, prefix, before);
+	memcpy(text + 21 + before, who->owner, owner - before);
 	memcpy(text + 21 + owner, who->models, models);
 	out->error = CH_KEYS_OK;
 	out->key = (struct ch_key){ .size = out->key.size, .id = text, .owner = text + 21, .models = text + 21 + owner, .tier = who->tier,
@@ -294,7 +308,7 @@ static int judge(struct find *f)
 		return refuse(f, why);
 	if (jwt->cache)
 		jwt_cache_put(jwt->cache, f->hash, generation, &who, now);
-	return fill(f->c, f->hash, &who, f->out);
+	return fill(f->c, jwt->conf->owner_prefix, f->hash, &who, f->out);
 }
 
 static const char away[] = "The keys of the tokens' issuer cannot be had now; try again later.";
@@ -351,8 +365,7 @@ static int wait(struct find *f, ch_ticket outer)
 	return give_up(f, rc == JWKS_FRESH);
 }
 
-int auth_jwt_find(struct auth_jwt *jwt, struct ch_ctx *c, struct ch_str token, bool known, struct ch_keys_result *out,
-	ch_ticket ticket)
+int auth_jwt_find(struct auth_jwt *jwt, struct ch_ctx *c, struct ch_str token, struct ch_keys_result *out, ch_ticket ticket)
 {
 	uint64_t generation = jwks_source_generation(jwt->source);
 	unsigned char hash[CH_SHA256];
@@ -362,9 +375,7 @@ int auth_jwt_find(struct auth_jwt *jwt, struct ch_ctx *c, struct ch_str token, b
 
 	ch_sha256(&token, 1, hash);
 	if (jwt->cache && generation && jwt_cache_get(jwt->cache, hash, generation, ch_wall(), &who))
-		return fill(c, hash, &who, out);
-	if (known)
-		return say(out, CH_KEYS_UNKNOWN, "its address has failed too often, and it is not known to be good");
+		return fill(c, jwt->conf->owner_prefix, hash, &who, out);
 	f = ch_alloc(c, sizeof(*f));
 	if (!f)
 		return CH_ERROR;
@@ -375,6 +386,11 @@ int auth_jwt_find(struct auth_jwt *jwt, struct ch_ctx *c, struct ch_str token, b
 	memcpy(f->hash, hash, sizeof(hash));
 	rc = judge(f);
 	return rc == CH_AGAIN ? wait(f, ticket) : rc;
+}
+
+bool auth_jwt_knew(struct auth_jwt *jwt, const unsigned char sha256[CH_SHA256])
+{
+	return jwt && jwt->cache && jwt_cache_knows(jwt->cache, sha256, ch_wall());
 }
 
 void auth_jwt_cancel(struct auth_jwt *jwt, struct ch_ctx *c, struct ch_keys_result *out)

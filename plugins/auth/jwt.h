@@ -21,7 +21,7 @@ struct auth_jwt_conf {                    /* a member of auth's config; its opti
 	const char *jwks, *jwks_file, *issuer;
 	struct ch_list audiences, algorithms;
 	int64_t leeway;
-	const char *owner_claim, *tier_claim, *role_claim, *models_claim, *tier;
+	const char *owner_claim, *owner_prefix, *tier_claim, *role_claim, *models_claim, *tier;
 	bool admin, insecure;
 	int64_t refresh, retry, wait, keep, cache;
 };
@@ -40,6 +40,8 @@ struct auth_jwt_conf {                    /* a member of auth's config; its opti
 		.help = "How far the issuer's clock may be off, in exp, nbf and iat"), \
 	CH_OPT_AS(conf, f.owner_claim, "jwt_owner_claim", STR, .def = "sub", .flags = CH_O_REQUIRED, \
 		.help = "The claim whose text is the owner; a token without it is refused"), \
+	CH_OPT_AS(conf, f.owner_prefix, "jwt_owner_prefix", STR, .def = "jwt:", \
+		.help = "What stands before that text in the owner's name, so that no issuer can name an owner of keys; empty: nothing"), \
 	CH_OPT_AS(conf, f.tier_claim, "jwt_tier_claim", STR, .def = "tier", \
 		.help = "The claim that names the tier; empty: none does, and all have jwt_tier"), \
 	CH_OPT_AS(conf, f.role_claim, "jwt_role_claim", STR, .def = "role", \
@@ -88,11 +90,11 @@ bool auth_jwt_shaped(const struct auth_jwt *, struct ch_str token);
  * exactly once, on this loop; CH_ERROR: no memory. The token and *out live as long as the ctx. What is good is CH_KEYS_OK, with
  * key.id "jwt:" and 16 digits of the token's hash; key.expires is exp and the leeway. All that is wrong with a token is CH_KEYS_UNKNOWN, with
  * the reason in detail, for the log and never for the client. UNAVAILABLE: no key is known, and the issuer cannot be asked.
- *
- * known: whoever shows it has failed too often, so that no signature is computed and nothing fetched for them: OK if this very token is
- * known to be good, else UNKNOWN. There is no need to cache: this does.
+ * There is no need to cache: this does.
  */
-int auth_jwt_find(struct auth_jwt *, struct ch_ctx *, struct ch_str token, bool known, struct ch_keys_result *out, ch_ticket);
+int auth_jwt_find(struct auth_jwt *, struct ch_ctx *, struct ch_str token, struct ch_keys_result *out, ch_ticket);
+/* Is the token of that hash one that was good by some keys of the issuer, and has not expired? False with NULL. */
+bool auth_jwt_knew(struct auth_jwt *, const unsigned char sha256[32]);
 /* Gives up: the ticket is resumed within this turn, or has been. Nothing after that; safe at any time. */
 void auth_jwt_cancel(struct auth_jwt *, struct ch_ctx *, struct ch_keys_result *out);
 

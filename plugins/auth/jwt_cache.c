@@ -61,16 +61,34 @@ static bool is_it(const struct entry *e, const unsigned char hash[CH_SHA256])
 	return e && ch_same_bytes(e->hash, hash, CH_SHA256);
 }
 
+/* Under the set's lock. NULL: it is not there, or has expired. */
+static const struct entry *find(const struct jwt_cache *x, size_t set, const unsigned char hash[CH_SHA256], int64_t now)
+{
+	for (size_t i = 0; i < WAYS; i++)
+		if (is_it(x->at[set * WAYS + i], hash))
+			return now < x->at[set * WAYS + i]->expires ? x->at[set * WAYS + i] : NULL;
+	return NULL;
+}
+
+bool jwt_cache_knows(struct jwt_cache *x, const unsigned char hash[CH_SHA256], int64_t now)
+{
+	size_t set = set_of(x, hash);
+	bool there;
+
+	pthread_mutex_lock(&x->lock[set % LOCKS]);
+	there = find(x, set, hash, now);
+	pthread_mutex_unlock(&x->lock[set % LOCKS]);
+	return there;
+}
+
 bool jwt_cache_get(struct jwt_cache *x, const unsigned char hash[CH_SHA256], uint64_t generation, int64_t now, struct jwt_who *out)
 {
 	size_t set = set_of(x, hash);
-	const struct entry *e = NULL;
+	const struct entry *e;
 
 	pthread_mutex_lock(&x->lock[set % LOCKS]);
-	for (size_t i = 0; i < WAYS && !e; i++)
-		if (is_it(x->at[set * WAYS + i], hash))
-			e = x->at[set * WAYS + i];
-	if (e && (e->generation != generation || now >= e->expires))
+	e = find(x, set, hash, now);
+	if (e && e->generation != generation)
 		e = NULL;
 	if (e) {
 		out->tier = e->tier;

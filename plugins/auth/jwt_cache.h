@@ -17,6 +17,8 @@ struct jwt_cache *jwt_cache_new(size_t n);
 void jwt_cache_free(struct jwt_cache *);
 /* Is it known, under that generation of keys, and not expired at `now` (microseconds since the epoch)? Then *out is filled. */
 bool jwt_cache_get(struct jwt_cache *, const unsigned char sha256[CH_SHA256], uint64_t generation, int64_t now, struct jwt_who *out);
+/* Is it there, under whatever generation, and not expired? */
+bool jwt_cache_knows(struct jwt_cache *, const unsigned char sha256[CH_SHA256], int64_t now);
 /* who->tier must live as long as the cache. Nothing is kept if there is no memory. */
 void jwt_cache_put(struct jwt_cache *, const unsigned char sha256[CH_SHA256], uint64_t generation, const struct jwt_who *who, int64_t now);
 

@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <chimera/kit/decimal.h>
 #include <chimera/kit/near.h>
 #include <chimera/kit/net.h>
 #include <chimera/kit/time.h>
+#include <chimera/kv.h>
 
 #include "auth.h"
 #include "keys_file.h"
@@ -13,7 +15,7 @@
 
 /* ---- fields ---- */
 
-enum type { HASH, NAME, TEXT, LIST, NETWORKS, TIER, ROLE, TIME, YES };
+enum type { HASH, NAME, TEXT, LIST, ROUTES, NETWORKS, LIMITS, TIER, ROLE, TIME, YES };
 
 #define KEY(field, type, max) { #field, type, offsetof(struct auth_row, entry.key.field), max }
 #define MORE(field, type, max) { #field, type, offsetof(struct auth_row, field), max }
@@ -25,8 +27,8 @@ static const struct field {
 } fields[] = {
 	{ "hash", HASH, offsetof(struct auth_row, entry.sha256), 0 }, MORE(prefix, TEXT, AUTH_SHOWN), KEY(owner, NAME, AUTH_NAME_MAX),
 	KEY(tier, TIER, 64), KEY(role, ROLE, 0), KEY(expires, TIME, 0), KEY(disabled, YES, 0), KEY(models, LIST, AUTH_TEXT_MAX),
-	KEY(routes, LIST, AUTH_TEXT_MAX), KEY(backends, LIST, AUTH_TEXT_MAX), KEY(networks, NETWORKS, AUTH_TEXT_MAX),
-	KEY(limits, TEXT, 1024), MORE(created, TIME, 0), MORE(note, TEXT, 1024),
+	KEY(routes, ROUTES, AUTH_TEXT_MAX), KEY(backends, LIST, AUTH_TEXT_MAX), KEY(networks, NETWORKS, AUTH_TEXT_MAX),
+	KEY(limits, LIMITS, 1024), MORE(created, TIME, 0), MORE(note, TEXT, 1024),
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 
@@ -74,36 +76,119 @@ static bool set_hash(unsigned char *to, const char *text, char *why)
 	return false;
 }
 
-/* One item of a list, n bytes without blanks around them. None is empty, and a * stands at its end alone. */
-static bool good_item(const char *name, const char *p, size_t n, bool network, char *why)
+/* Somebody who writes the address of a machine and a prefix behind it may mean either. */
+static bool good_network(const char *name, const char *p, size_t n, char *why)
 {
-	struct ch_net net;
+	const char *slash = memchr(p, '/', n);
+	int shown = (int)(n < 64 ? n : 64);
+	char text[INET6_ADDRSTRLEN];
+	struct ch_net net, whole;
+
+	if (!ch_net_read(p, n, &net)) {
+		snprintf(why, 512, "%s holds '%.*s', which is no network: write 10.0.0.0/8, 192.168.1.7 or 2001:db8::/32", name, shown, p);
+		return false;
+	}
+	whole = net;
+	for (unsigned i = net.bits; i < 128; i++)
+		whole.addr.s6_addr[i / 8] &= (unsigned char)~(0x80 >> i % 8);
+	if (!memcmp(&whole.addr, &net.addr, sizeof(net.addr)) || !slash)
+		return true;
+	ch_addr_text(&whole.addr, text);
+	snprintf(why, 512, "%s holds '%.*s', an address within a network: write %s%.*s for the network, or %.*s for the address alone",
+		name, shown, p, text, (int)(p + n - slash), slash, (int)(slash - p), p);
+	return false;
+}
+
+/* One item of a list, n bytes without blanks around them. None is empty, and a * stands at its end alone. */
+static bool good_item(const char *name, const char *p, size_t n, enum type type, char *why)
+{
 	int shown = (int)(n < 64 ? n : 64);
 
+	if (n && type == NETWORKS)
+		return good_network(name, p, n, why);
 	if (!n)
 		snprintf(why, 512, "%s has an empty item: write names by comma, or leave it out to allow all", name);
-	else if (network && !ch_net_read(p, n, &net))
-		snprintf(why, 512, "%s holds '%.*s', which is no network: write 10.0.0.0/8, 192.168.1.7 or 2001:db8::/32", name, shown, p);
-	else if (!network && memchr(p, '*', n - 1))
+	else if (memchr(p, '*', n - 1))
 		snprintf(why, 512, "%s holds '%.*s': a * stands for the rest of a name, so it comes last", name, shown, p);
+	else if (type == ROUTES && *p != '/')
+		snprintf(why, 512, "%s holds '%.*s', which no route is: write patterns that begin with /, as in /v1/chat/*", name, shown, p);
 	else
 		return true;
 	return false;
 }
 
-static bool good_list(const char *name, const char *p, bool networks, char *why)
+/* An empty one, as of a variable that is not set, must not become one that allows all. */
+static bool good_list(const char *name, const char *p, enum type type, char *why)
 {
-	for (bool more = *p; more;) {
+	if (!p[strspn(p, " ")]) {
+		snprintf(why, 512, "%s is empty: write names by comma, or leave it out to allow all", name);
+		return false;
+	}
+	for (bool more = true; more;) {
 		const char *end = p + strcspn(p, ","), *to = end;
 
 		while (p < to && *p == ' ')
 			p++;
 		while (to > p && to[-1] == ' ')
 			to--;
-		if (!good_item(name, p, (size_t)(to - p), networks, why))
+		if (!good_item(name, p, (size_t)(to - p), type, why))
 			return false;
 		more = *end;
 		p = end + more;
+	}
+	return true;
+}
+
+static bool is_count(const char *p, size_t n, int64_t least)
+{
+	struct ch_decimal d;
+
+	return n && ch_decimal_read(p, n, &d) == n && !d.point && d.digits >= least && d.digits <= CH_KV_COUNT_MAX;
+}
+
+/* The words of a key's own limits, as ratelimit reads them. */
+static const struct limit { const char *name; bool rate; int64_t least; bool unlimited; } limits[] = {
+	{ "requests", true, 0, true }, { "burst", false, 1, false }, { "tokens", true, 0, true }, { "token_burst", false, 1, false },
+	{ "concurrent", false, 0, true },
+};
+#define LIMITS_ARE "requests, burst, tokens, token_burst and concurrent, by blanks, as in requests=100/min burst=20"
+
+/* One word=value, n bytes. */
+static bool good_limit(const char *p, size_t n, char *why)
+{
+	const char *is = memchr(p, '=', n), *value = is ? is + 1 : p + n;
+	size_t of = (size_t)(is ? is - p : 0), rest = (size_t)(p + n - value);
+	int shown = (int)(n < 64 ? n : 64);
+	const struct limit *l = NULL;
+	double rate;
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		if (strlen(limits[i].name) == of && !memcmp(limits[i].name, p, of))
+			l = &limits[i];
+	if (!l)
+		snprintf(why, 512, "limits holds '%.*s': there are " LIMITS_ARE, shown, p);
+	else if (l->rate && !ch_rate_read(value, rest, &rate))
+		snprintf(why, 512, "limits holds '%.*s': %s must be a rate, as in 100/min, 5/s, 0 or unlimited", shown, p, l->name);
+	else if (!l->rate && !is_count(value, rest, l->least) && !(l->unlimited && rest == 9 && !memcmp(value, "unlimited", 9)))
+		snprintf(why, 512, "limits holds '%.*s': %s must be a whole number from %d on%s", shown, p, l->name, (int)l->least,
+			l->unlimited ? ", or unlimited" : "");
+	else
+		return true;
+	return false;
+}
+
+static bool good_limits(const char *p, char *why)
+{
+	if (!p[strspn(p, " \t")]) {
+		snprintf(why, 512, "limits is empty: write " LIMITS_ARE ", or leave it out for those of its tier");
+		return false;
+	}
+	while (*(p += strspn(p, " \t"))) {
+		size_t n = strcspn(p, " \t");
+
+		if (!good_limit(p, n, why))
+			return false;
+		p += n;
 	}
 	return true;
 }
@@ -131,7 +216,7 @@ static bool good_tier(const char *text, const struct ch_list *tiers, char *why)
 static bool set_time(const char *name, int64_t *to, const char *text, char *why)
 {
 	*to = 0;
-	if (!*text || !strcmp(text, "never") || (strchr(text, '-') && ch_time_read(text, strlen(text), 0, to) && *to > 0))
+	if (!strcmp(text, "never") || (strchr(text, '-') && ch_time_read(text, strlen(text), 0, to) && *to > 0))
 		return true;
 	snprintf(why, 512, "%s must be a date or a time, as in 2027-01-31 or 2027-01-31T12:00:00Z, or never", name);
 	return false;
@@ -181,8 +266,13 @@ static bool set(struct auth_row *row, const struct field *f, const char *text, c
 			return false;
 		break;
 	case LIST:
+	case ROUTES:
 	case NETWORKS:
-		if (!good_list(f->name, text, f->type == NETWORKS, why))
+		if (!good_list(f->name, text, f->type, why))
+			return false;
+		break;
+	case LIMITS:
+		if (!good_limits(text, why))
 			return false;
 		break;
 	case TEXT:

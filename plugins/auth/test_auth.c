@@ -209,6 +209,24 @@ static void tiers_stand_in_an_order(void **state)
 	ch_test_free(t);
 }
 
+static void a_route_of_a_tier_that_there_is_not_is_closed(void **state)
+{
+	struct ch_test *t;
+	char file[4096];
+
+	(void)state;
+	snprintf(file, sizeof(file), "%s%s", door_section("a", "low", "tier = free\n"), door_section("b", "high", "tier = pro\nrole = admin\n"));
+	door_write(file);
+	t = door_with_file("anonymous = yes\ntiers = free, pro\n");
+	assert_int_equal(door_status(t, "/in", NULL), 200);
+	assert_int_equal(door_status(t, "/premium", NULL), 401);
+	assert_int_equal(door_status(t, "/basic", NULL), 401);
+	assert_int_equal(door_status(t, "/premium", "x-api-key: low\n"), 403);
+	assert_int_equal(door_status(t, "/premium", "x-api-key: high\n"), 403);
+	assert_non_null(strstr(door_body(t, "/premium", "x-api-key: high\n"), "a tier that [auth] tiers does not have, so it is closed"));
+	ch_test_free(t);
+}
+
 static void a_key_may_be_for_some_routes_and_networks(void **state)
 {
 	struct ch_test *t;
@@ -435,6 +453,28 @@ static void the_thread_looks_by_itself(void **state)
 	ch_test_free(t);
 }
 
+static void without_any_key_a_warning_is_said(void **state)
+{
+	static const struct { const char *lines; bool warned; } kinds[] = {
+		{ "", true }, { "api_key =\n", true }, { "anonymous = yes\n", false }, { KEY, false }
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		char lines[256];
+		struct ch_test *t;
+
+		snprintf(lines, sizeof(lines), "anonymous = no\n%s", kinds[i].lines);
+		t = door_open(strstr(kinds[i].lines, "anonymous") ? kinds[i].lines : lines);
+		assert_int_equal(ch_test_logged(t, "no key is known, so nobody comes in: set api_key or keys_file"), kinds[i].warned);
+		ch_test_free(t);
+	}
+	struct ch_test *t = door_with_file("anonymous = no\n");
+
+	assert_true(ch_test_logged(t, "no key is known, so nobody comes in: make one by `chimeractl keys create OWNER`"));
+	ch_test_free(t);
+}
+
 static void a_file_that_is_wrong_at_the_start_is_an_error_of_the_config(void **state)
 {
 	char lines[256];
@@ -535,6 +575,7 @@ int main(void)
 		WITH_FILE(open_routes_are_never_asked_and_others_by_their_class),
 		WITH_FILE(facts_say_who_it_is),
 		WITH_FILE(tiers_stand_in_an_order),
+		WITH_FILE(a_route_of_a_tier_that_there_is_not_is_closed),
 		WITH_FILE(a_key_may_be_for_some_routes_and_networks),
 		WITH_FILE(a_key_may_be_for_some_models),
 		WITH_FILE(a_router_is_told_what_a_key_may_use),
@@ -543,6 +584,7 @@ int main(void)
 		WITH_FILE(a_file_is_read_again_when_it_has_changed),
 		WITH_FILE(a_wrong_file_leaves_the_old_keys_and_says_so),
 		WITH_FILE(the_thread_looks_by_itself),
+		WITH_FILE(without_any_key_a_warning_is_said),
 		WITH_FILE(a_file_that_is_wrong_at_the_start_is_an_error_of_the_config),
 		cmocka_unit_test(mistakes_of_the_config_are_told),
 		cmocka_unit_test(a_reload_keeps_whom_it_should),

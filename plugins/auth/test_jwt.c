@@ -14,6 +14,7 @@
 #include <openssl/evp.h>
 
 #include <chimera/http.h>
+#include <chimera/kit/hash.h>
 #include <chimera/test.h>
 
 #include "jwks_source.h"
@@ -62,15 +63,21 @@ static int on_who(struct ch_self *self, struct ch_ctx *c)
 {
 	struct who_state *s = self->state;
 	struct asked *a = ch_alloc(c, sizeof(*a));
-	ch_ticket t = a ? ch_suspend(c, 0, on_known, a) : 0;
+	struct ch_str token = ch_header(c, "X-Token");
+	unsigned char sha256[CH_SHA256];
+	ch_ticket t;
 	int rc;
 
+	ch_sha256(&token, 1, sha256);
+	if (ch_header(c, "X-Known").p && !auth_jwt_knew(s->jwt, sha256))
+		return ch_refuse(c, CH_E_RATE_LIMITED, 1000, "not known");
+	t = a ? ch_suspend(c, 0, on_known, a) : 0;
 	if (!t)
 		return ch_refuse(c, CH_E_OVERLOADED, 1000, "no memory");
 	a->self = self;
 	a->out.size = sizeof(a->out);
 	a->out.key.size = sizeof(a->out.key);
-	rc = auth_jwt_find(s->jwt, c, ch_header(c, "X-Token"), ch_header(c, "X-Known").p != NULL, &a->out, t);
+	rc = auth_jwt_find(s->jwt, c, token, &a->out, t);
 	if (rc == CH_AGAIN)
 		return rc;
 	ch_unsuspend(t);
@@ -304,7 +311,7 @@ static void a_good_token_says_whose_it_is(void **state)
 	answer(t, 200, set_of("a"));
 	a = get(t, token_of('a', "mary", WALL + 100));
 	assert_int_equal(a->status, 200);
-	assert_string_equal(a->body, "mary api_key 1 m jwt:");
+	assert_string_equal(a->body, "jwt:mary api_key 1 m jwt:");
 	assert_int_equal(get(t, token_of('a', "mary", WALL - 100))->status, 401);
 	assert_int_equal(issuer.fetches, 1);
 	ch_test_free(t);
@@ -325,7 +332,8 @@ static void a_known_token_ends_with_its_exp(void **state)
 	ch_test_free(t);
 }
 
-static void who_failed_too_often_is_only_looked_up(void **state)
+/* What auth asks about whoever has failed too often: was it good, by whatever keys? */
+static void a_token_that_was_good_is_known_until_its_exp(void **state)
 {
 	struct ch_test *t = started();
 	char line[2100];
@@ -333,13 +341,20 @@ static void who_failed_too_often_is_only_looked_up(void **state)
 	(void)state;
 	answer(t, 200, set_of("a"));
 	snprintf(line, sizeof(line), "X-Known: 1\n%s", token_of('a', "mary", WALL + 100));
-	assert_int_equal(get(t, line)->status, 401);
+	assert_int_equal(get(t, line)->status, 429);
 	assert_int_equal(get(t, strchr(line, '\n') + 1)->status, 200);
 	assert_int_equal(get(t, line)->status, 200);
-	snprintf(line, sizeof(line), "X-Known: 1\n%s", token_of('b', "mary", WALL + 100));
-	ch_test_advance(t, 40000);
-	assert_int_equal(get(t, line)->status, 401);
-	assert_int_equal(issuer.fetches, 1);
+	ch_test_advance(t, 30000);
+	get(t, token_of('b', "mary", WALL + 1000));
+	answer(t, 200, set_of("ab")); /* other keys from now on, its own among them */
+	assert_int_equal(get(t, line)->status, 200);
+	ch_test_wall(t, 129999 - 30000);
+	assert_int_equal(get(t, line)->status, 200);
+	ch_test_wall(t, 1);
+	assert_int_equal(get(t, line)->status, 429);
+	snprintf(line, sizeof(line), "X-Known: 1\n%s", token_of('c', "mary", WALL + 1000));
+	assert_int_equal(get(t, line)->status, 429);
+	assert_int_equal(issuer.fetches, 2);
 	ch_test_free(t);
 }
 
@@ -521,6 +536,7 @@ static void a_config_that_would_let_anyone_in_is_refused(void **state)
 		{ CONF "jwks = https://i/keys\njwt_algorithms = RS256, HS256\n", "nothing else" },
 		{ CONF "jwks = https://i/keys\njwt_algorithms = none\n", "nothing else" },
 		{ CONF "jwks = https://i/keys\njwt_tier = gold\n", "none of tiers" },
+		{ CONF "jwks = https://i/keys\njwt_owner_prefix = \"a b\"\n", "jwt_owner_prefix" },
 		{ CONF "jwks = https://i/keys\njwks_file = /nowhere/keys\n", "keep one of both" },
 		{ CONF "jwks_file = /nowhere/keys\n", "cannot be read" },
 	};
@@ -569,7 +585,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_good_token_says_whose_it_is),
 		cmocka_unit_test(a_known_token_ends_with_its_exp),
-		cmocka_unit_test(who_failed_too_often_is_only_looked_up),
+		cmocka_unit_test(a_token_that_was_good_is_known_until_its_exp),
 		cmocka_unit_test(a_request_waits_for_the_first_keys),
 		cmocka_unit_test(a_request_does_not_wait_for_ever),
 		cmocka_unit_test(a_new_key_is_fetched_at_once),

@@ -53,7 +53,7 @@ static void a_key_is_what_its_section_says(void **state)
 	(void)state;
 	assert_true(read_text("; keys of the house\r\n[team-a]\nhash = " H1 "\n  tier=premium ; paid\nrole = admin\nowner = a@b.example\n"
 		"expires = 2027-01-31T12:00:00Z\nmodels = gpt-4o, Qwen/*\nroutes = /v1/chat/completions\nnetworks = 10.0.0.0/8, ::1\n"
-		"backends = openai\nlimits = \"requests=100/min; tokens=5\"\ndisabled = yes\nnote = \"say \\\"x\\\" \\\\\"\n\n[b]\nhash = " H2, &rows));
+		"backends = openai\nlimits = requests=100/min tokens=5/s\ndisabled = yes\nnote = \"say \\\"x\\\" \\\\\"\n\n[b]\nhash = " H2, &rows));
 	assert_int_equal(rows.n, 2);
 	k = &rows.v[0].entry.key;
 	assert_string_equal(k->id, "team-a");
@@ -67,7 +67,7 @@ static void a_key_is_what_its_section_says(void **state)
 	assert_string_equal(k->routes, "/v1/chat/completions");
 	assert_string_equal(k->networks, "10.0.0.0/8, ::1");
 	assert_string_equal(k->backends, "openai");
-	assert_string_equal(k->limits, "requests=100/min; tokens=5");
+	assert_string_equal(k->limits, "requests=100/min tokens=5/s");
 	assert_true(k->disabled);
 	assert_string_equal(rows.v[0].note, "say \"x\" \\");
 	k = &rows.v[1].entry.key;
@@ -114,6 +114,42 @@ static void what_is_wrong_is_told_by_line_key_and_nearest_name(void **state)
 		{ "[a]\nhash = " H1 "\nmodels = a,,b\n", "3: [a] models has an empty item: write names by comma, or leave it out to allow all" },
 		{ "[a]\nhash = " H1 "\nmodels = a,\n", "3: [a] models has an empty item: write names by comma, or leave it out to allow all" },
 		{ "[a]\nhash = " H1 "\nroutes = /v1/*/x\n", "3: [a] routes holds '/v1/*/x': a * stands for the rest of a name, so it comes last" },
+		{ "[a]\nhash = " H1 "\nmodels =\n", "3: [a] models is empty: write names by comma, or leave it out to allow all" },
+		{ "[a]\nhash = " H1 "\nroutes = \"\"\n", "3: [a] routes is empty: write names by comma, or leave it out to allow all" },
+		{ "[a]\nhash = " H1 "\nbackends = \"  \"\n", "3: [a] backends is empty: write names by comma, or leave it out to allow all" },
+		{ "[a]\nhash = " H1 "\nnetworks = ; none\n", "3: [a] networks is empty: write names by comma, or leave it out to allow all" },
+		{ "[a]\nhash = " H1 "\nexpires =\n", "3: [a] expires must be a date or a time, as in 2027-01-31 or 2027-01-31T12:00:00Z, or never" },
+		{ "[a]\nhash = " H1 "\nroutes = /v1/*, v1/ask\n",
+			"3: [a] routes holds 'v1/ask', which no route is: write patterns that begin with /, as in /v1/chat/*" },
+		{ "[a]\nhash = " H1 "\nnetworks = 10.0.0.1/8\n",
+			"3: [a] networks holds '10.0.0.1/8', an address within a network: write 10.0.0.0/8 for the network, "
+			"or 10.0.0.1 for the address alone" },
+		{ "[a]\nhash = " H1 "\nnetworks = 2001:db8:7::1/47\n",
+			"3: [a] networks holds '2001:db8:7::1/47', an address within a network: "
+			"write 2001:db8:6::/47 for the network, "
+			"or 2001:db8:7::1 for the address alone" },
+		{ "[a]\nhash = " H1 "\nlimits = foo\n",
+			"3: [a] limits holds 'foo': there are requests, burst, tokens, token_burst and concurrent, by blanks, "
+			"as in requests=100/min burst=20" },
+		{ "[a]\nhash = " H1 "\nlimits = requests=1/min reqests=1/min\n",
+			"3: [a] limits holds 'reqests=1/min': there are requests, burst, tokens, token_burst and concurrent, by blanks, "
+			"as in requests=100/min burst=20" },
+		{ "[a]\nhash = " H1 "\nlimits = request=1/min\n",
+			"3: [a] limits holds 'request=1/min': there are requests, burst, tokens, token_burst and concurrent, by blanks, "
+			"as in requests=100/min burst=20" },
+		{ "[a]\nhash = " H1 "\nlimits = \"\"\n",
+			"3: [a] limits is empty: write requests, burst, tokens, token_burst and concurrent, by blanks, "
+			"as in requests=100/min burst=20, or leave it out for those of its tier" },
+		{ "[a]\nhash = " H1 "\nlimits = requests=5\n",
+			"3: [a] limits holds 'requests=5': requests must be a rate, as in 100/min, 5/s, 0 or unlimited" },
+		{ "[a]\nhash = " H1 "\nlimits = tokens=\n",
+			"3: [a] limits holds 'tokens=': tokens must be a rate, as in 100/min, 5/s, 0 or unlimited" },
+		{ "[a]\nhash = " H1 "\nlimits = requests=1/min burst=0\n",
+			"3: [a] limits holds 'burst=0': burst must be a whole number from 1 on" },
+		{ "[a]\nhash = " H1 "\nlimits = token_burst=1.5\n",
+			"3: [a] limits holds 'token_burst=1.5': token_burst must be a whole number from 1 on" },
+		{ "[a]\nhash = " H1 "\nlimits = concurrent=-1\n",
+			"3: [a] limits holds 'concurrent=-1': concurrent must be a whole number from 0 on, or unlimited" },
 		{ "[a]\nhash = " H1 "\nowner = a b\n", "3: [a] owner must be 1 to 128 of the characters A-Z a-z 0-9 . _ @ : / -" },
 		{ "[a b]\nhash = " H1 "\n", "1: [a b]: a name is 1 to 128 of the characters A-Z a-z 0-9 . _ @ : / -" },
 		{ "[]\nhash = " H1 "\n", "1: []: a name is 1 to 128 of the characters A-Z a-z 0-9 . _ @ : / -" },
@@ -132,6 +168,24 @@ static void what_is_wrong_is_told_by_line_key_and_nearest_name(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		assert_string_equal(fault(faults[i][0]), faults[i][1]);
+}
+
+/* As ratelimit's own test of the grammar has them. */
+static void limits_that_ratelimit_reads_are_good(void **state)
+{
+	static const char *const good[] = { "requests=100/min burst=20 tokens=1000/min token_burst=2000 concurrent=5", "concurrent=unlimited",
+		"tokens=unlimited", "requests=0", "concurrent=0", "\"\tburst=1  requests=2.5/s \"", "requests=off" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct auth_rows rows;
+		char text[512];
+
+		snprintf(text, sizeof(text), "[a]\nhash = " H1 "\nlimits = %s\n", good[i]);
+		if (!read_text(text, &rows))
+			fail_msg("%s: %s", good[i], said);
+		auth_rows_free(&rows);
+	}
 }
 
 static void all_that_is_wrong_is_told_at_once(void **state)
@@ -228,6 +282,7 @@ int main(void)
 		cmocka_unit_test(a_key_is_what_its_section_says),
 		cmocka_unit_test(an_empty_file_has_no_keys),
 		cmocka_unit_test(what_is_wrong_is_told_by_line_key_and_nearest_name),
+		cmocka_unit_test(limits_that_ratelimit_reads_are_good),
 		cmocka_unit_test(all_that_is_wrong_is_told_at_once),
 		cmocka_unit_test(no_text_is_read_beyond_its_end),
 		cmocka_unit_test(a_new_key_is_a_section_at_the_end),

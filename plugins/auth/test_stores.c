@@ -321,10 +321,36 @@ static void beyond_the_limit_no_store_is_asked_and_known_keys_pass(void **state)
 	assert_int_equal(a.asked, 3);
 	assert_int_equal(door_status(t, "/in", "x-api-key: key\n"), 200);
 	a.revision++;
-	assert_int_equal(door_status(t, "/in", "x-api-key: key\n"), 429); /* nobody knows it any more without asking */
-	assert_int_equal(a.asked, 3);
+	assert_int_equal(door_status(t, "/in", "x-api-key: key\n"), 200); /* it was good, so it is worth a question */
+	assert_int_equal(a.asked, 4);
 	ch_test_peer(t, "192.0.2.9");
 	assert_int_equal(door_status(t, "/in", "x-api-key: key\n"), 200);
+	ch_test_free(t);
+}
+
+static void a_neighbour_who_keeps_failing_shuts_out_no_key_that_was_good(void **state)
+{
+	struct ch_test *t = begin("failures = 1/h\nfailures_burst = 2\nstores = ka, kb\ncache_ttl = 1s\n");
+
+	(void)state;
+	b.known = "key";
+	assert_int_equal(door_status(t, "/in", "x-api-key: key\n"), 200);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(door_status(t, "/in", "x-api-key: wrong\n"), 401);
+	for (unsigned i = 0; i < 5; i++) {
+		ch_test_advance(t, 1500); /* longer than it is remembered */
+		assert_int_equal(door_status(t, "/in", "x-api-key: wrong\n"), 429);
+		assert_int_equal(door_status(t, "/in", "x-api-key: key\n"), 200);
+	}
+	b.error = CH_KEYS_UNAVAILABLE;
+	ch_test_advance(t, 1500);
+	assert_int_equal(door_status(t, "/in", "x-api-key: key\n"), 503); /* as for everybody */
+	b.error = CH_KEYS_UNKNOWN;
+	b.key.disabled = true;
+	assert_int_equal(door_status(t, "/in", "x-api-key: key\n"), 401); /* it ends … */
+	assert_int_equal(door_status(t, "/in", "x-api-key: key\n"), 429); /* … and is one like any other */
+	ch_test_advance(t, 1500);
+	assert_int_equal(door_status(t, "/in", "x-api-key: key\n"), 429);
 	ch_test_free(t);
 }
 
@@ -380,6 +406,7 @@ int main(void)
 		cmocka_unit_test(a_store_that_goes_away_meanwhile_is_503_for_all_that_wait),
 		cmocka_unit_test(one_store_after_the_other_is_asked),
 		cmocka_unit_test(beyond_the_limit_no_store_is_asked_and_known_keys_pass),
+		cmocka_unit_test(a_neighbour_who_keeps_failing_shuts_out_no_key_that_was_good),
 		cmocka_unit_test(a_store_that_is_away_is_nobodys_failure),
 		cmocka_unit_test(without_memory_it_is_503_or_cut_and_nothing_is_left),
 	};

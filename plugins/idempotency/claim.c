@@ -188,7 +188,6 @@ static int on_seen(struct ch_ctx *c, void *data, int why, void *result)
 
 static int elsewhere(struct idem_request *k, const struct idem_record *r)
 {
-	struct idem_entry *e = k->w.entry;
 	struct ch_kv_args a = { .size = sizeof(a) };
 	char name[IDEM_NAME_MAX];
 	int rc;
@@ -197,8 +196,7 @@ static int elsewhere(struct idem_request *k, const struct idem_record *r)
 		k->absent = 0;
 	memcpy(k->process, r->process, IDEM_PROCESS);
 	k->theirs = k->out.version;
-	e->known = IDEM_ELSEWHERE;
-	e->expires = ch_now() + idem_conf(k->self)->ttl * 1000;
+	idem_wake(idem_table_await(k->w.table, k->w.entry, ch_now() + idem_conf(k->self)->ttl * 1000));
 	if (!k->waited)
 		ch_add(idem_state(k->self)->waits, 1);
 	k->waited = true;

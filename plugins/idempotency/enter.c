@@ -10,14 +10,12 @@ static void let_go(struct idem_request *k)
 
 void idem_abdicate(struct idem_request *k)
 {
-	struct idem_entry *e = k->w.entry;
-	struct idem_waiter *next = idem_table_pass(k->w.table, e);
+	struct idem_entry *claim;
+	struct idem_waiter *next = idem_table_pass(k->w.table, k->w.entry, &claim);
 
 	k->w.entry = NULL;
-	if (!next && e->hold)
-		idem_settle(k->self, ch_loop(k->c), e);
-	else
-		idem_table_put(k->w.table, e);
+	if (claim)
+		idem_settle(k->self, ch_loop(k->c), claim);
 	idem_wake(next);
 }
 

@@ -10,7 +10,7 @@ static const char *quoted(const char *p, const char *end, char *out, size_t *n)
 		if (*p <= ' ' || *p > '~')
 			return "has a character that is not visible ASCII";
 		if (*n == IDEM_KEY_MAX)
-			return "is longer than that";
+			return "has more than 255 characters";
 		out[(*n)++] = *p;
 	}
 	if (p == end)
@@ -24,7 +24,7 @@ static const char *bare(const char *p, const char *end, char *out, size_t *n)
 		if (*p <= ' ' || *p > '~')
 			return "has a character that is not visible ASCII";
 		if (*n == IDEM_KEY_MAX)
-			return "is longer than that";
+			return "has more than 255 characters";
 		out[(*n)++] = *p;
 	}
 	return NULL;

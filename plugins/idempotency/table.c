@@ -15,7 +15,7 @@ struct list {                             /* newest last */
 
 struct shard {
 	pthread_mutex_t lock;
-	struct list working, seen;        /* OPEN, RUNNING and KEPT; SEEN */
+	struct list working, seen;        /* all but SEEN; SEEN */
 	struct idem_entry *chains[CHAINS];
 };
 
@@ -265,6 +265,7 @@ static int enter(struct shard *s, const unsigned char *scope, struct idem_waiter
 	case IDEM_KEPT:
 		w->answer = idem_answer_ref(e->answer);
 		return IDEM_HAS_ANSWER;
+	case IDEM_AWAITED:
 	case IDEM_RUNNING:
 		if (!same_print(e, w))
 			return IDEM_DIFFERS;
@@ -322,8 +323,7 @@ static void unheard(void *data)
 		idem_table_put(w->table, w->entry);
 		return;
 	}
-	w->entry->expires = ch_now() + w->ttl_ms * 1000;
-	idem_table_abdicate(w->table, w->entry);
+	idem_table_abdicate(w->table, w->entry, ch_now() + w->ttl_ms * 1000);
 }
 
 void idem_wake(struct idem_waiter *list)
@@ -349,14 +349,11 @@ bool idem_table_waited(struct idem_table *t, struct idem_entry *e)
 
 /* ---- the leader ---- */
 
-struct idem_waiter *idem_table_run(struct idem_table *t, struct idem_entry *e)
+/* The leader's payload is the right one: those that wait with another one are taken out. */
+static struct idem_waiter *take_others(struct idem_entry *e)
 {
-	struct shard *s = shard_of(t, e->scope);
 	struct idem_waiter *differ = NULL, **at = &differ, *rest = NULL, **last = &rest;
 
-	pthread_mutex_lock(&s->lock);
-	e->state = IDEM_RUNNING;
-	e->known = IDEM_UNKNOWN;
 	while (e->first) {
 		if (same_print(e, e->first))
 			last = pop(e, last, 0);
@@ -365,6 +362,32 @@ struct idem_waiter *idem_table_run(struct idem_table *t, struct idem_entry *e)
 	}
 	e->first = rest;
 	e->last = rest ? last : &e->first;
+	return differ;
+}
+
+struct idem_waiter *idem_table_run(struct idem_table *t, struct idem_entry *e)
+{
+	struct shard *s = shard_of(t, e->scope);
+	struct idem_waiter *differ;
+
+	pthread_mutex_lock(&s->lock);
+	e->state = IDEM_RUNNING;
+	e->known = IDEM_UNKNOWN;
+	differ = take_others(e);
+	pthread_mutex_unlock(&s->lock);
+	return differ;
+}
+
+struct idem_waiter *idem_table_await(struct idem_table *t, struct idem_entry *e, int64_t expires)
+{
+	struct shard *s = shard_of(t, e->scope);
+	struct idem_waiter *differ;
+
+	pthread_mutex_lock(&s->lock);
+	e->state = IDEM_AWAITED;
+	e->known = IDEM_ELSEWHERE;
+	e->expires = expires;
+	differ = take_others(e);
 	pthread_mutex_unlock(&s->lock);
 	return differ;
 }
@@ -409,31 +432,61 @@ struct idem_waiter *idem_table_answer(struct idem_table *t, struct idem_entry *e
 	return list;
 }
 
-struct idem_waiter *idem_table_pass(struct idem_table *t, struct idem_entry *e)
+/* Its claim as an entry of its own, which is in no table. NULL: no memory; the claim stays, and the next leader takes it over. */
+static struct idem_entry *claim_of(const struct idem_entry *e)
+{
+	struct idem_entry *claim = calloc(1, sizeof(*claim));
+
+	if (!claim)
+		return NULL;
+	memcpy(claim->scope, e->scope, CH_SHA256);
+	memcpy(claim->print, e->print, CH_SHA256);
+	claim->refs = 1;
+	claim->last = &claim->first;
+	claim->hold = e->hold;
+	claim->version = e->version;
+	claim->nonce = e->nonce;
+	return claim;
+}
+
+/* Nobody leads it any more. What is known of the key stays known: its claim's release must not take that along. Returns the claim. */
+static struct idem_entry *end_lead(struct shard *s, struct idem_entry *e)
+{
+	struct idem_entry *claim = e->hold ? e : NULL;
+
+	e->state = IDEM_OPEN;
+	if (e->listed && e->known) {
+		claim = e->hold ? claim_of(e) : NULL;
+		see(s, e, ch_now());
+	} else if (e->listed) {
+		drop(s, e);
+	}
+	return claim;
+}
+
+struct idem_waiter *idem_table_pass(struct idem_table *t, struct idem_entry *e, struct idem_entry **claim)
 {
 	struct shard *s = shard_of(t, e->scope);
 	struct idem_waiter *list;
 
 	pthread_mutex_lock(&s->lock);
 	list = pass(e);
-	if (!list)
-		e->state = IDEM_OPEN;
-	if (!list && e->listed && e->known && !e->hold) /* who releases a claim has the entry for itself */
-		see(s, e, ch_now());
-	else if (!list && e->listed)
-		drop(s, e);
+	*claim = list ? NULL : end_lead(s, e);
+	if (*claim != e)
+		put_ref(e);
 	pthread_mutex_unlock(&s->lock);
 	return list;
 }
 
-void idem_table_abdicate(struct idem_table *t, struct idem_entry *e)
+void idem_table_abdicate(struct idem_table *t, struct idem_entry *e, int64_t until)
 {
-	struct idem_waiter *list = idem_table_pass(t, e);
+	struct idem_entry *claim;
+	struct idem_waiter *list = idem_table_pass(t, e, &claim);
 
-	if (!list && e->hold)
-		idem_queue_put(&t->unwritten, e);
-	else
-		idem_table_put(t, e);
+	if (claim) {
+		claim->expires = until;
+		idem_queue_put(&t->unwritten, claim);
+	}
 	idem_wake(list);
 }
 

@@ -18,6 +18,7 @@
 
 enum idem_stage {
 	IDEM_OPEN,                        /* its leader asks the store */
+	IDEM_AWAITED,                     /* another process works on its leader's payload, and its leader waits for that */
 	IDEM_RUNNING,                     /* its leader works */
 	IDEM_KEPT,                        /* it is answered, and the answer is here: the store has not got it yet */
 	IDEM_SEEN                         /* the store has the answer, as far as we know */
@@ -100,18 +101,23 @@ bool idem_table_waited(struct idem_table *t, struct idem_entry *e);
 
 /* Its claim holds, or it does without: it works. Returns those that wait with another payload. */
 struct idem_waiter *idem_table_run(struct idem_table *t, struct idem_entry *e);
+/* Another process works on its payload, as the store says, for `expires` at most. The same. */
+struct idem_waiter *idem_table_await(struct idem_table *t, struct idem_entry *e, int64_t expires);
 /*
  * It is answered. keep: the answer stays here until it is written, for `expires`; else the store has it, and `answer` may be NULL if
  * there is none to share: then the first waiter gets the lead.
  */
 struct idem_waiter *idem_table_answer(struct idem_table *t, struct idem_entry *e, struct idem_answer *answer, bool keep, int64_t expires);
-/* The leader goes without an answer: the first waiter leads. NULL: there is none, and the key is free again, or as it was. */
-struct idem_waiter *idem_table_pass(struct idem_table *t, struct idem_entry *e);
 /*
- * The same from where nothing can be written: a claim is released later (e->expires says until when that has a point), the waiter is
- * resumed, the leader's reference is gone.
+ * The leader goes without an answer, and its reference with it: the first waiter leads. NULL: there is none, and the key is free again, or
+ * as it was. *claim: what is to be released in the store, with a reference of its own; NULL: nothing.
  */
-void idem_table_abdicate(struct idem_table *t, struct idem_entry *e);
+struct idem_waiter *idem_table_pass(struct idem_table *t, struct idem_entry *e, struct idem_entry **claim);
+/*
+ * The same from where nothing can be written: the waiter is resumed, and a claim is released later. until: when that has no point any
+ * more, by ch_now.
+ */
+void idem_table_abdicate(struct idem_table *t, struct idem_entry *e, int64_t until);
 /* All that wait hear that the store is away. */
 struct idem_waiter *idem_table_away(struct idem_table *t, struct idem_entry *e);
 

@@ -146,6 +146,32 @@ static void another_payload_than_the_other_processes_is_422(void **state)
 	ch_test_free(t);
 }
 
+/* … also behind one that waits for it with the right one. */
+static void another_payload_is_422_at_once_while_one_waits_for_the_other_process(void **state)
+{
+	struct ch_test *t = claimed_elsewhere("", BODY);
+	struct ch_test_answer *a, *b, *c;
+
+	(void)state;
+	ch_test_sweep_off(t); /* nobody would answer for the store */
+	store.late = true;
+	a = post(t, KEY, BODY);
+	b = post(t, KEY, "other payload");
+	c = post(t, KEY, BODY);
+	assert_false(b->done); /* whose payload is the right one is not known yet */
+	ch_test_on_loop(t, store_answer, NULL);
+	assert_int_equal(b->status, 422);
+	assert_int_equal(post(t, KEY, "other payload")->status, 422);
+	assert_false(a->done);
+	store.late = false;
+	ch_test_on_loop(t, store_answer, NULL);
+	answer_elsewhere();
+	advance(t, 1500);
+	assert_int_equal(a->status, 201);
+	assert_int_equal(c->status, 201);
+	ch_test_free(t);
+}
+
 static void a_dead_owners_key_is_409_by_default(void **state)
 {
 	alive = false;
@@ -334,6 +360,7 @@ int main(void)
 		cmocka_unit_test(it_waits_no_longer_than_wait_timeout),
 		cmocka_unit_test(what_another_process_releases_is_done_here),
 		cmocka_unit_test(another_payload_than_the_other_processes_is_422),
+		cmocka_unit_test(another_payload_is_422_at_once_while_one_waits_for_the_other_process),
 		cmocka_unit_test(a_dead_owners_key_is_409_by_default),
 		cmocka_unit_test(a_short_patience_does_not_make_an_owner_dead),
 		cmocka_unit_test(a_dead_owners_work_is_done_again_if_that_is_wanted),

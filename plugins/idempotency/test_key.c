@@ -83,10 +83,10 @@ static void a_key_has_255_characters_at_most(void **state)
 	is_key(text, text);
 	text[255] = 'k';
 	text[256] = 0;
-	is_none(text, "longer");
+	is_none(text, "more than 255");
 	text[256] = 'k';
 	text[sizeof(text) - 1] = 0;
-	is_none(text, "longer");
+	is_none(text, "more than 255");
 	text[0] = '"';
 	text[256] = '"';
 	text[257] = 0;
@@ -100,7 +100,7 @@ static void a_key_has_255_characters_at_most(void **state)
 	text[256] = 'k';
 	text[257] = '"';
 	text[258] = 0;
-	is_none(text, "longer");
+	is_none(text, "more than 255");
 }
 
 int main(void)

@@ -102,6 +102,72 @@ static void what_the_store_forgot_is_not_done_again(void **state)
 	ch_test_free(t);
 }
 
+static void a_key_that_was_answered_is_not_done_again_when_the_store_stalls(void **state)
+{
+	struct ch_test *t = world_of("");
+	struct idem_record r;
+
+	(void)state;
+	post(t, KEY, BODY);
+	store.error = CH_KV_UNKNOWN; /* perhaps a claim stands there now */
+	assert_int_equal(post(t, KEY, BODY)->status, 503);
+	assert_int_equal(post(t, KEY, BODY)->status, 503);
+	store.error = CH_KV_UNAVAILABLE;
+	assert_int_equal(post(t, KEY, BODY)->status, 503);
+	assert_int_equal(works.calls, 1);
+	store.error = 0;
+	assert_non_null(ch_test_header(post(t, KEY, BODY), "Idempotent-Replayed"));
+	ch_test_advance(t, 2100);
+	assert_int_equal(ch_test_metric(t, "chimera_idempotency_unwritten", NULL), 0);
+	assert_true(store_record(&r) >= 0); /* what was released was no answer */
+	assert_int_equal(r.kind, IDEM_ANSWER);
+	ch_test_free(t);
+}
+
+/* A client comes again with a key that was answered, and leaves before the store has said anything. */
+static void leave_while_it_is_asked_again(struct ch_test *t)
+{
+	ch_test_sweep_off(t); /* nobody would answer for the store */
+	store.late = true;
+	ch_test_leave(post(t, KEY, BODY));
+	ch_test_advance(t, 0);
+	assert_int_equal(store.cancels, 1);
+	store.late = false;
+	for (int i = 0; i < 3; i++)
+		ch_test_on_loop(t, store_answer, NULL);
+	ch_test_advance(t, 2100);
+}
+
+static void a_client_that_comes_again_and_leaves_does_not_take_its_answer_along(void **state)
+{
+	struct ch_test *t = world_of("");
+
+	(void)state;
+	post(t, KEY, BODY);
+	leave_while_it_is_asked_again(t);
+	store.error = CH_KV_UNAVAILABLE;
+	assert_int_equal(post(t, KEY, BODY)->status, 503);
+	store.error = 0;
+	assert_non_null(ch_test_header(post(t, KEY, BODY), "Idempotent-Replayed"));
+	assert_int_equal(works.calls, 1);
+	ch_test_free(t);
+}
+
+static void a_claim_for_a_key_that_the_store_forgot_is_released_and_the_key_stays_known(void **state)
+{
+	struct ch_test *t = world_of("");
+	struct idem_record r;
+
+	(void)state;
+	post(t, KEY, BODY);
+	forget_all();
+	leave_while_it_is_asked_again(t);
+	assert_true(store_record(&r) < 0);
+	assert_int_equal(post(t, KEY, BODY)->status, 409);
+	assert_int_equal(works.calls, 1);
+	ch_test_free(t);
+}
+
 static void an_answer_that_cannot_be_written_is_served_from_here(void **state)
 {
 	struct ch_test *t = world_of("");
@@ -132,12 +198,12 @@ static void an_answer_that_cannot_be_written_is_served_from_here(void **state)
 
 static void a_store_that_stays_away_is_given_up_with_the_ttl(void **state)
 {
-	struct ch_test *t = world_of("ttl = 20s\n");
+	struct ch_test *t = world_of("ttl = 21s\n"); /* in the midst of the two seconds between two tries to write it */
 
 	(void)state;
 	store.error = CH_KV_UNAVAILABLE;
 	post(t, KEY, BODY);
-	ch_test_advance(t, 19000);
+	ch_test_advance(t, 20000);
 	assert_non_null(ch_test_header(post(t, KEY, BODY), "Idempotent-Replayed"));
 	ch_test_advance(t, 1100);
 	assert_string_equal(post(t, KEY, BODY)->body, "{\"work\":2}"); /* although the store is still away */
@@ -166,7 +232,7 @@ static void a_process_that_has_much_to_write_says_meanwhile_that_it_lives(void *
 	(void)state;
 	ch_test_sweep_off(t);
 	store.error = CH_KV_UNAVAILABLE;
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 14; i++) {
 		snprintf(key, sizeof(key), "Idempotency-Key: n%d\n", i);
 		post(t, key, BODY);
 	}
@@ -316,6 +382,9 @@ int main(void)
 		cmocka_unit_test(keys_that_were_answered_are_503_while_the_store_is_away),
 		cmocka_unit_test(a_full_store_is_one_that_is_away),
 		cmocka_unit_test(what_the_store_forgot_is_not_done_again),
+		cmocka_unit_test(a_key_that_was_answered_is_not_done_again_when_the_store_stalls),
+		cmocka_unit_test(a_client_that_comes_again_and_leaves_does_not_take_its_answer_along),
+		cmocka_unit_test(a_claim_for_a_key_that_the_store_forgot_is_released_and_the_key_stays_known),
 		cmocka_unit_test(an_answer_that_cannot_be_written_is_served_from_here),
 		cmocka_unit_test(a_store_that_stays_away_is_given_up_with_the_ttl),
 		cmocka_unit_test(a_process_that_has_much_to_write_says_meanwhile_that_it_lives),

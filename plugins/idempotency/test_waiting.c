@@ -245,11 +245,11 @@ static void leads_that_reach_nobody_end_with_the_key_free(int hold, size_t unwri
 	assert_int_equal(idem_table_enter(table, scope, &w[2]), IDEM_WAITS);
 	w[0].entry->hold = hold;
 	idem_wake(idem_table_run(table, w[0].entry));
-	idem_table_abdicate(table, w[0].entry);
+	idem_table_abdicate(table, w[0].entry, INT64_MAX);
 	assert_int_equal(idem_queue_count(idem_table_unwritten(table)), unwritten);
 	assert_int_equal(idem_table_enter(table, scope, &again), IDEM_LEADS);
 	assert_int_equal(again.entry->hold, IDEM_NOT_HELD);
-	idem_table_abdicate(table, again.entry);
+	idem_table_abdicate(table, again.entry, INT64_MAX);
 	idem_table_unref(table);
 	ch_test_free(t);
 }

@@ -272,7 +272,7 @@ static void stop(struct ch_self *self)
 /* ---- tables ---- */
 
 static const struct ch_option options[] = {
-	CH_OPT(struct km_conf, max_bytes, SIZE, .def = "64m", .min = "1m", .max = "1t",
+	CH_OPT(struct km_conf, max_bytes, SIZE, .def = "64m", .min = "1m", .max = "1024g",
 		.help = "Memory for keys and what they hold; beyond it what was used least recently is forgotten"),
 };
 

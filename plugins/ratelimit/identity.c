@@ -189,7 +189,6 @@ struct ratelimit_request *ratelimit_request_new(struct ch_self *self, struct ch_
 {
 	const struct ch_facts *f = ch_facts(c);
 	struct ratelimit_request *rq = ch_alloc(c, sizeof(*rq));
-	uint64_t holder[2];
 
 	if (!rq)
 		return NULL;
@@ -204,9 +203,6 @@ struct ratelimit_request *ratelimit_request_new(struct ch_self *self, struct ch_
 	}
 	if (some(f->endpoint))
 		rq->endpoint = ratelimit_rule_by_endpoint(self->state, f->endpoint, rq->tier->name);
-	holder[0] = ch_random();
-	holder[1] = ch_random();
-	memcpy(rq->holder, holder, sizeof(rq->holder));
 	*ch_slot(self, c) = rq;
 	return rq;
 }

@@ -28,12 +28,15 @@ static const struct ch_metric metrics[METRICS] = {
 		.help = "Model tokens that were reserved, and afterwards charged beyond that, or returned" },
 };
 
+/* Where kv_memory is the store there is no fallback by default. */
+#define DEFAULT_FALLBACK "kv_memory"
+
 #define OPT(name, T, ...) CH_OPT(struct ratelimit_conf, name, T, __VA_ARGS__)
 static const struct ch_option options[] = {
 	OPT(store, SERVICE, .flags = CH_O_REQUIRED, .def = "auto", .iface = "kv/1",
 		.help = "Where the buckets live; of several servers the same one"),
-	OPT(fallback, SERVICES, .iface = "kv/1",
-		.help = "Who decides while the store is away: another kv, best kv_memory; empty is nobody"),
+	OPT(fallback, SERVICES, .def = DEFAULT_FALLBACK, .iface = "kv/1",
+		.help = "Who decides while the store is away: another kv; by default kv_memory if that is enabled; none is nobody"),
 	OPT(fallback_share, SHARE, .def = "50%", .min = "1%", .help = "Part of each limit that one server allows by itself then"),
 	OPT(on_store_down, ENUM, .def = "pass", .values = downs,
 		.help = "What happens when nobody can decide: requests pass, or are refused with 503"),
@@ -70,6 +73,8 @@ static const struct ch_hook hooks[] = {
 	{ .phase = CH_P_END, .fn = ratelimit_on_end },
 };
 
+static const struct ch_cron crons[] = { { .name = "places", .when = "1s", .fn = ratelimit_on_leaves } };
+
 /* ---- life ---- */
 
 static int check(struct ch_self *self)
@@ -82,8 +87,8 @@ static int check(struct ch_self *self)
 	if (conf->fallback.n > 1) {
 		ch_config_error(self, NULL, "fallback", "names %zu instances: one is enough", conf->fallback.n);
 		ok = false;
-	} else if (conf->fallback.n && conf->fallback.v[0] == conf->store) {
-		ch_config_error(self, NULL, "fallback", "is the store itself, %s: name another kv, or leave fallback out", conf->store->id);
+	} else if (conf->fallback.n && conf->fallback.v[0] == conf->store && strcmp(conf->store->id, DEFAULT_FALLBACK)) {
+		ch_config_error(self, NULL, "fallback", "is the store itself, %s: name another kv, or none", conf->store->id);
 		ok = false;
 	}
 	return ok ? CH_OK : CH_ERROR;
@@ -101,6 +106,14 @@ static void tier_series(struct ch_self *self, struct ratelimit_rule *tier)
 	}
 }
 
+static void stop(struct ch_self *self)
+{
+	struct ratelimit_state *state = self->state;
+
+	ratelimit_rules_free(state);
+	ratelimit_leaves_free(state->leaves);
+}
+
 static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	const struct ratelimit_conf *conf = self->conf;
@@ -108,22 +121,19 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 
 	(void)prev;
 	state->stores[STORE] = conf->store;
-	state->stores[FALLBACK] = conf->fallback.n ? conf->fallback.v[0] : NULL;
-	if (!ratelimit_rules_make(self, state)) {
+	state->stores[FALLBACK] = conf->fallback.n && conf->fallback.v[0] != conf->store ? conf->fallback.v[0] : NULL;
+	state->leaves = ratelimit_leaves_new();
+	if (!ratelimit_rules_make(self, state) || !state->leaves) {
 		ch_log(self, NULL, CH_ERR, "no memory for the limits");
-		ratelimit_rules_free(state);
+		stop(self);
 		return CH_ERROR;
 	}
+	ratelimit_rules_look(self, state);
 	for (size_t i = 0; i < state->ntiers; i++)
 		tier_series(self, &state->tiers[i]);
 	for (size_t i = 0; outcomes[i]; i++)
 		state->away[i] = ch_series(self, M_STORE_AWAY, (const char *const[]){ outcomes[i], NULL });
 	return CH_OK;
-}
-
-static void stop(struct ch_self *self)
-{
-	ratelimit_rules_free(self->state);
 }
 
 static const struct ch_plugin ratelimit = {
@@ -140,6 +150,7 @@ static const struct ch_plugin ratelimit = {
 	.row_options = CH_TABLE(row_options),
 	.metrics = CH_TABLE(metrics),
 	.hooks = CH_TABLE(hooks),
+	.crons = CH_TABLE(crons),
 	.check = check,
 	.start = start,
 	.stop = stop,

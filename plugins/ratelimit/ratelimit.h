@@ -7,6 +7,7 @@
  *   take.c      one decision: a take of all buckets at once, in the store or, if that is away, in the fallback
  *   limit.c     LIMIT: requests and concurrency; END lets the places go
  *   spend.c     CALL and CALL_END: tokens, reserved and settled; spend_stream.c what a stream uses beyond that
+ *   leave.c     places that are given back again, because the store may have been away
  *   refuse.c    what a 429 says; headers.c what every answer says
  */
 #ifndef RATELIMIT_H
@@ -24,7 +25,7 @@ enum ratelimit_down { DOWN_PASS = 0, DOWN_REFUSE };
 
 struct ratelimit_conf {
 	const struct ch_svc *store;
-	struct ch_svcs fallback;          /* one at most; what stands empty as a SERVICE means any */
+	struct ch_svcs fallback;          /* one at most; what stands empty as a SERVICE means any. The default may be the store: none */
 	double fallback_share;
 	int on_store_down;                /* enum ratelimit_down */
 	const char *default_tier;
@@ -56,18 +57,23 @@ struct ratelimit_rule {
 };
 enum ratelimit_spent { SPENT_RESERVED = 0, SPENT_MORE, SPENT_RETURNED };
 
+struct ratelimit_leaves;
+
 struct ratelimit_state {
 	struct ratelimit_rule *tiers, *rules;
 	size_t ntiers, nrules;
 	const struct ratelimit_rule *standard; /* of the default tier */
 	const struct ch_svc *stores[STORES]; /* FALLBACK: NULL if there is none */
 	unsigned away[3];                 /* series, by what was done: fallback, pass, refuse */
+	struct ratelimit_leaves *leaves;
 	_Atomic int64_t down;             /* when the host was last told that the store is away; 0: it is not */
 	_Atomic uint64_t told;            /* one bit for each strange tier or unreadable limit that the log knows */
 };
 
 /* For check and start: makes all tiers and rules. False: told by ch_config_error (check), or no memory. */
 bool ratelimit_rules_make(struct ch_self *, struct ratelimit_state *);
+/* For start: the log hears of names of tiers that are nearly known ones. */
+void ratelimit_rules_look(struct ch_self *, const struct ratelimit_state *);
 void ratelimit_rules_free(struct ratelimit_state *);
 /* The tier of that name (NULL: nobody said one); one without limits of its own is the default tier. Never NULL. */
 const struct ratelimit_rule *ratelimit_tier(struct ch_self *, struct ch_ctx *, const char *name);
@@ -92,7 +98,6 @@ struct ratelimit_request {
 	int whose;                        /* enum ratelimit_whose */
 	struct ch_str who;                /* an id or an address, as facts say it */
 	struct ch_str prefix;             /* "rate_limit:HASH:TIER", made when it is first needed */
-	char holder[16];                  /* its name inside HOLDERS buckets: nobody else can know or guess it */
 	struct ratelimit_take *entry;     /* LIMIT's; NULL: nothing limited it there */
 	struct ratelimit_take *reserved;  /* of the last question */
 	struct ratelimit_spend *spend;    /* of the question that is asked now */
@@ -111,6 +116,7 @@ void ratelimit_loop_stop(struct ch_self *, struct ch_loop *);
 
 /* ---- take.c ---- */
 
+#define HOLDER_BYTES 16
 #define PARTS_MAX 5                       /* most buckets of a decision: of a tier, an endpoint, a model */
 
 /* One bucket of a decision. */
@@ -129,6 +135,8 @@ struct ratelimit_take {
 	bool decided, passes;
 	bool no_memory;                   /* nobody decided for want of memory: it does not pass */
 	bool unsure;                      /* the store may have done it, too, without saying so */
+	bool later;                       /* the store does not answer at once: what nobody waits for may fail */
+	char holder[HOLDER_BYTES];        /* its name inside HOLDERS buckets: nobody else can know or guess it, and it is used once */
 	struct ch_kv_result out[STORES];
 	ch_ticket ticket;
 	/* What comes next; returns what a hook returns. */
@@ -157,10 +165,20 @@ static inline const struct ratelimit_shape *ratelimit_shape_of(const struct rate
 
 	return t->parts[i].unit == TOKENS ? &l->tokens : &l->requests;
 }
-/* Lets the places go that it took, wherever that was. Nobody waits. */
+/* Lets the places go that it took, wherever that was. Nobody waits; a store that may have been away is told again, see leave.c. */
 void ratelimit_take_leave(struct ratelimit_take *);
 /* Settles the tokens of part i by so many more or, below 0, less. Nobody waits. */
 void ratelimit_take_settle(struct ratelimit_take *, size_t i, int64_t more);
+
+/* ---- leave.c ---- */
+
+/* NULL: no memory. Freed with NULL, too. */
+struct ratelimit_leaves *ratelimit_leaves_new(void);
+void ratelimit_leaves_free(struct ratelimit_leaves *);
+/* [any] Notes a holder that left the store's bucket (copied). away: the store is known to be away, or not to have said what it did. */
+void ratelimit_leaves_note(struct ratelimit_leaves *, const struct ch_kv_bucket *, bool away);
+/* The task that gives back again what is noted. */
+int ratelimit_on_leaves(struct ch_self *, struct ch_ctx *);
 
 /* ---- hooks ---- */
 

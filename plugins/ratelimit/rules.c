@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include <chimera/backend.h>
+#include <chimera/kit/near.h>
 
 #include "ratelimit.h"
 
@@ -42,6 +43,20 @@ static bool check_name(struct ch_self *self, const struct ch_row *row, bool rule
 	return true;
 }
 
+/* An endpoint is a route's pattern, so one that begins otherwise matches none. */
+static bool check_endpoints(struct ch_self *self, const struct ch_row *row)
+{
+	const struct ratelimit_row_conf *r = row->conf;
+
+	for (size_t i = 0; i < r->endpoint.n; i++)
+		if (*r->endpoint.v[i].p != '/' && strcmp(r->endpoint.v[i].p, "*")) {
+			ch_config_error(self, row->name, "endpoint", "\"%.128s\" matches no route, since each begins with /: did you mean /%.128s?",
+				r->endpoint.v[i].p, r->endpoint.v[i].p);
+			return false;
+		}
+	return true;
+}
+
 static bool check_row(struct ch_self *self, const struct ch_row *row)
 {
 	const struct ratelimit_row_conf *r = row->conf;
@@ -57,7 +72,9 @@ static bool check_row(struct ch_self *self, const struct ch_row *row)
 		return wrong(self, row->name, "burst", "limits nothing while requests is unlimited: set requests, or leave it out");
 	if (r->token_burst && r->tokens < 0)
 		return wrong(self, row->name, "token_burst", "limits nothing while tokens is unlimited: set tokens, or leave it out");
-	return true;
+	if (is_rule(r) && r->requests < 0 && r->tokens < 0 && r->concurrent < 0)
+		return wrong(self, row->name, NULL, "this rule limits nothing: set requests, tokens or concurrent, or take the row away");
+	return check_endpoints(self, row);
 }
 
 /* The numbers; and what a question without max_tokens reserves must fit into a bucket of tokens. */
@@ -115,6 +132,64 @@ static bool make_built_in(struct ch_self *self, struct ratelimit_state *state, c
 	*rule = (struct ratelimit_rule){ .name = { name, strlen(name) }, .spec = { requests, NO_LIMIT, 0, 0, NO_LIMIT } };
 	return make_limits(self, rule, NULL);
 }
+
+/* ---- names that look like another one ---- */
+
+static bool has_row(const struct ch_self *self, const char *name)
+{
+	for (size_t i = 0; i < self->nrows; i++)
+		if (!strcmp(self->rows[i].name, name))
+			return true;
+	return false;
+}
+
+static bool is_built_in(const char *name)
+{
+	for (size_t i = 0; i < TIERS_BUILT_IN; i++)
+		if (!strcmp(built_in[i].name, name))
+			return true;
+	return false;
+}
+
+/*
+ * Tiers are whatever an authenticator says, so a strange name is no error; but one that is nearly a known one is said. A row is for a
+ * built-in tier that has none, other names are for any tier that is known.
+ */
+static void look_at(struct ch_self *self, const struct ratelimit_state *state, const char *row, const char *key, const char *name)
+{
+	struct ch_near near;
+
+	ch_near_init(&near, name);
+	for (size_t i = 0; i < TIERS_BUILT_IN; i++)
+		if (key || !has_row(self, built_in[i].name))
+			ch_near_offer(&near, built_in[i].name);
+	for (size_t i = 0; key && i < state->ntiers; i++)
+		if (state->tiers[i].row)
+			ch_near_offer(&near, state->tiers[i].name.p);
+	if (*near.best)
+		ch_log(self, NULL, CH_WARN, "[%s%s%s]%s%s: no tier \"%.64s\" is known; did you mean \"%s\"?", self->id, row ? "." : "",
+			row ? row : "", key ? " " : "", key ? key : "", name, near.best);
+}
+
+void ratelimit_rules_look(struct ch_self *self, const struct ratelimit_state *state)
+{
+	const struct ratelimit_conf *conf = self->conf;
+
+	if (!is_built_in(conf->default_tier) && !has_row(self, conf->default_tier))
+		look_at(self, state, NULL, "default_tier", conf->default_tier);
+	for (size_t i = 0; i < state->ntiers; i++)
+		if (state->tiers[i].row && !is_built_in(state->tiers[i].name.p) && strcmp(state->tiers[i].name.p, conf->default_tier))
+			look_at(self, state, state->tiers[i].name.p, NULL, state->tiers[i].name.p);
+	for (size_t i = 0; i < state->nrules; i++)
+		for (size_t k = 0; k < state->rules[i].row->tiers.n; k++) {
+			const char *name = state->rules[i].row->tiers.v[k].p;
+
+			if (!is_built_in(name) && !has_row(self, name) && strcmp(name, conf->default_tier))
+				look_at(self, state, state->rules[i].name.p, "tiers", name);
+		}
+}
+
+/* ---- all of it ---- */
 
 bool ratelimit_rules_make(struct ch_self *self, struct ratelimit_state *state)
 {

@@ -61,10 +61,12 @@ static int on_charged(struct ch_ctx *c, void *data, int why, void *result)
 	const struct ch_svc *svc = store_of(s);
 
 	(void)result;
-	if (why == CH_READY)
+	if (why == CH_READY) {
 		charged(s);
-	else
+	} else {
 		((const struct ch_kv_v1 *)svc->vt)->cancel(svc, c, &s->out);
+		s->charging = s->out.error != CH_KV_CANCELLED; /* else it did not happen, and CALL_END charges it */
+	}
 	return CH_AGAIN; /* the question goes on: its own ticket is out */
 }
 

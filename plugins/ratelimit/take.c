@@ -19,12 +19,26 @@ struct ratelimit_take *ratelimit_take_new(struct ratelimit_request *rq, int (*th
 	return t;
 }
 
+/* Makes the name that it has inside of places, when the first of them is added. */
+static void name_holder(struct ratelimit_take *t)
+{
+	uint64_t holder[] = { ch_random(), ch_random() };
+
+	for (size_t i = 0; i < t->n; i++)
+		if (t->parts[i].unit == CONCURRENT)
+			return;
+	_Static_assert(sizeof(holder) == sizeof(t->holder), "all of it");
+	memcpy(t->holder, holder, sizeof(holder));
+}
+
 void ratelimit_take_add(struct ratelimit_take *t, const struct ratelimit_rule *rule, int unit, int64_t cost)
 {
 	const struct ratelimit_limits *l = rule ? &rule->at[STORE] : NULL;
 
 	if (!l || t->n == PARTS_MAX)
 		return;
+	if (unit == CONCURRENT && l->concurrent != NO_LIMIT)
+		name_holder(t);
 	if (unit == CONCURRENT ? l->concurrent != NO_LIMIT : unit == TOKENS ? l->tokens.limited : l->requests.limited)
 		t->parts[t->n++] = (struct ratelimit_part){ rule, unit, cost };
 }
@@ -76,7 +90,7 @@ static bool fill(struct ratelimit_take *t, int at)
 		if (part->unit == CONCURRENT) {
 			b->kind = CH_KV_HOLDERS;
 			b->burst = l->concurrent;
-			b->holder = (struct ch_str){ t->rq->holder, sizeof(t->rq->holder) };
+			b->holder = (struct ch_str){ t->holder, sizeof(t->holder) };
 			b->hold_ms = hold_of(t->rq);
 			continue;
 		}
@@ -217,6 +231,7 @@ static int ask(struct ratelimit_take *t, int at)
 	if (!t->ticket)
 		return no_memory(t);
 	rc = kv->take(svc, t->rq->c, &args, out, t->ticket);
+	t->later = t->later || (at == STORE && rc == CH_AGAIN);
 	if (rc == CH_AGAIN)
 		return CH_AGAIN;
 	ch_unsuspend(t->ticket);
@@ -242,6 +257,17 @@ static void settle(struct ratelimit_take *t, int at, const struct ch_kv_bucket *
 	((const struct ch_kv_v1 *)svc->vt)->settle(svc, t->rq->c, &args, NULL, 0);
 }
 
+/* A store that answers later may fail after the call; one that was away may have failed in it. */
+static void leave_store(struct ratelimit_take *t, const struct ch_kv_bucket *v, size_t n)
+{
+	struct ratelimit_state *state = t->rq->self->state;
+	bool away = t->unsure || atomic_load_explicit(&state->down, memory_order_relaxed);
+
+	settle(t, STORE, v, n);
+	for (size_t i = 0; (t->later || away) && i < n; i++)
+		ratelimit_leaves_note(state->leaves, &v[i], away);
+}
+
 void ratelimit_take_leave(struct ratelimit_take *t)
 {
 	struct ch_kv_bucket v[PARTS_MAX];
@@ -252,10 +278,10 @@ void ratelimit_take_leave(struct ratelimit_take *t)
 			v[n++] = t->buckets[i];
 	if (!n)
 		return;
-	if (t->unsure)
-		settle(t, STORE, v, n);
-	if (t->decided && t->at != NOWHERE && t->out[t->at].done)
-		settle(t, t->at, v, n);
+	if (t->unsure || (t->decided && t->at == STORE && t->out[STORE].done))
+		leave_store(t, v, n);
+	if (t->decided && t->at == FALLBACK && t->out[FALLBACK].done)
+		settle(t, FALLBACK, v, n);
 }
 
 void ratelimit_take_settle(struct ratelimit_take *t, size_t i, int64_t more)

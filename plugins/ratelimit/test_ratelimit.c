@@ -388,9 +388,94 @@ static void a_decision_is_made_once_whatever_became_of_the_question(void **state
 	ch_test_free(t);
 }
 
+static void kv_memory_is_the_fallback_by_itself_unless_it_is_the_store(void **state)
+{
+	struct ch_test *t = begin("[ratelimit.api_key]\nrequests = 1/h\nburst = 8\n");
+	struct ch_test_answer *a;
+
+	(void)state;
+	net.mode = NET_DOWN;
+	a = get(t, "/v1/thing", OWNER);
+	has(a, "X-RateLimit-Degraded", "fallback");
+	has(a, "X-RateLimit-Limit", "4");
+	ch_test_free(t);
+	t = prepare("");
+	ch_test_config(t, "[kv_memory]\n[who]\n[ratelimit]\nstore = kv_memory\n");
+	if (!ch_test_start(t))
+		fail_msg("%s", ch_test_errors(t));
+	has(get(t, "/v1/thing", OWNER), "X-RateLimit-Remaining", "999");
+	ch_test_free(t);
+	t = prepare("");
+	ch_test_config(t, "[who]\n[ratelimit]\nstore = net\n"); /* no kv_memory at all */
+	if (!ch_test_start(t))
+		fail_msg("%s", ch_test_errors(t));
+	net.mode = NET_DOWN;
+	has(get(t, "/v1/thing", OWNER), "X-RateLimit-Degraded", "pass");
+	ch_test_free(t);
+}
+
+/* Whose END comes while the store is away: nobody hears then that the place is still taken there. */
+static void a_place_is_given_back_again_when_the_store_is_back(void **state)
+{
+	struct ch_test *t = begin("[ratelimit.api_key]\nconcurrent = 1\n");
+	struct ch_test_answer *a;
+
+	(void)state;
+	ch_test_sweep_off(t);
+	a = get(t, "/v1/wait", OWNER);
+	net.mode = NET_DOWN;
+	get(t, "/v1/thing", "owner: eve\ntier: api_key\n"); /* who finds out that it is away */
+	ch_test_on_loop(t, who_lets_go, NULL);
+	assert_int_equal(a->status, 200);
+	net.mode = NET_WELL;
+	assert_int_equal(get(t, "/v1/thing", OWNER)->status, 429);
+	net.mode = NET_DOWN;
+	ch_test_advance(t, 5000); /* rounds that fail change nothing */
+	net.mode = NET_WELL;
+	assert_int_equal(get(t, "/v1/thing", OWNER)->status, 429);
+	ch_test_advance(t, 1100);
+	assert_int_equal(get(t, "/v1/thing", OWNER)->status, 200);
+	net.settles = 0;
+	ch_test_advance(t, 5000);
+	assert_int_equal(net.settles, 0); /* what is done is forgotten */
+	ch_test_free(t);
+}
+
+/* A store that answers later may lose what nobody waits for, and nobody need have noticed. */
+static void a_place_whose_leave_was_lost_in_silence_is_given_back_again(void **state)
+{
+	struct ch_test *t = begin("fallback = none\n[ratelimit.api_key]\nconcurrent = 2\n");
+	struct ch_test_answer *a[2];
+
+	(void)state;
+	ch_test_sweep_off(t);
+	for (int i = 0; i < 2; i++) { /* two of one key: they cannot be given back by one question */
+		net.mode = NET_LATER;
+		a[i] = get(t, "/v1/wait", OWNER);
+		ch_test_on_loop(t, net_answers, NULL);
+	}
+	net.mode = NET_DOWN;
+	ch_test_on_loop(t, who_lets_go, NULL);
+	ch_test_on_loop(t, who_lets_go, NULL);
+	assert_true(a[0]->done && a[1]->done);
+	net.mode = NET_WELL;
+	assert_int_equal(get(t, "/v1/thing", OWNER)->status, 429);
+	net.mode = NET_LATER; /* the round waits for its answer, too */
+	ch_test_advance(t, 1100);
+	assert_non_null(net.out);
+	ch_test_on_loop(t, net_answers, NULL);
+	ch_test_advance(t, 0);
+	net.mode = NET_WELL;
+	ch_test_advance(t, 1100);
+	get(t, "/v1/wait", OWNER);
+	assert_int_equal(get(t, "/v1/thing", OWNER)->status, 200); /* both are free */
+	ch_test_on_loop(t, who_lets_go, NULL);
+	ch_test_free(t);
+}
+
 static void without_a_fallback_the_config_decides(void **state)
 {
-	struct ch_test *t = begin("[ratelimit.api_key]\nrequests = 0\n");
+	struct ch_test *t = begin("fallback = none\n[ratelimit.api_key]\nrequests = 0\n");
 	struct ch_test_answer *a;
 
 	(void)state;
@@ -401,7 +486,7 @@ static void without_a_fallback_the_config_decides(void **state)
 	has(a, "X-RateLimit-Limit", NULL);
 	has(a, "RateLimit", NULL);
 	ch_test_free(t);
-	t = begin("on_store_down = refuse\n[ratelimit.api_key]\nrequests = 10/s\n");
+	t = begin("fallback =\non_store_down = refuse\n[ratelimit.api_key]\nrequests = 10/s\n");
 	net.mode = NET_DOWN;
 	a = get(t, "/v1/thing", OWNER);
 	assert_int_equal(a->status, 503);
@@ -464,6 +549,28 @@ static void a_config_that_cannot_hold_is_refused(void **state)
 	refused("[ratelimit.api_key]\nrequests = -1/s\n", "requests");
 	refused("[ratelimit.api_key]\nrequests = 100\n", "requests");
 	refused("fallback_share = 0%\n", "fallback_share");
+	refused("[ratelimit.x]\nendpoint = v1/ask\nrequests = 1/s\n", "\"v1/ask\" matches no route, since each begins with /");
+	refused("[ratelimit.x]\nendpoint = /v1/ask\n", "this rule limits nothing");
+	refused("[ratelimit.x]\nmodel = gpt-4*\ntiers = premium\n", "this rule limits nothing");
+}
+
+static void a_name_that_is_nearly_a_known_tier_is_said(void **state)
+{
+	struct ch_test *t = begin("default_tier = api_kee\n[ratelimit.premum]\nrequests = 9/min\n[ratelimit.gold]\nrequests = 9/min\n"
+				  "[ratelimit.slow]\nendpoint = *\nrequests = 9/min\ntiers = glod, gold, free, premium\n");
+
+	(void)state;
+	assert_true(ch_test_logged(t, "[ratelimit.premum]: no tier \"premum\" is known; did you mean \"premium\"?"));
+	assert_true(ch_test_logged(t, "[ratelimit] default_tier: no tier \"api_kee\" is known; did you mean \"api_key\"?"));
+	assert_true(ch_test_logged(t, "[ratelimit.slow] tiers: no tier \"glod\" is known; did you mean \"gold\"?"));
+	assert_false(ch_test_logged(t, "\"gold\" is known"));
+	assert_false(ch_test_logged(t, "\"free\" is known"));
+	assert_false(ch_test_logged(t, "\"premium\" is known"));
+	ch_test_free(t);
+	/* with a row for both, and as the default, it is meant */
+	t = begin("default_tier = api_key2\n[ratelimit.premium]\n[ratelimit.premium2]\n[ratelimit.api_key2]\nrequests = 9/min\n");
+	assert_false(ch_test_logged(t, "did you mean"));
+	ch_test_free(t);
 }
 
 static void the_old_variable_sets_the_default_tier(void **state)
@@ -511,9 +618,13 @@ int main(void)
 		cmocka_unit_test(a_place_is_free_after_hold_at_the_latest),
 		cmocka_unit_test(the_fallback_decides_with_its_share),
 		cmocka_unit_test(a_decision_is_made_once_whatever_became_of_the_question),
+		cmocka_unit_test(kv_memory_is_the_fallback_by_itself_unless_it_is_the_store),
+		cmocka_unit_test(a_place_is_given_back_again_when_the_store_is_back),
+		cmocka_unit_test(a_place_whose_leave_was_lost_in_silence_is_given_back_again),
 		cmocka_unit_test(without_a_fallback_the_config_decides),
 		cmocka_unit_test(a_store_that_takes_its_time_suspends_the_request),
 		cmocka_unit_test(a_config_that_cannot_hold_is_refused),
+		cmocka_unit_test(a_name_that_is_nearly_a_known_tier_is_said),
 		cmocka_unit_test(the_old_variable_sets_the_default_tier),
 		cmocka_unit_test(a_reload_keeps_what_was_used),
 	};

@@ -425,7 +425,7 @@ static void the_fallback_lets_through_what_the_limit_would(void **state)
 
 static void nobody_decides_about_tokens_and_the_config_says_no(void **state)
 {
-	struct ch_test *t = begin("on_store_down = refuse\n" TIER);
+	struct ch_test *t = begin("fallback = none\non_store_down = refuse\n" TIER);
 	struct ch_test_answer *a;
 
 	(void)state;

@@ -62,6 +62,17 @@ def test_a_key_of_the_database_is_known_and_revoked_within_a_second_on_all_serve
     assert one.metric("chimera_auth_cache_misses_total") - before <= 2 * kit.WORKERS  # a loop each, and what ran out meanwhile
 
 
+def test_who_keeps_failing_shuts_out_no_key_of_the_same_address(serve, tmp_path):
+    c = serve(Sqlite(tmp_path), failures="1/h", failures_burst="30", cache_ttl="100ms")
+    _, key = make(c, "ann")
+    kit.wait_for(lambda: ask(c, key) == 200, "the key to be known")
+    kit.wait_for(lambda: ask(c, "ck_wrong") == 429, "too many failures")
+    for _ in range(3):
+        before = c.metric("chimera_auth_cache_misses_total")
+        kit.wait_for(lambda: ask(c, key) == 200 and c.metric("chimera_auth_cache_misses_total") > before, "the store to be asked again")
+        assert ask(c, "ck_wrong") == 429
+
+
 def test_two_instances_with_keys_say_how_to_choose(serve, tmp_path):
     c = serve(Sqlite(tmp_path))
     r = run_chimeractl("--socket", control_path(c), "keys", "list")

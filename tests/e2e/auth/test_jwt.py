@@ -55,7 +55,7 @@ def test_a_token_is_good_with_each_signature(serve, keys, alg):
     c = serve()
     for _ in range(2):  # the second one is known
         assert ask(c, keys[alg].token(sub=f"mary-{alg}", tier="premium")).status == 200
-    c.wait_said(f"owner mary-{alg} tier premium")
+    c.wait_said(f"owner jwt:mary-{alg} tier premium")
 
 
 def test_what_is_wrong_gets_one_answer(serve, keys, others):
@@ -121,19 +121,19 @@ def test_a_token_is_an_admin_only_if_that_is_allowed(serve, keys):
     token = keys["EdDSA"].token(role=["dev", "admin"])
     c = serve()
     assert ask(c, token).status == 200
-    c.wait_said("role 1 owner mary")
+    c.wait_said("role 1 owner jwt:mary")
     c.stop()
     c = serve(jwt_admin="yes")
     assert ask(c, token).status == 200
-    c.wait_said("role 2 owner mary")
+    c.wait_said("role 2 owner jwt:mary")
 
 
 def test_claims_have_the_names_that_the_config_gives_them(serve, keys):
-    c = serve(jwt_owner_claim="https://claims.example/team", jwt_tier_claim="plan", jwt_tier="premium")
+    c = serve(jwt_owner_claim="https://claims.example/team", jwt_owner_prefix="team/", jwt_tier_claim="plan", jwt_tier="premium")
     assert ask(c, keys["EdDSA"].token({"https://claims.example/team": "red"})).status == 200
-    c.wait_said("owner red tier premium")
+    c.wait_said("owner team/red tier premium")
     assert ask(c, keys["EdDSA"].token({"https://claims.example/team": "blue", "plan": "api_key"})).status == 200
-    c.wait_said("owner blue tier api_key")
+    c.wait_said("owner team/blue tier api_key")
     refused(c, keys["EdDSA"].token())
 
 

@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The start: what hinders it is one sentence and an exit code, and it can always be ended."""
+import json
 import os
+import pwd
 import signal
 import socket
+import stat
+import sys
 import time
 
 import pytest
 from load import tiny
+
+sys.path += [os.path.join(os.path.dirname(__file__), "..", folder) for folder in ("config", "storage")]
+from ctl import control_path  # noqa: E402
+from servers import sqlite  # noqa: E402
 
 import chimera as kit
 
@@ -161,3 +169,19 @@ def test_start_to_ready(tmp_path, plugins, chimera):
         inside = c.said("ready")[0]["startup_s"]
         c.stop()
     print(f"start to ready: {min(times) * 1e3:.1f} ms outside, {inside * 1e3:.1f} ms inside")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_what_a_server_makes_belongs_to_the_user_that_it_becomes(chimera, tmp_path):
+    for folder in [tmp_path, *tmp_path.parents][:3]:
+        folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
+    c = chimera({"server": {"user": "nobody"}, "health": {}, "ask": {}, "dryrun": {}, "storage_sqlite": {}, "records": {}})
+    nobody = pwd.getpwnam("nobody").pw_uid
+    body = json.dumps({"model": "dryrun", "prompt": "hello"}).encode()
+    assert c.request("POST", "/v1/ask", body, headers=[("Content-Type", "application/json")]).status == 200
+    state = os.path.dirname(control_path(c))
+    made = [os.path.join(folder, name) for folder, _, names in os.walk(state) for name in names]
+    assert {os.path.basename(p) for p in made} >= {"chimera.db", "control.sock"}
+    assert {p: os.stat(p).st_uid for p in made if os.stat(p).st_uid != nobody} == {}
+    kit.wait_for(lambda: [1 for (n,) in sqlite(os.path.join(state, "chimera.db"), "SELECT count(*) FROM inference_records") if n == 1], "the row in the database")
+    assert c.get("/ready", kind="status").status == 200

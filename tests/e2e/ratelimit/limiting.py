@@ -31,12 +31,12 @@ def write_keys(folder, rows):
 
 
 def config(keys_path, redis=None, ratelimit=None, rows=None, **more):
-    """redis: a server, which becomes the store, with kv_memory as its fallback. rows: {"api_key": {…}} of [ratelimit]."""
+    """redis: a server, which becomes the store, with kv_memory as its fallback, by default. rows: {"api_key": {…}} of [ratelimit]."""
     full = {"server": {"workers": 2}, "auth": {"keys_file": keys_path, "anonymous": "yes"}, "kv_memory": {}, "trace": {}, "t_echo": {},
             "dryrun": {}, "router": {"default": "dryrun"}, "api_openai": {}, "ratelimit": {"store": "kv_memory", **(ratelimit or {})}}
     if redis:
         full["kv_redis"] = {"url": redis.url, "timeout": PATIENT, "connect_timeout": PATIENT}
-        full["ratelimit"] = {"store": "kv_redis", "fallback": "kv_memory", **(ratelimit or {})}
+        full["ratelimit"] = {"store": "kv_redis", **(ratelimit or {})}
     for name, row in (rows or {}).items():
         full[f"ratelimit.{name}"] = row
     for name, section in more.items():

@@ -267,6 +267,28 @@ def test_redis_goes_away_and_comes_back(limited, redis):
         assert len([line for line in c.log if words in line.get("msg", "") and line.get("plugin") == "ratelimit"]) == 1
 
 
+def test_a_place_of_a_request_that_ended_while_redis_was_away_is_free_again(limited, redis):
+    """A stream is open, Redis stops, others find that out, the client leaves: nobody can tell Redis, which still knows the place."""
+    c = limited(redis=redis, keys={"ann": {"owner": "ann"}, "bob": {"owner": "bob"}}, rows={"api_key": {"concurrent": 1}},
+                dryrun={"answer_tokens": 5000, "tokens_per_second": 20}, kv_redis={"timeout": "200ms"})
+    with c.connect() as stream:
+        stream.send(chat(stream=True))
+        assert stream.head().status == 200
+        assert get(c).status == 429
+        redis.pause()
+        try:
+            kit.wait_for(lambda: get(c, "bob").header("X-RateLimit-Degraded") == "fallback", "Redis to be away")
+            for _ in range(12):
+                assert get(c, "bob").header("X-RateLimit-Degraded") == "fallback"
+            stream.abort()
+            kit.wait_for(lambda: c.metric("chimera_backend_in_flight", backend="dryrun") == 0, "the end of the stream")
+            for _ in range(12):
+                get(c, "bob")
+        finally:
+            redis.resume()
+    kit.wait_for(lambda: (r := get(c)).status == 200 and r.header("X-RateLimit-Degraded") is None, "the place to be free")
+
+
 def test_a_redis_that_stands_still_delays_nobody_for_long(limited, redis):
     c = limited(redis=redis, rows={"api_key": {"requests": "1000/s", "burst": 1000}}, kv_redis={"timeout": "200ms"})
     assert get(c).status == 200
@@ -301,7 +323,7 @@ def test_a_decision_whose_answer_was_lost_is_made_once(limited, redis_server):
 
 def test_without_a_fallback_requests_pass_or_are_refused(limited, redis):
     for what, status in (("pass", 200), ("refuse", 503)):
-        c = limited(redis=redis, ratelimit={"fallback": "", "on_store_down": what}, rows={"api_key": {"requests": "10/s"}})
+        c = limited(redis=redis, ratelimit={"fallback": "none", "on_store_down": what}, rows={"api_key": {"requests": "10/s"}})
         assert get(c).status == 200
         redis.kill()
         r = get(c)
