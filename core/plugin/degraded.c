@@ -13,6 +13,7 @@
 struct entry {
 	struct entry *next;
 	char instance[64], what[64], why[512];
+	char again[512]; /* what was said of it when it was well again; shown when that is believed */
 	const struct chi_inst *teller; /* compared, never followed later */
 	bool left; /* by an instance that is retired */
 	bool down, up_told;
@@ -89,8 +90,8 @@ static void change(struct entry *e, bool down, int64_t now)
 	if (down)
 		chi_log(CH_WARN, &(struct chi_log_fields){ .plugin = e->instance }, "%s is degraded now: %s", e->what, e->why);
 	else
-		chi_log(CH_INFO, &(struct chi_log_fields){ .plugin = e->instance }, "%s works again%s%s", e->what, *e->why ? ": " : "",
-			e->why);
+		chi_log(CH_INFO, &(struct chi_log_fields){ .plugin = e->instance }, "%s works again%s%s", e->what, *e->again ? ": " : "",
+			e->again);
 }
 
 void chi_degraded(struct ch_self *s, const char *what, bool down, const char *fmt, va_list ap)
@@ -106,7 +107,7 @@ void chi_degraded(struct ch_self *s, const char *what, bool down, const char *fm
 		return;
 	}
 	if (down || e->down)
-		vsnprintf(e->why, sizeof e->why, fmt, ap);
+		vsnprintf(down ? e->why : e->again, sizeof e->why, fmt, ap);
 	if (down || !e->up_told)
 		e->trouble = now;
 	e->up_told = !down;

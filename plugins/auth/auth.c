@@ -170,10 +170,12 @@ static void warn(struct ch_self *self)
 	const struct auth_conf *conf = a->conf;
 
 	if (*conf->api_key && strlen(conf->api_key) < 20)
-		ch_log(self, NULL, CH_WARN, "api_key has %zu characters, which can be guessed: use a random one of 32 or more", strlen(conf->api_key));
+		ch_log(self, NULL, CH_WARN, "api_key has %zu characters, which can be guessed: use a random one of 32 or more",
+			strlen(conf->api_key));
 	if (!conf->anonymous && !auth_table_count(a->table) && !conf->stores.n && !a->jwt)
 		ch_log(self, NULL, CH_WARN, "no key is known, so nobody comes in: %s", *conf->keys_file
-			? "make one by `chimeractl keys create OWNER`" : "set api_key or keys_file, or enable a store of keys, such as [identity]");
+			? "make one by `chimeractl keys create OWNER`"
+			: "set api_key or keys_file, or enable a store of keys, such as [identity]");
 }
 
 static void stop(struct ch_self *self)

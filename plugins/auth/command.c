@@ -180,8 +180,8 @@ static int set_expires(struct job *j, const char *text)
 			"expires must be a time as in 2027-01-31T12:00:00Z, or how long from now, as in 30d, 12h or 5m");
 	if (j->row.entry.key.expires > now)
 		return CH_OK;
-	return ch_refuse_param(j->c, CH_E_BAD_REQUEST, "expires", "expires is over already (%s): give a time to come, or how long from now, as in "
-		"30d, 12h or 5m", text);
+	return ch_refuse_param(j->c, CH_E_BAD_REQUEST, "expires",
+		"expires is over already (%s): give a time to come, or how long from now, as in 30d, 12h or 5m", text);
 }
 
 static int word(struct job *j, const char *text)
@@ -227,7 +227,8 @@ static int begin_create(struct job *j)
 		.networks = "", .limits = "" };
 	j->id = NULL;
 	rc = *j->argv[0] && *j->argv[0] != '-' ? set(j, "owner", j->argv[0]) : ch_refuse_param(j->c, CH_E_BAD_REQUEST, "owner",
-		*j->argv[0] ? "owner '%.64s' begins with -: name whose key it is, first of all words" : "owner must not be empty", j->argv[0]);
+		*j->argv[0] ? "owner '%.64s' begins with -: name whose key it is, before all other words" : "owner must not be empty",
+		j->argv[0]);
 	for (size_t i = 1; i < j->argc && rc == CH_OK; i++)
 		rc = word(j, j->argv[i]);
 	rc = rc == CH_OK ? make_key(j) : rc;

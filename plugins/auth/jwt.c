@@ -123,7 +123,8 @@ bool auth_jwt_check(struct ch_self *self, const struct auth_jwt_conf *conf, cons
 		ok = false;
 	}
 	if (!is_prefix(conf->owner_prefix)) {
-		ch_config_error(self, NULL, "jwt_owner_prefix", "it must be at most %d of the characters A-Z a-z 0-9 . _ @ : / -", PREFIX_MAX);
+		ch_config_error(self, NULL, "jwt_owner_prefix", "it must be at most %d of the characters A-Z a-z 0-9 . _ @ : / -",
+			PREFIX_MAX);
 		ok = false;
 	}
 	if (conf->jwks[0] && !conf->http) {
@@ -258,7 +259,8 @@ static int refuse(const struct find *f, const char *why)
 }
 
 /* Texts that belong to the ctx, in one piece. */
-static int fill(struct ch_ctx *c, const char *prefix, const unsigned char hash[CH_SHA256], const struct jwt_who *who, struct ch_keys_result *out)
+static int fill(struct ch_ctx *c, const char *prefix, const unsigned char hash[CH_SHA256], const struct jwt_who *who,
+	struct ch_keys_result *out)
 {
 	size_t before = strlen(prefix), owner = before + strlen(who->owner) + 1, models = strlen(who->models) + 1;
 	char *text = ch_alloc(c, 4 + 16 + 1 + owner + models);

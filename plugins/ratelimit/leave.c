@@ -6,7 +6,7 @@
  * again.
  *
  * A ring of fixed size: when it is full the oldest note is forgotten, and that place is free after `hold`; the second half of it is kept
- * for those whose store is known to be away. A reload begins a new one.
+ * for those whose store is known to be away. After a reload the new instance goes on with it, and the old one notes what ends there.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -27,6 +27,7 @@ struct note {
 };
 
 struct ratelimit_leaves {
+	atomic_uint users;                /* instances */
 	pthread_mutex_t lock;
 	uint64_t first, end;              /* numbers of notes: those from first on and before end are there */
 	struct note v[NOTES];             /* note n is at n % NOTES */
@@ -36,14 +37,22 @@ struct ratelimit_leaves *ratelimit_leaves_new(void)
 {
 	struct ratelimit_leaves *l = calloc(1, sizeof(*l));
 
-	if (l)
+	if (l) {
+		atomic_init(&l->users, 1);
 		pthread_mutex_init(&l->lock, NULL);
+	}
+	return l;
+}
+
+struct ratelimit_leaves *ratelimit_leaves_share(struct ratelimit_leaves *l)
+{
+	atomic_fetch_add(&l->users, 1);
 	return l;
 }
 
 void ratelimit_leaves_free(struct ratelimit_leaves *l)
 {
-	if (!l)
+	if (!l || atomic_fetch_sub(&l->users, 1) > 1)
 		return;
 	pthread_mutex_destroy(&l->lock);
 	free(l);

@@ -40,6 +40,8 @@ int ratelimit_on_end(struct ch_self *self, struct ch_ctx *c)
 {
 	struct ratelimit_request *rq = *ch_slot(self, c);
 
+	if (rq)
+		ratelimit_spend_left(rq);
 	if (rq && rq->entry)
 		ratelimit_take_leave(rq->entry);
 	return CH_OK;

@@ -117,12 +117,12 @@ static void stop(struct ch_self *self)
 static int start(struct ch_self *self, const struct ch_self *prev)
 {
 	const struct ratelimit_conf *conf = self->conf;
+	const struct ratelimit_state *old = prev ? prev->state : NULL;
 	struct ratelimit_state *state = self->state;
 
-	(void)prev;
 	state->stores[STORE] = conf->store;
 	state->stores[FALLBACK] = conf->fallback.n && conf->fallback.v[0] != conf->store ? conf->fallback.v[0] : NULL;
-	state->leaves = ratelimit_leaves_new();
+	state->leaves = old ? ratelimit_leaves_share(old->leaves) : ratelimit_leaves_new();
 	if (!ratelimit_rules_make(self, state) || !state->leaves) {
 		ch_log(self, NULL, CH_ERR, "no memory for the limits");
 		stop(self);

@@ -101,6 +101,7 @@ struct ratelimit_request {
 	struct ratelimit_take *entry;     /* LIMIT's; NULL: nothing limited it there */
 	struct ratelimit_take *reserved;  /* of the last question */
 	struct ratelimit_spend *spend;    /* of the question that is asked now */
+	int64_t unpaid;                   /* prompt of the last one, if it ended without an answer: who leaves pays for it */
 	bool degraded;                    /* some decision was the fallback's, or nobody's */
 };
 
@@ -172,8 +173,10 @@ void ratelimit_take_settle(struct ratelimit_take *, size_t i, int64_t more);
 
 /* ---- leave.c ---- */
 
-/* NULL: no memory. Freed with NULL, too. */
+/* NULL: no memory. A successor of an instance shares its notes: whoever shares them frees them, the last one really. */
 struct ratelimit_leaves *ratelimit_leaves_new(void);
+struct ratelimit_leaves *ratelimit_leaves_share(struct ratelimit_leaves *);
+/* NULL: nothing. */
 void ratelimit_leaves_free(struct ratelimit_leaves *);
 /* [any] Notes a holder that left the store's bucket (copied). away: the store is known to be away, or not to have said what it did. */
 void ratelimit_leaves_note(struct ratelimit_leaves *, const struct ch_kv_bucket *, bool away);
@@ -187,6 +190,9 @@ int ratelimit_on_call(struct ch_self *, struct ch_ctx *);
 int ratelimit_on_call_end(struct ch_self *, struct ch_ctx *);
 int ratelimit_on_response(struct ch_self *, struct ch_ctx *);
 int ratelimit_on_end(struct ch_self *, struct ch_ctx *);
+
+/* For END: charges the prompt of a question whose client did not wait for its answer. */
+void ratelimit_spend_left(struct ratelimit_request *);
 
 /* ---- refuse.c ---- */
 

@@ -50,7 +50,8 @@ static bool check_endpoints(struct ch_self *self, const struct ch_row *row)
 
 	for (size_t i = 0; i < r->endpoint.n; i++)
 		if (*r->endpoint.v[i].p != '/' && strcmp(r->endpoint.v[i].p, "*")) {
-			ch_config_error(self, row->name, "endpoint", "\"%.128s\" matches no route, since each begins with /: did you mean /%.128s?",
+			ch_config_error(self, row->name, "endpoint",
+				"\"%.128s\" matches no route, since each begins with /: did you mean /%.128s?",
 				r->endpoint.v[i].p, r->endpoint.v[i].p);
 			return false;
 		}

@@ -144,6 +144,7 @@ int ratelimit_on_call(struct ch_self *self, struct ch_ctx *c)
 		return CH_OK;
 	rq->spend = s;
 	rq->reserved = t;
+	rq->unpaid = 0;
 	return ratelimit_take_decide(t);
 }
 
@@ -206,9 +207,23 @@ int ratelimit_on_call_end(struct ch_self *self, struct ch_ctx *c)
 		return CH_OK;
 	s->ended = true;
 	rq->spend = NULL;
-	if (s->take->decided && s->take->passes)
+	if (s->take->decided && s->take->passes) {
 		settle(s);
+		rq->unpaid = used(s) ? 0 : s->prompt;
+	}
 	explain(s);
 	ratelimit_take_leave(s->take);
 	return CH_OK;
+}
+
+/* Whether a question failed or its client left is known only now. The backend has worked for one who left: else all of that were free. */
+void ratelimit_spend_left(struct ratelimit_request *rq)
+{
+	if (!rq->unpaid || ch_facts(rq->c)->status != 499)
+		return;
+	for (size_t i = 0; i < rq->reserved->n; i++)
+		if (rq->reserved->parts[i].unit == TOKENS)
+			ratelimit_take_settle(rq->reserved, i, rq->unpaid);
+	if (limits_tokens(rq->reserved) && rq->reserved->at != NOWHERE)
+		count(rq, SPENT_MORE, rq->unpaid);
 }

@@ -473,6 +473,24 @@ static void a_place_whose_leave_was_lost_in_silence_is_given_back_again(void **s
 	ch_test_free(t);
 }
 
+static void a_reload_forgets_no_place(void **state)
+{
+	struct ch_test *t = begin("[ratelimit.api_key]\nconcurrent = 1\n");
+
+	(void)state;
+	ch_test_sweep_off(t);
+	get(t, "/v1/wait", OWNER);
+	net.mode = NET_DOWN;
+	get(t, "/v1/thing", "owner: eve\ntier: api_key\n");
+	ch_test_on_loop(t, who_lets_go, NULL);
+	reload(t, "hold = 10m\n[ratelimit.api_key]\nconcurrent = 1\n");
+	net.mode = NET_WELL;
+	assert_int_equal(get(t, "/v1/thing", OWNER)->status, 429);
+	ch_test_advance(t, 1100);
+	assert_int_equal(get(t, "/v1/thing", OWNER)->status, 200);
+	ch_test_free(t);
+}
+
 static void without_a_fallback_the_config_decides(void **state)
 {
 	struct ch_test *t = begin("fallback = none\n[ratelimit.api_key]\nrequests = 0\n");
@@ -621,6 +639,7 @@ int main(void)
 		cmocka_unit_test(kv_memory_is_the_fallback_by_itself_unless_it_is_the_store),
 		cmocka_unit_test(a_place_is_given_back_again_when_the_store_is_back),
 		cmocka_unit_test(a_place_whose_leave_was_lost_in_silence_is_given_back_again),
+		cmocka_unit_test(a_reload_forgets_no_place),
 		cmocka_unit_test(without_a_fallback_the_config_decides),
 		cmocka_unit_test(a_store_that_takes_its_time_suspends_the_request),
 		cmocka_unit_test(a_config_that_cannot_hold_is_refused),

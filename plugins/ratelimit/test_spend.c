@@ -295,6 +295,22 @@ static void a_broken_stream_costs_what_it_said(void **state)
 	ch_test_free(t);
 }
 
+static void who_leaves_before_the_answer_pays_for_the_prompt(void **state)
+{
+	struct ch_test *t = begin(TIER);
+	struct ch_test_answer *a;
+
+	(void)state;
+	model.at_once = false;
+	a = ask(t, OWNER "max-tokens: 500\n", PROMPT);
+	assert_true(model.running);
+	ch_test_leave(a);
+	ch_test_advance(t, 0);
+	assert_int_equal(model.cancels, 1);
+	assert_int_equal(left(t), 1000 - 8);
+	ch_test_free(t);
+}
+
 static void a_store_that_answers_late_ends_a_stream_late(void **state)
 {
 	struct ch_test *t = begin("stream_overshoot = 0\n" TIER);
@@ -454,6 +470,7 @@ int main(void)
 		cmocka_unit_test(a_stream_over_its_reservation_ends_when_the_limit_is_overdrawn),
 		cmocka_unit_test(a_stream_whose_limit_holds_out_is_left_alone),
 		cmocka_unit_test(a_broken_stream_costs_what_it_said),
+		cmocka_unit_test(who_leaves_before_the_answer_pays_for_the_prompt),
 		cmocka_unit_test(a_store_that_answers_late_ends_a_stream_late),
 		cmocka_unit_test(a_store_that_goes_away_ends_no_stream),
 		cmocka_unit_test(jobs_pay_as_well),

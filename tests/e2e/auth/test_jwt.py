@@ -128,6 +128,14 @@ def test_a_token_is_an_admin_only_if_that_is_allowed(serve, keys):
     c.wait_said("role 2 owner jwt:mary")
 
 
+def test_a_token_that_was_good_passes_where_too_many_wrong_ones_came_from(serve, keys):
+    c = serve(failures="1/h", failures_burst="5")
+    known, new = keys["EdDSA"].token(), keys["EdDSA"].token(sub="anne")
+    assert ask(c, known).status == 200
+    kit.wait_for(lambda: ask(c, known + "x").status == 429, "too many wrong tokens")
+    assert [ask(c, t).status for t in (known, new)] == [200, 429]
+
+
 def test_claims_have_the_names_that_the_config_gives_them(serve, keys):
     c = serve(jwt_owner_claim="https://claims.example/team", jwt_owner_prefix="team/", jwt_tier_claim="plan", jwt_tier="premium")
     assert ask(c, keys["EdDSA"].token({"https://claims.example/team": "red"})).status == 200

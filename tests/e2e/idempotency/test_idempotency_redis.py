@@ -133,6 +133,20 @@ def test_a_redis_that_is_away_before_the_claim(front, backend, redis):
     assert len(backend.calls) == 3
 
 
+def test_a_redis_that_stalls_forgets_no_key(front, backend, redis):
+    a = front(redis)
+    first = ask(a, "k")
+    a.wait_metric("chimera_idempotency_stored_bytes_total", 1)
+    replays(first, ask(a, "k"))
+    redis.pause()
+    for _ in range(4):  # nobody knows what became of the first of them
+        ask(a, "k").problem(503, "unavailable")
+    redis.resume()
+    kit.wait_for(lambda: ask(a, "other").status == 200 and a.metric("chimera_idempotency_unwritten") == 0, "Redis answers")
+    replays(first, ask(a, "k"))
+    assert a.metric("chimera_idempotency_first_total") == len(backend.calls) == 2
+
+
 def test_a_redis_that_dies_between_claim_and_answer(front, backend, redis):
     a, b = front(redis), front(redis)
     conn = begin(a, "k", body("slow-m"))
