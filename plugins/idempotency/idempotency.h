@@ -31,7 +31,6 @@
 #define IDEM_KEEP "2s"                    /* … which it does that often */
 #define IDEM_ABSENT_MS 3000               /* … and still has not when someone has looked again for so long */
 #define IDEM_KEEP_US 1000000              /* it works no longer than that at a time, or it would be late to say so */
-#define IDEM_UNWRITTEN_MAX 65536          /* ends that the store has not been told: with more of them new keys are refused */
 #define IDEM_LOOK_MS 1000                 /* how often it is looked who waits for work without a client */
 #define IDEM_WANTED_MS 4000               /* how long a look of somebody who waits elsewhere counts */
 #define IDEM_RETRY_MS 2000                /* Retry-After */

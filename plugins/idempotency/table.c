@@ -485,7 +485,7 @@ void idem_table_abdicate(struct idem_table *t, struct idem_entry *e, int64_t unt
 
 	if (claim) {
 		claim->expires = until;
-		idem_queue_put(&t->unwritten, claim);
+		idem_table_later(t, claim);
 	}
 	idem_wake(list);
 }
@@ -503,6 +503,14 @@ struct idem_waiter *idem_table_away(struct idem_table *t, struct idem_entry *e)
 }
 
 /* ---- writing ---- */
+
+void idem_table_later(struct idem_table *t, struct idem_entry *e)
+{
+	if (!e->answer && idem_queue_count(&t->unwritten) >= IDEM_UNWRITTEN_MAX)
+		idem_table_put(t, e);
+	else
+		idem_queue_put(&t->unwritten, e);
+}
 
 void idem_table_written(struct idem_table *t, struct idem_entry *e)
 {

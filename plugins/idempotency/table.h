@@ -35,6 +35,8 @@ enum idem_known {                         /* what was seen of the key in the sto
 };
 enum idem_verdict { IDEM_LEAD = 1, IDEM_ANSWERED, IDEM_OTHER_PAYLOAD, IDEM_STORE_AWAY };
 
+#define IDEM_UNWRITTEN_MAX 65536          /* ends that the store has not been told: with more of them new keys are refused */
+
 struct idem_table;
 struct idem_entry;
 
@@ -125,6 +127,8 @@ struct idem_waiter *idem_table_away(struct idem_table *t, struct idem_entry *e);
 
 struct idem_entry *idem_table_hold(struct idem_table *t, struct idem_entry *e); /* one more reference */
 void idem_table_put(struct idem_table *t, struct idem_entry *e);                /* one less */
+/* Its end could not be written: it waits among the unwritten. With too many there a claim is left to its ttl. Takes the reference. */
+void idem_table_later(struct idem_table *t, struct idem_entry *e);
 /* KEPT -> SEEN: the store has the answer. */
 void idem_table_written(struct idem_table *t, struct idem_entry *e);
 /* A claim that was made or prolonged before that moment; counts as prolonged now. With a reference; NULL: none. *shard begins with 0. */

@@ -2,7 +2,7 @@
 /* Requests that come while the first one with their key is worked on, in this process (FAULTS I3), and clients that leave meanwhile. */
 #include "test_world.h"
 
-#include "table.h"
+#include "idempotency.h"
 
 static double clientless(struct ch_test *t)
 {
@@ -261,6 +261,38 @@ static void a_lead_that_reaches_nobody_is_passed_on(void **state)
 	leads_that_reach_nobody_end_with_the_key_free(IDEM_HELD, 1); /* its claim is to be released */
 }
 
+/* A claim that cannot be released yet. */
+static void abandon(struct idem_table *table, unsigned n)
+{
+	struct idem_waiter w = { .print = "p" };
+	unsigned char scope[CH_SHA256] = { n & 255, n >> 8 & 255, n >> 16 };
+
+	assert_int_equal(idem_table_enter(table, scope, &w), IDEM_LEADS);
+	w.entry->hold = IDEM_UNSURE;
+	idem_table_abdicate(table, w.entry, INT64_MAX);
+}
+
+static void what_waits_for_a_store_that_is_away_has_a_bound(void **state)
+{
+	struct ch_test *t = world_of("");
+	struct idem_table *table = idem_state(ch_test_self(t, "idempotency"))->table;
+	struct idem_queue *unwritten = idem_table_unwritten(table);
+
+	(void)state;
+	store.error = CH_KV_UNAVAILABLE;
+	for (unsigned n = 0; n < IDEM_UNWRITTEN_MAX - 1; n++)
+		abandon(table, n);
+	assert_int_equal(idem_queue_count(unwritten), IDEM_UNWRITTEN_MAX - 1);
+	assert_int_equal(post(t, KEY, BODY)->status, 200);
+	assert_int_equal(idem_queue_count(unwritten), IDEM_UNWRITTEN_MAX);
+	assert_int_equal(post(t, "Idempotency-Key: one-more\n", BODY)->status, 503);
+	abandon(table, IDEM_UNWRITTEN_MAX);
+	assert_int_equal(idem_queue_count(unwritten), IDEM_UNWRITTEN_MAX);
+	assert_non_null(ch_test_header(post(t, KEY, BODY), "Idempotent-Replayed"));
+	assert_int_equal(works.calls, 1);
+	ch_test_free(t);
+}
+
 static void a_client_that_leaves_while_the_store_is_asked_leaves_no_claim(void **state)
 {
 	struct ch_test *t = world_of("");
@@ -361,6 +393,7 @@ int main(void)
 		cmocka_unit_test(a_stream_that_nobody_waits_for_ends_with_its_client),
 		cmocka_unit_test(one_who_waits_and_leaves_is_not_waited_for),
 		cmocka_unit_test(a_lead_that_reaches_nobody_is_passed_on),
+		cmocka_unit_test(what_waits_for_a_store_that_is_away_has_a_bound),
 		cmocka_unit_test(a_client_that_leaves_while_the_store_is_asked_leaves_no_claim),
 		cmocka_unit_test(who_waits_for_the_store_leads_when_the_first_one_leaves),
 		cmocka_unit_test(a_reload_keeps_who_works_and_who_waits),

@@ -194,7 +194,7 @@ void idem_settled(struct ch_self *self, struct idem_entry *e, int wrote)
 	struct idem_state *state = idem_state(self);
 
 	if (wrote == IDEM_W_FAILED) {
-		idem_queue_put(idem_table_unwritten(state->table), e);
+		idem_table_later(state->table, e);
 		ch_set(state->unwritten, (double)idem_queue_count(idem_table_unwritten(state->table)));
 		return;
 	}

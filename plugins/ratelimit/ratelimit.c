@@ -83,6 +83,8 @@ static int check(struct ch_self *self)
 	struct ratelimit_state state = { .ntiers = 0 };
 	bool ok = ratelimit_rules_make(self, &state);
 
+	if (ok)
+		ratelimit_rules_look(self, &state);
 	ratelimit_rules_free(&state);
 	if (conf->fallback.n > 1) {
 		ch_config_error(self, NULL, "fallback", "names %zu instances: one is enough", conf->fallback.n);
@@ -128,7 +130,6 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 		stop(self);
 		return CH_ERROR;
 	}
-	ratelimit_rules_look(self, state);
 	for (size_t i = 0; i < state->ntiers; i++)
 		tier_series(self, &state->tiers[i]);
 	for (size_t i = 0; outcomes[i]; i++)

@@ -72,7 +72,7 @@ struct ratelimit_state {
 
 /* For check and start: makes all tiers and rules. False: told by ch_config_error (check), or no memory. */
 bool ratelimit_rules_make(struct ch_self *, struct ratelimit_state *);
-/* For start: the log hears of names of tiers that are nearly known ones. */
+/* For check: the log hears of names of tiers that are nearly known ones. */
 void ratelimit_rules_look(struct ch_self *, const struct ratelimit_state *);
 void ratelimit_rules_free(struct ratelimit_state *);
 /* The tier of that name (NULL: nobody said one); one without limits of its own is the default tier. Never NULL. */
