@@ -285,6 +285,8 @@ int id_read_word(struct ch_ctx *c, const struct id_kind *kind, const char *word,
 		name = ch_dup(c, word, (size_t)(is - word));
 		return name ? no_such_field(c, kind, changes, name) : no_memory(c);
 	}
+	if (!changes && !is[1]) /* an unset variable of the shell must not make a key that may do everything */
+		return ch_refuse_param(c, CH_E_BAD_REQUEST, f->name, "%s= has no value: leave the word out, or give it one", f->name);
 	return take(c, kind, f, (struct ch_str){ is + 1, strlen(is + 1) }, entity);
 }
 

@@ -258,6 +258,8 @@ static void commands_do_the_same(void **state)
 	assert_int_equal(ch_test_command(t, &said, "identity", "keys", "create", "alice", "expires=30d", NULL), 0);
 	assert_non_null(strstr(said, "key  ck_"));
 	sscanf(said, "id %63s", id);
+	assert_int_equal(ch_test_command(t, &said, "identity", "keys", "create", "alice", "models=", NULL), 1);
+	assert_non_null(strstr(said, "models= has no value"));
 	strcpy(was, value_of("SELECT hex(sha256) FROM api_keys"));
 	assert_int_equal(ch_test_command(t, &said, "identity", "keys", "rotate", id, NULL), 0);
 	assert_string_not_equal(value_of("SELECT hex(sha256) FROM api_keys"), was);
