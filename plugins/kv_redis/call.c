@@ -14,9 +14,9 @@ static bool room_for(struct kr_call *call, size_t more)
 
 	if (call->no_memory)
 		return false;
-	if (cap - call->n >= more)
+	if (cap - call->n > more) /* a byte is left for kr_lane_give */
 		return true;
-	while (cap - call->n < more)
+	while (cap - call->n <= more)
 		cap *= 2;
 	text = call->text == call->room ? malloc(cap) : realloc(call->text, cap);
 	if (!text) {

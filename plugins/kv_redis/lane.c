@@ -228,6 +228,7 @@ static bool give_script(struct kr_lane *lane, struct kr_call *call, redisCallbac
 	n += s->n;
 	memcpy(text + n, "\r\n", 2);
 	memcpy(text + n + 2, call->text + call->words, words);
+	text[n + 2 + words] = 0;
 	ok = kr_lane_give(lane, fn, data, text, n + 2 + words);
 	free(text);
 	lane->loaded[call->script] = ok;
@@ -243,6 +244,7 @@ static bool give_with_value(struct kr_lane *lane, struct kr_call *call)
 
 	memcpy(text, get, sizeof(get) - 1);
 	memcpy(text + sizeof(get) - 1, call->text + call->key, n);
+	text[sizeof(get) - 1 + n] = 0;
 	return kr_lane_give(lane, on_before, NULL, multi, sizeof(multi) - 1) && give_script(lane, call, on_before, NULL) &&
 		kr_lane_give(lane, on_before, NULL, text, sizeof(get) - 1 + n) && kr_lane_give(lane, on_reply, call, exec, sizeof(exec) - 1);
 }
@@ -253,6 +255,7 @@ static void write_call(struct kr_lane *lane, struct kr_call *call)
 	bool ok = true;
 
 	call->begins = lane->wire.given;
+	call->text[call->n] = 0; /* hiredis looks for the command's name as in a string; call.c has left room */
 	if (call->upload)
 		ok = kr_lane_give(lane, on_before, call, call->text, call->upload);
 	call->sent = ok && (call->fetches ? give_with_value(lane, call) : give_script(lane, call, on_reply, call));

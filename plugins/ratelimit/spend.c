@@ -37,14 +37,16 @@ static int64_t answer_of(const struct ratelimit_conf *conf, const struct ch_infe
 	return most > CH_KV_COUNT_MAX / 2 ? CH_KV_COUNT_MAX / 2 : most;
 }
 
-/* What a bucket is asked for. An answer whose length only we assume must not make it too much. */
-static int64_t cost_of(const struct ratelimit_spend *s, const struct ratelimit_rule *rule)
+/*
+ * What is reserved for the answer. One whose length only we assume must not make it too much for a bucket: then it is what the smallest one can
+ * hold, and the rest is charged while it is said.
+ */
+static void cut_answer(struct ratelimit_spend *s, const struct ratelimit_rule *rule)
 {
-	int64_t burst = rule ? rule->at[STORE].tokens.burst : 0, cost = s->prompt + s->answer;
+	int64_t burst = rule && rule->at[STORE].tokens.limited ? rule->at[STORE].tokens.burst : INT64_MAX;
 
-	if (cost > burst && s->prompt <= burst && s->call->args.max_tokens <= 0)
-		return burst;
-	return cost > CH_KV_COUNT_MAX ? CH_KV_COUNT_MAX : cost;
+	if (s->call->args.max_tokens <= 0 && s->prompt <= burst && s->answer > burst - s->prompt)
+		s->answer = burst - s->prompt;
 }
 
 /* ---- CALL ---- */
@@ -121,6 +123,7 @@ int ratelimit_on_call(struct ch_self *self, struct ch_ctx *c)
 	struct ratelimit_request *rq;
 	struct ratelimit_spend *s;
 	struct ratelimit_take *t;
+	int64_t cost;
 	bool limited;
 
 	if (!call || call->args.op == CH_I_MODELS || call->args.op == CH_I_PROBE)
@@ -135,9 +138,13 @@ int ratelimit_on_call(struct ch_self *self, struct ch_ctx *c)
 	*s = (struct ratelimit_spend){ .rq = rq, .call = call, .take = t, .prompt = prompt_of(&call->args) };
 	s->answer = answer_of(self->conf, &call->args);
 	model = rule_of(rq, &call->args);
-	ratelimit_take_add(t, rq->tier, TOKENS, cost_of(s, rq->tier));
-	ratelimit_take_add(t, rq->endpoint, TOKENS, cost_of(s, rq->endpoint));
-	ratelimit_take_add(t, model, TOKENS, cost_of(s, model));
+	cut_answer(s, rq->tier);
+	cut_answer(s, rq->endpoint);
+	cut_answer(s, model);
+	cost = s->prompt + s->answer > CH_KV_COUNT_MAX ? CH_KV_COUNT_MAX : s->prompt + s->answer;
+	ratelimit_take_add(t, rq->tier, TOKENS, cost);
+	ratelimit_take_add(t, rq->endpoint, TOKENS, cost);
+	ratelimit_take_add(t, model, TOKENS, cost);
 	ratelimit_take_add(t, model, REQUESTS, 1);
 	ratelimit_take_add(t, model, CONCURRENT, 0);
 	if (!t->n)

@@ -65,7 +65,7 @@ enum ch_type {                            /* in the config struct: */
 	CH_T_PATH,                        /* const char *: relative to the file that names it */
 	CH_T_DATA,                        /* const char *: a path relative to state_dir */
 	CH_T_SERVICE,                     /* const struct ch_svc *: an instance id or "auto"; NULL only if not REQUIRED */
-	CH_T_SERVICES                     /* struct ch_svcs: instance ids by comma, or "*" */
+	CH_T_SERVICES                     /* struct ch_svcs: instance ids by comma, "*", or "none"; one that only `def` names may be absent */
 };
 
 struct ch_list { const struct ch_str *v; size_t n; }; /* each ends with a NUL that n does not count */
