@@ -26,7 +26,7 @@ static const struct type {
 	[CH_T_PATH] = { "path", "a path", sizeof(const char *) },
 	[CH_T_DATA] = { "path", "a path below state_dir", sizeof(const char *) },
 	[CH_T_SERVICE] = { "instance", "an instance id or auto", sizeof(const struct ch_svc *) },
-	[CH_T_SERVICES] = { "instances", "instance ids by comma, or *", sizeof(struct ch_svcs) },
+	[CH_T_SERVICES] = { "instances", "instance ids by comma, * or none", sizeof(struct ch_svcs) },
 };
 
 static const struct type *type_of(const struct ch_option *o)

@@ -472,7 +472,7 @@ def test_a_second_signal_ends_what_does_not_listen(away):
         kit.wait_for(lambda: pending(r.process.pid) == 0, "the first signal")
         assert r.process.poll() is None
         r.process.send_signal(signal.SIGINT)
-        assert r.process.wait(kit.DEADLINE) == SIGNALLED
+        assert r.process.wait(kit.DEADLINE) == SIGNALLED, r.process.stderr.read()
 
 
 def pending(pid):
