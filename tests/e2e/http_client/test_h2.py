@@ -186,7 +186,7 @@ def test_a_sink_gets_what_came(start, front, upstream):
     r = good(c, front.url(), sink=True)
     assert (r["version"], r["body_n"], r["heads"]) == (20, 400000, 1) and field(r, "X-Trailer") is None
     r = good(c, front.url(), sink=True, pause_head=20, pause_every=1, pause_ms=1)
-    assert (r["version"], r["body_n"]) == (20, 400000) and r["pauses"] > 3
+    assert (r["version"], r["body_n"]) == (20, 400000) and r["pauses"] >= 2  # pieces may come together, but not all in one
     r = good(c, front.url(), method="HEAD", sink=True)
     assert r["body_n"] == 0
 
