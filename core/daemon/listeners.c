@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+static pthread_mutex_t made_lock = PTHREAD_MUTEX_INITIALIZER; /* a signal may end the process while the boot thread starts plugins */
 static char *made[64]; /* unix socket files of ours */
 static unsigned nmade;
 
@@ -68,6 +70,14 @@ static bool share(int fd, const struct chi_listen_addr *a, bool inherited, char 
 	return true;
 }
 
+static void remember(const char *path)
+{
+	pthread_mutex_lock(&made_lock);
+	if (nmade < sizeof made / sizeof *made && (made[nmade] = strdup(path)))
+		nmade++;
+	pthread_mutex_unlock(&made_lock);
+}
+
 static bool bind_one(const char *text, int cls, char *why, size_t cap)
 {
 	struct chi_listen_addr a = { .cls = cls };
@@ -88,8 +98,8 @@ static bool bind_one(const char *text, int cls, char *why, size_t cap)
 			make_folder(((struct sockaddr_un *)(void *)&a.sa)->sun_path);
 		if (!chi_listen_unused(&a, why, cap) || (fd = chi_listen_bind(&a, cls == CHI_L_PUBLIC, why, cap)) < 0)
 			return false;
-		if (is_unix && nmade < 64)
-			made[nmade++] = strdup(((struct sockaddr_un *)(void *)&a.sa)->sun_path);
+		if (is_unix)
+			remember(((struct sockaddr_un *)(void *)&a.sa)->sun_path);
 	}
 	if (cls != CHI_L_PUBLIC)
 		return keep(fd, &a, chi_daemon.nworkers, inherited, false, why, cap);
@@ -116,9 +126,11 @@ static bool bind_list(const struct ch_list *list, int cls, char *why, size_t cap
 static void give_made(const char *user)
 {
 	const struct passwd *pw = *user && geteuid() == 0 ? getpwnam(user) : NULL;
+	pthread_mutex_lock(&made_lock);
 	for (unsigned i = 0; pw && i < nmade; i++)
 		if (lchown(made[i], pw->pw_uid, pw->pw_gid))
 			chi_log(CH_WARN, NULL, "%s cannot be given to user '%s': %s", made[i], user, strerror(errno));
+	pthread_mutex_unlock(&made_lock);
 }
 
 bool chi_listeners_bind(const struct chi_conf *conf, char *why, size_t cap)
@@ -155,8 +167,10 @@ bool chi_listeners_open(char *why, size_t cap)
 
 void chi_listeners_unlink(void)
 {
+	pthread_mutex_lock(&made_lock);
 	while (nmade) {
 		unlink(made[--nmade]);
 		free(made[nmade]);
 	}
+	pthread_mutex_unlock(&made_lock);
 }

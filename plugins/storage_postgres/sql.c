@@ -272,6 +272,11 @@ static void answer(struct pg_call *call)
 
 	out->call = NULL;
 	out->error = call->error;
+	if (call->cancelled && !call->error) { /* its end and the cancel crossed: no row was given, and a write may have happened */
+		out->error = call->reads ? CH_SQL_CANCELLED : CH_SQL_UNKNOWN;
+		out->detail = "The call was given up.";
+		return;
+	}
 	if (call->error) {
 		out->detail = keep(call->c, call->detail);
 		out->at = call->at;
