@@ -67,6 +67,7 @@ class Server:
 
     identity = ()  # setpriv's options: another user
     end_signal = signal.SIGTERM
+    movable = False  # command() is where the port goes: before the first start it may still be another one
 
     def __init__(self, name):
         self.folder = tempfile.mkdtemp(prefix=name + "-")
@@ -99,14 +100,19 @@ class Server:
         except OSError:
             return ""
 
-    def start(self):
+    def start(self, tries=5):
+        """A port is free when it is asked for; a test beside this one may have it before the first start, which then takes another."""
         assert not self.alive
+        fresh = self.process is None
         with open(self.log_path, "ab") as log:
             # Gone with the thread that starts it, even if that is killed.
             command = [program("setpriv", "util-linux"), "--pdeathsig", "KILL", *self.identity, *self.command()]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
                                             start_new_session=True)
         kit.wait_for(lambda: self.ready() or not self.alive, lambda: f"{self.folder} to be ready; it said:\n{self.log[-4000:]}")
+        if fresh and self.movable and tries > 1 and not self.alive and "Address already in use" in self.log:
+            self.process, self.port = None, kit.free_port()
+            return self.start(tries - 1)
         assert self.alive, f"{command[-1]} ended with {self.process.returncode}; it said:\n{self.log[-4000:]}"
         return self
 
@@ -257,6 +263,7 @@ class Postgres(Server):
     `ca_file`, and takes connections without TLS too unless tls="only"."""
 
     end_signal = signal.SIGINT  # "fast": it does not wait for its clients
+    movable = True
 
     def __init__(self, durable=False, tls=False, **settings):
         template = postgres_template()
@@ -380,6 +387,8 @@ CLICKHOUSE_USERS = """<?xml version="1.0"?>
 
 class ClickHouse(Server):
     """A ClickHouse; settings of its users' profile by name: ClickHouse(max_memory_usage=1000000). The user default has no password."""
+
+    movable = True
 
     def __init__(self, timezone="UTC", keep_alive=60, **settings):
         program("clickhouse-server", "clickhouse-server")

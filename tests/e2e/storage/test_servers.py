@@ -22,6 +22,16 @@ def test_and_so_has_the_next_one(postgres):
     assert done.stdout == "chimera\n", done.stderr
 
 
+def test_a_postgres_whose_port_was_taken_meanwhile_takes_another():
+    server = Postgres()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", server.port))
+        other.listen()
+        taken = server.port
+        with server:
+            assert server.port != taken and server.psql("SELECT 1") == [("1",)]
+
+
 def test_a_paused_postgres_answers_when_it_goes_on_and_a_killed_one_comes_back():
     with Postgres(max_connections=7, tls=True, durable=True) as pg:
         db = pg.database(icu_locale="en")
