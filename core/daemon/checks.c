@@ -17,7 +17,8 @@ struct result {
 	const struct ch_check *row;
 	struct chi_inst *inst;
 	struct chi_hook hook;
-	bool running, needed;
+	struct ch_ctx *running; /* NULL: it does not run */
+	bool needed;
 	int health;         /* the last one */
 	int64_t at;         /* when it came; 0: never */
 	double duration_ms;
@@ -76,7 +77,7 @@ static void came(struct ch_ctx *c, int rc)
 		m->out.health = CH_UNHEALTHY;
 		snprintf(m->out.message, sizeof m->out.message, "the check itself failed");
 	}
-	if (c->gen == owner)
+	if (c->gen == owner && !stopped)
 		keep(m);
 	chi_ctx_end(c);
 }
@@ -84,7 +85,7 @@ static void came(struct ch_ctx *c, int rc)
 /* Only now nothing of it runs any more: a check that timed out in a pool thread is not begun a second time. */
 static void freed(struct ch_ctx *c)
 {
-	room_of(c)->r->running = false;
+	room_of(c)->r->running = NULL;
 }
 
 static const struct chi_owner check_owner = { .came = came, .freed = freed };
@@ -101,7 +102,7 @@ static void run_one(struct result *r)
 	m->out = (struct ch_check_result){ .size = sizeof m->out, .health = CH_UNHEALTHY };
 	snprintf(m->out.message, sizeof m->out.message, "no answer within %lld ms", (long long)ms);
 	c->deadline = m->began + ms * 1000;
-	r->running = true;
+	r->running = c;
 	chi_ctx_run_one(c, &r->hook);
 }
 
@@ -127,6 +128,9 @@ void chi_checks_stop(void)
 {
 	stopped = true;
 	chi_timer_set(&timer, -1);
+	for (size_t i = 0; i < nresults; i++) /* one that waits for what hangs would hold the end up until its timeout */
+		if (results[i].running)
+			chi_ctx_gone(results[i].running);
 	pthread_mutex_lock(&lock);
 	nresults = 0;
 	pthread_mutex_unlock(&lock);

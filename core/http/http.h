@@ -153,7 +153,7 @@ enum chi_stage {
 };
 
 struct chi_header {
-	const char *name, *value;
+	const char *line; /* "Name: value\r\n", in the arena */
 	uint32_t name_len, value_len;
 };
 
@@ -176,13 +176,11 @@ struct chi_req {
 	char *body;
 	size_t body_len, body_cap, max_body;
 	bool body_heap;     /* body is malloc's and counted */
-	bool body_done;     /* taken from the connection whole */
 	bool continued;     /* 100 was sent */
-	uint64_t body_left; /* Content-Length: still to come */
-	struct ch_h1_chunked chunked;
 
 	/* answer */
-	struct chi_header headers[CHI_HEADERS];
+	struct chi_header *headers; /* CHI_HEADERS, in the arena; NULL: none was set yet */
+	uint64_t lengths;           /* of the names among them, a bit for each (of 64): most new names need no search */
 	uint32_t nheaders;
 	int status;
 	bool answered;   /* ch_respond or ch_refuse gave a whole answer */

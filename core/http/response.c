@@ -21,6 +21,21 @@ static bool core_owned(const char *name, size_t n)
 	       (n == 17 && !strncasecmp(name, "transfer-encoding", n)) || (n == 4 && !strncasecmp(name, "date", n));
 }
 
+/* Where the field of that name is among those that are set; nheaders: nowhere. */
+static uint32_t find(const struct chi_req *r, const char *name, size_t n)
+{
+	uint32_t i = 0;
+	while (i < r->nheaders && (r->headers[i].name_len != n || strncasecmp(r->headers[i].line, name, n)))
+		i++;
+	return i;
+}
+
+static char *put(char *at, const char *p, size_t n)
+{
+	memcpy(at, p, n);
+	return at + n;
+}
+
 int chi_resp_header(struct chi_req *r, const char *name, size_t nn, const char *value, size_t vn)
 {
 	/* The one place where a value could split an answer in two (FAULTS H28). */
@@ -31,20 +46,21 @@ int chi_resp_header(struct chi_req *r, const char *name, size_t nn, const char *
 		r->type = type ? memcpy(type, value, vn) : NULL;
 		return type || !vn ? CH_OK : CH_ERROR;
 	}
-	uint32_t i = 0;
-	while (i < r->nheaders && (r->headers[i].name_len != nn || strncasecmp(r->headers[i].name, name, nn)))
-		i++;
+	uint64_t length = UINT64_C(1) << nn % 64;
+	uint32_t i = r->lengths & length ? find(r, name, nn) : r->nheaders;
 	if (!vn) {
 		if (i < r->nheaders)
 			r->headers[i] = r->headers[--r->nheaders];
 		return CH_OK;
 	}
-	char *copy = i < CHI_HEADERS ? chi_arena_raw(&r->ctx->arena, nn + vn) : NULL;
-	if (!copy)
+	if (!r->headers && !(r->headers = chi_arena_raw(&r->ctx->arena, CHI_HEADERS * sizeof *r->headers)))
 		return CH_ERROR;
-	memcpy(copy, name, nn);
-	memcpy(copy + nn, value, vn);
-	r->headers[i] = (struct chi_header){ copy, copy + nn, (uint32_t)nn, (uint32_t)vn };
+	char *line = i < CHI_HEADERS ? chi_arena_raw(&r->ctx->arena, nn + vn + 4) : NULL;
+	if (!line)
+		return CH_ERROR;
+	put(put(put(put(line, name, nn), ": ", 2), value, vn), "\r\n", 2);
+	r->headers[i] = (struct chi_header){ line, (uint32_t)nn, (uint32_t)vn };
+	r->lengths |= length;
 	if (i == r->nheaders)
 		r->nheaders++;
 	return CH_OK;
@@ -61,15 +77,10 @@ bool chi_resp_header_at(const struct chi_req *r, size_t i, struct ch_str *name, 
 	i -= typed;
 	if (i >= r->nheaders)
 		return false;
-	*name = (struct ch_str){ r->headers[i].name, r->headers[i].name_len };
-	*value = (struct ch_str){ r->headers[i].value, r->headers[i].value_len };
+	const struct chi_header *h = &r->headers[i];
+	*name = (struct ch_str){ h->line, h->name_len };
+	*value = (struct ch_str){ h->line + h->name_len + 2, h->value_len };
 	return true;
-}
-
-static char *put(char *at, const char *p, size_t n)
-{
-	memcpy(at, p, n);
-	return at + n;
 }
 
 static char *put_number(char *at, uint64_t v, unsigned base)
@@ -147,10 +158,7 @@ static char *put_head(struct chi_req *r, char *at)
 		at = put(at, "Connection: keep-alive\r\n", 24);
 	for (uint32_t i = 0; i < r->nheaders; i++) {
 		const struct chi_header *h = &r->headers[i];
-		at = put(at, h->name, h->name_len);
-		at = put(at, ": ", 2);
-		at = put(at, h->value, h->value_len);
-		at = put(at, "\r\n", 2);
+		at = put(at, h->line, h->name_len + h->value_len + 4);
 	}
 	return put(at, "\r\n", 2);
 }

@@ -81,7 +81,8 @@ void chi_timer_init(struct ch_timer *t, struct ch_loop *l, ch_fn fn, void *data)
 
 void chi_timer_set(struct ch_timer *t, int64_t ms)
 {
-	ev_timer_stop(t->loop->ev, &t->ev);
+	if (ev_is_active(&t->ev) || ev_is_pending(&t->ev)) /* else there is nothing to stop, as at the end of most waits */
+		ev_timer_stop(t->loop->ev, &t->ev);
 	if (ms < 0)
 		return;
 	/* libev counts from the moment it last woke; a long turn must not make the timer early. */

@@ -14,8 +14,8 @@ struct span {
 	int64_t begin, end;
 	unsigned parent;
 	bool failed;
-	const char *notes[2 * NOTES + 1];
 	unsigned nnotes;
+	const char *notes[2 * NOTES + 1]; /* a NULL behind the last */
 };
 
 struct chi_spans {
@@ -28,19 +28,31 @@ static struct span *at(struct ch_ctx *c, unsigned id)
 	return c->spans && id && id <= c->spans->n ? c->spans->v[id - 1] : NULL;
 }
 
+static struct chi_spans *spans_new(struct ch_ctx *c)
+{
+	struct chi_spans *v = chi_arena_raw(&c->arena, sizeof *v);
+	if (v)
+		v->n = v->open = 0;
+	return v;
+}
+
 unsigned chi_span_begin(struct ch_ctx *c, const char *name)
 {
 	bool room = chi_arena_has(&c->arena, sizeof(struct chi_spans) + sizeof(struct span) + 32);
 	if (!c->spans && room)
-		c->spans = chi_arena_alloc(&c->arena, sizeof *c->spans);
+		c->spans = spans_new(c);
 	struct chi_spans *v = c->spans;
-	struct span *s = v && v->n < SPANS && room ? chi_arena_alloc(&c->arena, sizeof *s) : NULL;
+	struct span *s = v && v->n < SPANS && room ? chi_arena_raw(&c->arena, sizeof *s) : NULL;
 	if (!s)
 		return 0;
 	s->plugin = c->running ? c->running->inst->self.id : NULL;
 	s->name = name;
 	s->begin = chi_clock();
+	s->end = 0;
 	s->parent = v->open;
+	s->failed = false;
+	s->nnotes = 0;
+	s->notes[0] = NULL;
 	v->v[v->n++] = s;
 	return v->open = v->n;
 }
@@ -48,11 +60,15 @@ unsigned chi_span_begin(struct ch_ctx *c, const char *name)
 void chi_span_note(struct ch_ctx *c, unsigned span, const char *key, const char *value)
 {
 	struct span *s = at(c, span);
-	if (!s || s->nnotes == NOTES || !chi_arena_has(&c->arena, strlen(key) + strlen(value) + 34))
+	if (!s || s->nnotes == NOTES)
 		return;
-	s->notes[2 * s->nnotes] = chi_text_copy(&c->arena, key);
-	s->notes[2 * s->nnotes + 1] = chi_text_copy(&c->arena, value);
-	s->nnotes++;
+	size_t nk = strlen(key) + 1, nv = strlen(value) + 1;
+	char *copy = chi_arena_has(&c->arena, nk + nv + 16) ? chi_arena_raw(&c->arena, nk + nv) : NULL;
+	if (!copy)
+		return;
+	s->notes[2 * s->nnotes] = memcpy(copy, key, nk);
+	s->notes[2 * s->nnotes + 1] = memcpy(copy + nk, value, nv);
+	s->notes[2 * ++s->nnotes] = NULL;
 }
 
 void chi_span_end(struct ch_ctx *c, unsigned span, bool ok)

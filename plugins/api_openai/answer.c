@@ -81,10 +81,12 @@ int api_answer(struct api_call *call)
 	if (r->json.n)
 		return respond_json(call->c, r->json);
 	api_buf_init(&b);
-	if (a->op == CH_I_EMBEDDINGS)
+	if (a->op == CH_I_EMBEDDINGS) {
 		api_write_embeddings(&b.w, r, a->model, a->base64);
-	else
+	} else {
+		api_stamp_call(call);
 		api_write_answer(&b.w, &call->stamp, r);
+	}
 	return api_buf_respond(call->c, &b);
 }
 

@@ -56,6 +56,8 @@ struct api_call {
 
 /* Handlers' common part: reads the body and asks; path as in struct ch_openai. */
 int api_ask(struct ch_self *self, struct ch_ctx *c, int op, const char *path);
+/* Gives the answer a name and a time, for those who write one of their own. */
+void api_stamp_call(struct api_call *);
 /* Notes what answered and what it has cost in the facts, whether or not it comes to an end. */
 void api_note(struct api_call *);
 /* The header fields that all answers have: who answered, after how many attempts, in what time. */

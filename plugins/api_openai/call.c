@@ -16,6 +16,12 @@ void api_note(struct api_call *call)
 	f->tokens_out = call->result.tokens_out;
 }
 
+void api_stamp_call(struct api_call *call)
+{
+	api_stamp(&call->stamp, call->call.args.op == CH_I_CHAT, ch_wall() / 1000000, ch_random(), ch_random());
+	call->stamp.usage = call->openai.usage;
+}
+
 static void number_header(struct ch_ctx *c, const char *name, int64_t v)
 {
 	char text[24] = "";
@@ -139,7 +145,5 @@ int api_ask(struct ch_self *self, struct ch_ctx *c, int op, const char *path)
 	call->result.size = sizeof(call->result);
 	if (!read_question(call, op, path))
 		return CH_DONE;
-	api_stamp(&call->stamp, op == CH_I_CHAT, ch_wall() / 1000000, ch_random(), ch_random());
-	call->stamp.usage = call->openai.usage;
 	return op == CH_I_PASS || call->openai.stream ? api_stream_begin(call) : api_answer_begin(call);
 }

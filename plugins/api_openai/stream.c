@@ -38,6 +38,7 @@ static bool make_head(struct api_call *call)
 
 	if (call->head.n)
 		return true;
+	api_stamp_call(call);
 	ch_jw_ctx(&w, call->c, 160 + (model ? strlen(model) : 0));
 	api_write_head(&w, &call->stamp, model);
 	if (!w.failed)

@@ -42,7 +42,7 @@ static const struct ch_option options[] = {
 
 /* ---- metrics ---- */
 
-enum { M_REQUESTS, M_HITS, M_MISSES, M_KEYS, M_FILE_ERRORS };
+enum { M_REQUESTS = AUTH_JWT_METRICS_N, M_HITS, M_MISSES, M_KEYS, M_FILE_ERRORS };
 
 static const char *const methods[] = { [AUTH_M_NONE] = "none", [AUTH_M_KEY] = "key", [AUTH_M_JWT] = "jwt", NULL };
 static const char *const results[] = {
@@ -52,6 +52,7 @@ static const char *const results[] = {
 };
 
 static const struct ch_metric metrics[] = {
+	AUTH_JWT_METRICS,
 	[M_REQUESTS] = { .name = "chimera_auth_requests_total", .kind = CH_COUNTER,
 		.labels = { { "method", CH_L_FIXED, methods }, { "outcome", CH_L_FIXED, results } },
 		.help = "Requests by what they showed and what became of it" },

@@ -56,6 +56,7 @@ struct auth {                             /* an instance's state */
 	struct auth_file *file;           /* NULL: there is none */
 	struct auth_failures *failures;   /* NULL: not limited */
 	struct auth_jwt *jwt;
+	_Atomic int64_t tier_told;        /* ch_now when the log last told of a store's tier that there is not; 0: never */
 	unsigned results[AUTH_METHODS][AUTH_RESULTS], hits, misses, keys, file_errors;
 };
 

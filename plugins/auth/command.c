@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <chimera/json.h>
 #include <chimera/kit/key.h>
 #include <chimera/kit/near.h>
 #include <chimera/kit/time.h>
@@ -13,6 +14,7 @@
 #include "auth.h"
 #include "edit.h"
 #include "file.h"
+#include "keys_values.h"
 
 struct job;
 struct verb {
@@ -35,7 +37,7 @@ struct job { /* in the command's arena */
 	struct auth_row row;
 	char key[CH_KEY_CHARS + 1], prefix[AUTH_SHOWN + 1], made[CH_ID_CHARS];
 	struct auth_rows rows;            /* of a list */
-	bool ok, disabled;
+	bool ok, disabled, json;          /* json: of a list, objects */
 	int64_t expires;                  /* of a key that is rotated */
 	char why[512];
 };
@@ -243,11 +245,14 @@ static int begin_create(struct job *j)
 static int begin_list(struct job *j)
 {
 	j->owner = "";
-	if (!j->argc)
-		return CH_OK;
-	if (strncmp(j->argv[0], "owner=", 6))
-		return ch_refuse(j->c, CH_E_BAD_REQUEST, 0, "'%.64s' is no filter of this list: there is owner=…", j->argv[0]);
-	j->owner = j->argv[0] + 6;
+	for (size_t i = 0; i < j->argc; i++) {
+		if (!strcmp(j->argv[i], "--json"))
+			j->json = true;
+		else if (!strncmp(j->argv[i], "owner=", 6))
+			j->owner = j->argv[i] + 6;
+		else
+			return ch_refuse(j->c, CH_E_BAD_REQUEST, 0, "'%.64s' is no filter of this list: there is owner=…", j->argv[i]);
+	}
 	return CH_OK;
 }
 
@@ -334,12 +339,66 @@ static bool is_listed(const struct job *j, const struct auth_row *r)
 	return !*j->owner || !strcmp(j->owner, r->entry.key.owner);
 }
 
+/* A moment, or null. */
+static void write_time(struct ch_jw *w, const char *name, int64_t us)
+{
+	char time[CH_TIME_CHARS];
+
+	ch_jw_key(w, name);
+	ch_jw_cstr(w, us ? ch_time_text(us / 1000000 * 1000000, time) : NULL);
+}
+
+static void write_text(struct ch_jw *w, const char *name, const char *text)
+{
+	ch_jw_key(w, name);
+	ch_jw_cstr(w, text);
+}
+
+/* For programs: all that is known of a key, in the words of the file, on a line. False: no memory. */
+static bool out_object(struct ch_ctx *c, const struct auth_row *r)
+{
+	const struct ch_key *k = &r->entry.key;
+	struct ch_jw w;
+
+	ch_jw_ctx(&w, c, 512);
+	ch_jw_object(&w);
+	write_text(&w, "id", k->id);
+	write_text(&w, "prefix", r->prefix);
+	write_text(&w, "owner", k->owner);
+	write_text(&w, "tier", *k->tier ? k->tier : AUTH_CONFIG_KEY);
+	write_text(&w, "role", auth_role_name(k->role));
+	write_text(&w, "limits", k->limits);
+	write_text(&w, "models", k->models);
+	write_text(&w, "routes", k->routes);
+	write_text(&w, "backends", k->backends);
+	write_text(&w, "networks", k->networks);
+	write_time(&w, "expires", k->expires);
+	ch_jw_key(&w, "disabled");
+	ch_jw_bool(&w, k->disabled);
+	write_time(&w, "created", r->created);
+	write_text(&w, "note", r->note);
+	ch_jw_object_end(&w);
+	if (!w.failed)
+		ch_out(c, "%.*s\n", (int)w.len, w.buf);
+	return !w.failed;
+}
+
+static int end_objects(struct job *j)
+{
+	for (size_t i = 0; i < j->rows.n; i++)
+		if (is_listed(j, &j->rows.v[i]) && !out_object(j->c, &j->rows.v[i]))
+			return no_memory(j->c);
+	return CH_DONE;
+}
+
 static int end_list(struct job *j)
 {
 	int64_t now = ch_wall();
 	int widths[COLUMNS];
 	struct cells x;
 
+	if (j->json)
+		return end_objects(j);
 	for (size_t k = 0; k < COLUMNS; k++)
 		widths[k] = (int)strlen(heads.v[k]);
 	for (size_t i = 0; i < j->rows.n; i++) {
@@ -362,7 +421,7 @@ static int end_list(struct job *j)
 /* ---- running ---- */
 
 static const struct verb verbs[] = {
-	{ "list", 0, 1, "[owner=…]", begin_list, NULL, end_list },
+	{ "list", 0, 2, "[owner=…] [--json]", begin_list, NULL, end_list },
 	{ "create", 1, 16, "OWNER [name=…] [tier=…] [role=…] [expires=30d] [models=…] [routes=…] [backends=…] [networks=…] [limits=…] "
 	  "[note=…]",
 	  begin_create, make_create, end_create },

@@ -13,6 +13,9 @@
 
 enum { FETCH_MS = 10000, TASK_MS = 15000, LEAST_S = 60, YEAR_S = 31536000 };
 
+enum result { R_OK, R_AWAY, R_STATUS, R_INVALID, RESULTS };
+const char *const auth_jwks_results[] = { "ok", "away", "status", "invalid", NULL };
+
 struct jwks_source {
 	struct ch_self *self;
 	const struct auth_jwt_conf *conf;
@@ -21,6 +24,7 @@ struct jwks_source {
 	_Atomic int64_t good_until;  /* ch_now */
 	pthread_mutex_t lock;        /* over what follows */
 	struct jwks *set;
+	int64_t came;                /* ch_wall, when the set was fetched or read; 0: there is none */
 	struct jwks_waiter *waiting;
 	bool fetching, answered;     /* answered: the last fetch was good */
 	int64_t asked;               /* ch_now of the last fetch; 0: none */
@@ -28,6 +32,7 @@ struct jwks_source {
 	struct ch_timer *timer;
 	int64_t due;
 	unsigned failures;
+	unsigned results[RESULTS], time; /* series */
 };
 
 int64_t jwks_lifetime(struct ch_str v)
@@ -56,13 +61,14 @@ int64_t jwks_lifetime(struct ch_str v)
 /* ---- the set ---- */
 
 /* Takes the caller's hold. A set that is the same as before leaves the generation, and with it the tokens that are known to be good. */
-static void put(struct jwks_source *s, struct jwks *set, int64_t good_until)
+static void put(struct jwks_source *s, struct jwks *set, int64_t came, int64_t good_until)
 {
 	struct jwks *old;
 
 	pthread_mutex_lock(&s->lock);
 	old = s->set;
 	s->set = set;
+	s->came = came;
 	atomic_store(&s->good_until, good_until);
 	if (!jwks_same(old, set))
 		atomic_fetch_add(&s->generation, 1);
@@ -72,20 +78,22 @@ static void put(struct jwks_source *s, struct jwks *set, int64_t good_until)
 
 void jwks_source_put(struct jwks_source *s, struct jwks *set)
 {
-	put(s, set, INT64_MAX);
+	put(s, set, ch_wall(), INT64_MAX);
 }
 
 void jwks_source_adopt(struct jwks_source *s, struct jwks_source *prev)
 {
 	struct jwks *set;
+	int64_t came;
 
 	if (!s->conf->jwks[0] || strcmp(s->conf->jwks, prev->conf->jwks) || s->algs != prev->algs)
 		return;
 	pthread_mutex_lock(&prev->lock);
 	set = jwks_hold(prev->set);
+	came = prev->came;
 	pthread_mutex_unlock(&prev->lock);
 	if (set)
-		put(s, set, atomic_load(&prev->good_until));
+		put(s, set, came, atomic_load(&prev->good_until));
 }
 
 uint64_t jwks_source_generation(const struct jwks_source *s)
@@ -103,6 +111,18 @@ struct jwks *jwks_source_hold(struct jwks_source *s, uint64_t *generation)
 		set = jwks_hold(s->set);
 	pthread_mutex_unlock(&s->lock);
 	return set;
+}
+
+/* Of an instance that is in force: a reload that is refused leaves the series to the one before. */
+static void say_time(struct jwks_source *s)
+{
+	int64_t came;
+
+	pthread_mutex_lock(&s->lock);
+	came = s->came;
+	pthread_mutex_unlock(&s->lock);
+	if (came)
+		ch_set(s->time, (double)came / 1e6);
 }
 
 /* ---- the end of a fetch ---- */
@@ -151,18 +171,21 @@ static bool take(struct jwks_source *s, const struct ch_http_result *out)
 	size_t n;
 
 	if (out->error || out->status != 200) {
+		ch_add(s->results[out->error ? R_AWAY : R_STATUS], 1);
 		snprintf(why, sizeof(why), "its answer is %d, not 200", out->status);
 		ch_degraded(s->self, "jwks", true, "the issuer's keys cannot be fetched, and those that are known are good for jwks_keep: %s",
 			out->error && out->detail ? out->detail : why);
 		return false;
 	}
 	set = jwks_read(out->body.p, out->body.n, s->algs, why, sizeof(why));
+	ch_add(s->results[set ? R_OK : R_INVALID], 1);
 	if (!set) {
 		ch_degraded(s->self, "jwks", true, "what the issuer sent is no set of keys, and those that are known stay: %s", why);
 		return false;
 	}
 	n = jwks_count(set);
-	put(s, set, ch_now() + s->conf->keep * 1000);
+	put(s, set, ch_wall(), ch_now() + s->conf->keep * 1000);
+	say_time(s);
 	ch_degraded(s->self, "jwks", false, "the issuer's keys have come");
 	if (before != atomic_load(&s->generation))
 		ch_log(s->self, NULL, why[0] ? CH_WARN : CH_INFO, "the issuer's set has %zu keys that can be used%s%s", n, why[0] ? "; " : "", why);
@@ -326,6 +349,9 @@ struct jwks_source *jwks_source_new(struct ch_self *self, const struct auth_jwt_
 	s->conf = conf;
 	s->algs = algs;
 	pthread_mutex_init(&s->lock, NULL);
+	for (size_t i = 0; i < RESULTS; i++)
+		s->results[i] = ch_series(self, AUTH_JWKS_M_FETCHES, &auth_jwks_results[i]);
+	s->time = ch_series(self, AUTH_JWKS_M_TIME, NULL);
 	return s;
 }
 
@@ -340,6 +366,7 @@ void jwks_source_free(struct jwks_source *s)
 
 int jwks_source_start(struct jwks_source *s, struct ch_loop *loop)
 {
+	say_time(s);
 	if (!s->conf->jwks[0])
 		return CH_OK;
 	s->timer = ch_timer(loop, on_tick, s);

@@ -65,6 +65,16 @@ struct auth_jwt_conf {                    /* a member of auth's config; its opti
 	CH_OPT_AS(conf, f.cache, "jwt_cache", INT, .def = "10000", .min = "0", .max = "1000000", \
 		.help = "Tokens that are known to be good, until their exp; 0: each is verified each time")
 
+/* The first rows of auth's table of metrics. */
+enum { AUTH_JWKS_M_FETCHES, AUTH_JWKS_M_TIME, AUTH_JWT_METRICS_N };
+extern const char *const auth_jwks_results[]; /* ended by NULL */
+#define AUTH_JWT_METRICS \
+	[AUTH_JWKS_M_FETCHES] = { .name = "chimera_auth_jwks_fetches_total", .kind = CH_COUNTER, \
+		.labels = { { "result", CH_L_FIXED, auth_jwks_results } }, \
+		.help = "Fetches of the issuer's key set: ok, away (no answer), status (one that is not 200), invalid (no set of keys)" }, \
+	[AUTH_JWKS_M_TIME] = { .name = "chimera_auth_jwks_timestamp_seconds", .kind = CH_GAUGE, \
+		.help = "When the issuer's keys that are in use were fetched or read, since the Unix epoch; 0: there are none" }
+
 struct auth_jwt;                          /* one instance's */
 
 /* In check: are the options good? Reports with ch_config_error. True also if neither jwks nor jwks_file is set. tiers: auth's option. */

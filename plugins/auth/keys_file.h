@@ -41,6 +41,5 @@ bool auth_row_set(struct auth_row *, const char *name, const char *text, const s
 const char *auth_field(size_t i);
 /* … and its value in a row as a file has it, in out, which has 2 * AUTH_TEXT_MAX bytes; "": it says nothing that is not so anyway. */
 void auth_row_text(const struct auth_row *, size_t field, char *out);
-const char *auth_role_name(int role);
 
 #endif

@@ -9,8 +9,10 @@
 #include "auth.h"
 #include "cache.h"
 #include "failures.h"
+#include "keys_values.h"
 
 #define RETRY_MS 1000
+#define TELL_US 60000000                  /* between two lines about tiers that there are not */
 
 struct auth_search {
 	struct ch_self *self;
@@ -179,13 +181,35 @@ static void part(struct auth_search *s, int told)
 	}
 }
 
+/*
+ * A store does not know which tiers there are, so it takes any; such a key works, and is less than it was meant to be. Whoever made it is to
+ * find out. At most once a minute: there may be many.
+ */
+static void look_at_tier(struct auth_search *s)
+{
+	struct auth *a = s->self->state;
+	const struct ch_key *k = &s->r->key;
+	int64_t now = ch_now(), told = atomic_load(&a->tier_told);
+	char why[512];
+
+	if (!*k->tier || (told && now - told < TELL_US) || auth_tier_good(k->tier, &a->conf->tiers, why) ||
+	    !atomic_compare_exchange_strong(&a->tier_told, &told, now))
+		return;
+	ch_log(s->self, s->c, CH_WARN, "key %s of %s ranks below all tiers: its %s", k->id, store_at(s, s->next - 2)->id, why);
+}
+
 /* The store before s->next has answered into *s->r. True: with a good key. */
 static bool took(struct auth_search *s)
 {
+	bool good;
+
 	remember(s, s->next - 2);
 	if (s->r->error == CH_KEYS_UNAVAILABLE)
 		set_away(s, s->r->detail ? ch_print(s->c, "%s", s->r->detail) : NULL);
-	return s->r->error == CH_KEYS_OK && judge(s, &s->r->key);
+	good = s->r->error == CH_KEYS_OK && judge(s, &s->r->key);
+	if (good)
+		look_at_tier(s);
+	return good;
 }
 
 static int on_store(struct ch_ctx *c, void *data, int why, void *result)

@@ -133,9 +133,11 @@ static const struct ch_option options[] = {
 	AUTH_JWT_OPTIONS(struct who_conf, jwt),
 };
 static const struct ch_route routes[] = { { .method = "GET", .pattern = "/who", .fn = on_who, .summary = "Whose token is it" } };
+static const struct ch_metric metrics[] = { AUTH_JWT_METRICS };
 static const struct ch_plugin who = {
 	.size = sizeof(who), .abi_major = CH_ABI_MAJOR, .abi_minor = CH_ABI_MINOR, .name = "who", .version = "0", .summary = "asks",
 	.conf_size = sizeof(struct who_conf), .state_size = sizeof(struct who_state), .options = CH_TABLE(options), .routes = CH_TABLE(routes),
+	.metrics = CH_TABLE(metrics),
 	.check = check, .start = start, .adopt = adopt, .stop = stop, .loop_start = loop_start, .loop_stop = loop_stop,
 };
 
@@ -488,6 +490,40 @@ static void a_bad_document_changes_nothing(void **state)
 	ch_test_free(t);
 }
 
+static double fetches(struct ch_test *t, const char *result)
+{
+	return ch_test_metric(t, "chimera_auth_jwks_fetches_total", result, NULL);
+}
+
+static void fetches_and_the_age_of_the_keys_are_told(void **state)
+{
+	struct ch_test *t = started();
+	double when;
+
+	(void)state;
+	ch_test_advance(t, 2000);
+	answer(t, 200, set_of("a"));
+	when = ch_test_metric(t, "chimera_auth_jwks_timestamp_seconds", NULL);
+	assert_true(when == (double)WALL + 2);
+	ch_test_advance(t, 600002);
+	answer(t, 200, "<html>we will be back</html>");
+	ch_test_advance(t, 2002);
+	answer(t, 404, set_of("b"));
+	assert_true(ch_test_metric(t, "chimera_auth_jwks_timestamp_seconds", NULL) == when);
+	assert_int_equal(fetches(t, "ok"), 1);
+	assert_int_equal(fetches(t, "invalid"), 1);
+	assert_int_equal(fetches(t, "status"), 1);
+	assert_int_equal(fetches(t, "away"), 0);
+	issuer.refuses = true;
+	while (issuer.fetches < 5)
+		ch_test_advance(t, 1000);
+	assert_int_equal(fetches(t, "away"), issuer.fetches - 3);
+	ch_test_config(t, CONF "jwks = https://issuer.example/keys\njwt_leeway = 1s\n");
+	assert_true(ch_test_start(t));
+	assert_true(ch_test_metric(t, "chimera_auth_jwks_timestamp_seconds", NULL) == when); /* the successor has the same keys */
+	ch_test_free(t);
+}
+
 static void a_reload_keeps_the_keys(void **state)
 {
 	struct ch_test *t = started();
@@ -593,6 +629,7 @@ int main(void)
 		cmocka_unit_test(the_set_is_fetched_again_when_it_is_no_longer_fresh),
 		cmocka_unit_test(old_keys_are_good_for_a_day_while_the_issuer_is_away),
 		cmocka_unit_test(a_bad_document_changes_nothing),
+		cmocka_unit_test(fetches_and_the_age_of_the_keys_are_told),
 		cmocka_unit_test(a_reload_keeps_the_keys),
 		cmocka_unit_test(keys_can_come_from_a_file),
 		cmocka_unit_test(a_config_that_would_let_anyone_in_is_refused),

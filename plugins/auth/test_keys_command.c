@@ -112,6 +112,13 @@ static void keys_are_listed(void **state)
 		"b   -        bob    premium  admin  -                            yes       x y   -\n");
 	assert_int_equal(ch_test_command(t, &text, "auth", "keys", "list", "owner=bob", NULL), 0);
 	assert_null(strstr(text, "ann"));
+	assert_int_equal(ch_test_command(t, &text, "auth", "keys", "list", "--json", "owner=cy", NULL), 0);
+	assert_string_equal(text, "{\"id\":\"c\",\"prefix\":\"\",\"owner\":\"cy\",\"tier\":\"api_key\",\"role\":\"user\","
+		"\"limits\":\"requests=5/min\",\"models\":\"gpt-*, o3\",\"routes\":\"/v1/*\",\"backends\":\"b\",\"networks\":\"::1\","
+		"\"expires\":\"2025-12-31T00:00:00Z\",\"disabled\":false,\"created\":null,\"note\":\"\"}\n");
+	assert_int_equal(ch_test_command(t, &text, "auth", "keys", "list", "--json", NULL), 0);
+	assert_non_null(strstr(text, "}\n{\"id\":\"b\",\"prefix\":\"\",\"owner\":\"bob\",\"tier\":\"premium\",\"role\":\"admin\""));
+	assert_non_null(strstr(text, "\"expires\":null,\"disabled\":true,\"created\":null,\"note\":\"x y\"}\n"));
 	ch_test_free(t);
 }
 

@@ -108,6 +108,33 @@ static struct ch_test *begin(const char *lines)
 
 #define FREELY "failures = unlimited\n"
 
+static void a_key_of_a_tier_that_there_is_not_is_told_once_a_minute(void **state)
+{
+	static const char line[] = "key id of ka ranks below all tiers: its tier is 'premum', did you mean premium?: there are anonymous, api_key, "
+		"premium, admin ([auth] tiers)";
+	struct ch_test *t = begin(FREELY "stores = ka\n");
+	const char *first;
+
+	(void)state;
+	a.known = "key";
+	assert_string_equal(door_body(t, "/in", "x-api-key: key\n"), "id ann premium 1 -");
+	assert_false(ch_test_logged(t, "ranks below all tiers"));
+	a.key.tier = "premum";
+	for (unsigned i = 0; i < 3; i++) {
+		a.revision++; /* so that it is asked again */
+		assert_string_equal(door_body(t, "/in", "x-api-key: key\n"), "id ann premum 1 -");
+	}
+	first = strstr(ch_test_log(t), line);
+	assert_non_null(first);
+	assert_null(strstr(first + 1, line));
+	ch_test_advance(t, 60000);
+	a.revision++;
+	assert_int_equal(door_status(t, "/in", "x-api-key: key\n"), 200);
+	first = strstr(ch_test_log(t), line);
+	assert_non_null(strstr(first + 1, line));
+	ch_test_free(t);
+}
+
 static void a_store_is_asked_once_as_long_as_nothing_changes(void **state)
 {
 	struct ch_test *t = begin(FREELY "stores = ka\n");
@@ -396,6 +423,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_store_is_asked_once_as_long_as_nothing_changes),
+		cmocka_unit_test(a_key_of_a_tier_that_there_is_not_is_told_once_a_minute),
 		cmocka_unit_test(that_a_key_is_not_there_is_remembered_too),
 		cmocka_unit_test(a_remembered_key_ends_with_its_time),
 		cmocka_unit_test(a_store_that_is_away_is_503_and_never_401),

@@ -7,7 +7,6 @@
  */
 #include <stdlib.h>
 
-#include "address.h"
 #include "http_client.h"
 
 const char *const hc_error_names[HC_ERRORS + 1] = { "none", "bad_request", "blocked", "busy", "resolve", "connect", "tls",
@@ -371,25 +370,26 @@ int hc_call_begin(const struct ch_svc *svc, struct ch_ctx *c, const struct ch_ht
 	struct hc_pool *p = *ch_loop_state(svc->self, ch_loop(c));
 	struct hc_request request = { 0 };
 	struct hc_call *call;
-	struct hc_url url;
+	struct hc_url *url;
 	const char *why;
 	bool foreign;
 
 	if (!p)
 		return CH_ERROR;
 	hc_clock(p);
-	why = hc_url_parse(&url, a->url.p, a->url.n, &foreign);
+	url = &p->url;
+	why = hc_url_parse_next(url, a->url.p, a->url.n, &foreign);
 	if (why)
 		return refuse(p, c, out, foreign ? CH_HTTP_BLOCKED : CH_HTTP_BAD_REQUEST, "The URL cannot be asked for: %s.", why);
 	why = hc_request_check(&request, c, a);
 	if (why)
 		return refuse(p, c, out, CH_HTTP_BAD_REQUEST, "%s", why);
-	if (url.numeric && !hc_conf(p)->allow_link_local && hc_link_local_text(url.host))
-		return refuse(p, c, out, CH_HTTP_BLOCKED, HC_BLOCKED, url.host);
+	if (url->link_local && !hc_conf(p)->allow_link_local)
+		return refuse(p, c, out, CH_HTTP_BLOCKED, HC_BLOCKED, url->host);
 	call = ch_alloc(c, sizeof(*call));
-	if (!call || !hc_request_write(&request, c, a, &url))
+	if (!call || !hc_request_write(&request, c, a, url))
 		return refuse(p, c, out, CH_HTTP_BUSY, "%s", no_memory);
-	call->host = hc_host_get(p, &url);
+	call->host = hc_host_get(p, url);
 	if (!call->host)
 		return refuse(p, c, out, CH_HTTP_BUSY, "%s", no_memory);
 	call->pool = p;

@@ -129,6 +129,7 @@ struct hc_pool {
 	CURLSH *share;               /* TLS sessions */
 	char *scratch;               /* HC_SCRATCH bytes */
 	struct ch_h1_field fields[HC_FIELDS_MAX];
+	struct hc_url url;           /* of the call that began last */
 	bool later;                  /* the end of this turn is ours */
 	bool retired;                /* nothing is kept any more */
 };

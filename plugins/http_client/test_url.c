@@ -179,6 +179,38 @@ static void socket_addresses_are_judged_the_same(void **state)
 	assert_false(hc_link_local((struct sockaddr *)&a) || hc_link_local((struct sockaddr *)&b) || hc_link_local(&other));
 }
 
+/* Each text after the one before it, and by itself: what is said is the same. */
+static void a_server_that_is_remembered_changes_nothing(void **state)
+{
+	static const char *const texts[] = { "http://h:81/a", "http://h:81/b?c=d", "http://h:81", "http://h:81?x", "http://h:81#f", "http://h:81/ ",
+		"http://h:81/e", "http://h:811/", "http://h:8", "HTTP://H:81/a", "http://h:81@x/", "http://h:81.x/", "https://h:81/a",
+		"http://h/a", "http://ho/a", "http://h", "ftp://h/a", "http:///", "http://h/a", "http://169.254.169.254/", "http://169.254.169.254/x",
+		"http://127.0.0.1:9/x", "http://127.0.0.1:9/y", "http://[fe80::1]/", "http://[fe80::1]/x", "http://[::1]:7/", "http://[::1]:7x/", "" };
+	struct hc_url u = { .server_n = 0 }, own;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		bool foreign = i & 1, own_foreign = !foreign;
+		const char *why = hc_url_parse_next(&u, texts[i], strlen(texts[i]), &foreign);
+		const char *own_why = hc_url_parse(&own, texts[i], strlen(texts[i]), &own_foreign);
+
+		assert_int_equal(foreign, own_foreign);
+		assert_int_equal(why != NULL, own_why != NULL);
+		if (why) {
+			assert_string_equal(why, own_why);
+			continue;
+		}
+		assert_string_equal(u.host, own.host);
+		assert_int_equal(u.host_n, own.host_n);
+		assert_int_equal(u.port, own.port);
+		assert_int_equal(u.tls << 4 | u.numeric << 3 | u.v6 << 2 | u.usual_port << 1 | u.slash,
+			own.tls << 4 | own.numeric << 3 | own.v6 << 2 | own.usual_port << 1 | own.slash);
+		assert_int_equal(u.link_local, own.link_local);
+		assert_ptr_equal(u.target, own.target);
+		assert_int_equal(u.target_n, own.target_n);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +224,7 @@ int main(void)
 		cmocka_unit_test(a_nul_is_no_end),
 		cmocka_unit_test(link_local_addresses_are_known_in_every_dress),
 		cmocka_unit_test(socket_addresses_are_judged_the_same),
+		cmocka_unit_test(a_server_that_is_remembered_changes_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

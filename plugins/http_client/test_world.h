@@ -25,7 +25,7 @@
 
 CH_TEST_PLUGIN(http_client);
 
-enum { FDS = 256, TURNS = 500 };
+enum { FDS = 256, TURNS = 5000 };
 
 /* A server with one listening socket, and the harness around the client. */
 struct fixture {

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "address.h"
 #include "url.h"
 
 static char lower(char c)
@@ -99,6 +100,26 @@ static const char *authority(struct hc_url *u, const char *p, size_t n)
 	return why || !colon ? why : port(u, colon + 1, (size_t)(p + n - colon) - 1);
 }
 
+static bool ends_server(char c)
+{
+	return c == '/' || c == '?' || c == '#';
+}
+
+/* Path and query: what stands behind the server. */
+static const char *target(struct hc_url *u, const char *p, size_t n)
+{
+	u->target = p;
+	u->target_n = n;
+	u->slash = !n || *p != '/';
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] == '#')
+			return "it has a fragment (#)";
+		if (p[i] <= ' ' || p[i] >= 0x7f || p[i] == '\\')
+			return "its path or query holds a blank, a backslash, a control character or a non-ASCII byte; percent-encode it";
+	}
+	return NULL;
+}
+
 const char *hc_url_parse(struct hc_url *u, const char *p, size_t n, bool *foreign)
 {
 	size_t scheme = scheme_len(p, n), end;
@@ -112,20 +133,26 @@ const char *hc_url_parse(struct hc_url *u, const char *p, size_t n, bool *foreig
 	if (!scheme)
 		return "it does not begin with http:// or https://";
 	u->port = u->tls ? 443 : 80;
-	for (end = scheme; end < n && p[end] != '/' && p[end] != '?' && p[end] != '#'; end++)
+	for (end = scheme; end < n && !ends_server(p[end]); end++)
 		;
 	why = authority(u, p + scheme, end - scheme);
 	if (why)
 		return why;
 	u->usual_port = u->port == (u->tls ? 443 : 80);
-	u->target = p + end;
-	u->target_n = n - end;
-	u->slash = end == n || p[end] != '/';
-	for (; end < n; end++) {
-		if (p[end] == '#')
-			return "it has a fragment (#)";
-		if (p[end] <= ' ' || p[end] >= 0x7f || p[end] == '\\')
-			return "its path or query holds a blank, a backslash, a control character or a non-ASCII byte; percent-encode it";
+	u->link_local = u->numeric && hc_link_local_text(u->host);
+	if (end <= sizeof(u->server)) {
+		memcpy(u->server, p, end);
+		u->server_n = end;
 	}
-	return NULL;
+	return target(u, p + end, n - end);
+}
+
+const char *hc_url_parse_next(struct hc_url *u, const char *p, size_t n, bool *foreign)
+{
+	size_t same = u->server_n;
+
+	if (!same || n < same || memcmp(p, u->server, same) || (n > same && !ends_server(p[same])))
+		return hc_url_parse(u, p, n, foreign);
+	*foreign = false;
+	return target(u, p + same, n - same);
 }

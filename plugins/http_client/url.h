@@ -20,6 +20,9 @@ struct hc_url {
 	char host[HC_HOST_MAX + 1];  /* lower case, ended by a NUL */
 	const char *target;          /* path and query, inside the text that was given; may be empty */
 	size_t target_n;
+	bool link_local;             /* the host is an address that hc_link_local_text names */
+	size_t server_n;             /* how much of the text was not the target … */
+	char server[HC_HOST_MAX + 24]; /* … and that, as it came; server_n 0: nothing was taken apart, or it is longer */
 };
 
 /*
@@ -27,5 +30,11 @@ struct hc_url {
  * is neither http nor https.
  */
 const char *hc_url_parse(struct hc_url *u, const char *p, size_t n, bool *foreign);
+
+/*
+ * The same for a *u that is zeroed, or holds what became of another URL: if both name the same server in the same words, which calls of one
+ * config do, only the target is looked at.
+ */
+const char *hc_url_parse_next(struct hc_url *u, const char *p, size_t n, bool *foreign);
 
 #endif

@@ -6,6 +6,7 @@
  *   record.c       what stands in the store
  *   answer.c       a record that several requests share
  *   table.c        the keys of this process: leaders and those that wait
+ *   lead.c         what a leader does to them, and whoever writes for it
  *   queue.c        those of them whose end the store does not know yet
  *   enter.c        a request comes with a key: does it lead, wait, or get an answer
  *   claim.c        the leader asks the store: is the key ours

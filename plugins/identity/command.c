@@ -23,6 +23,7 @@ struct verb {
 	const char *args;
 	int (*begin)(struct job *); /* reads the words and starts the data access: CH_AGAIN, or what ch_refuse returned */
 	int (*end)(struct job *);   /* it went well: says so */
+	bool rows;                  /* it shows rows, and knows --json */
 };
 
 #define ID_COLUMNS 16
@@ -42,6 +43,7 @@ struct job { /* in the command's arena */
 	char secret[CH_KEY_CHARS + 1], prefix[ID_KEY_SHOWN + 1], key_id[32];
 	unsigned char sha256[ID_SHA];
 	union { struct id_user user; struct id_key key; struct id_token token; } e;
+	bool json;               /* rows are shown as objects, one a line */
 	bool heading, full;      /* of a list: the first page was shown; whoever reads has not read it yet */
 	size_t widths[ID_COLUMNS];
 	struct page *page;       /* of a list: the one that is under way */
@@ -92,9 +94,25 @@ static bool wait(struct job *j)
 
 /* ---- showing ---- */
 
+/* A row as an object on a line, in the words of the routes. False: no memory in c. */
+static bool show_object(struct job *j, struct ch_ctx *c, const void *row)
+{
+	struct ch_jw w;
+
+	ch_jw_ctx(&w, c, 1024);
+	ch_jw_object(&w);
+	id_write_json(&w, j->kind, row);
+	ch_jw_object_end(&w);
+	if (!w.failed)
+		j->full = ch_out(j->c, "%.*s\n", (int)w.len, w.buf) == CH_AGAIN;
+	return !w.failed;
+}
+
 /* One row, all fields, each on its line. */
 static int show_one(struct job *j)
 {
+	if (j->json)
+		return show_object(j, j->c, j->r.rows) ? CH_DONE : no_memory(j->c);
 	for (size_t i = 0; i < j->kind->n; i++) {
 		const struct id_field *f = &j->kind->fields[i];
 		const char *text = f->flags & ID_F_HIDDEN ? NULL : id_shown(j->c, f, j->r.rows);
@@ -110,8 +128,17 @@ static const void *row_at(const struct job *j, const struct id_result *r, size_t
 	return (const char *)r->rows + i * j->kind->size;
 }
 
+/* A page of rows as objects. The same. */
+static bool show_objects(struct job *j, struct ch_ctx *c, const struct id_result *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (!show_object(j, c, row_at(j, r, i)))
+			return false;
+	return true;
+}
+
 /* A page of rows, in columns as wide as need be, out of the memory of c. False: there is none. */
-static bool show_rows(struct job *j, struct ch_ctx *c, const struct id_result *r)
+static bool show_table(struct job *j, struct ch_ctx *c, const struct id_result *r)
 {
 	const struct id_kind *kind = j->kind;
 	size_t n = r->n, columns = 0, width = 2, *widths = j->widths;
@@ -201,7 +228,7 @@ static void show_page(struct job *j, struct ch_ctx *c, const struct id_result *r
 
 	if (r->error)
 		id_refuse(j->c, r, j->kind->what, j->id);
-	else if (!show_rows(j, c, r))
+	else if (!(j->json ? show_objects : show_table)(j, c, r))
 		no_memory(j->c);
 	else if (r->n == PAGE && !(j->after = strdup(*(const char *const *)((const char *)last + j->kind->fields[0].offset))))
 		no_memory(j->c); /* id is the first text of each entity */
@@ -509,25 +536,25 @@ static int token_cleanup(struct job *j)
 #define FIELDS_MOST 16
 
 static const struct verb user_verbs[] = {
-	{ "list", 0, 0, "", list, NULL },
-	{ "add", 1, FIELDS_MOST, "ID [name=…] [email=…] [role=…]", user_add, said },
-	{ "show", 1, 1, "ID", user_show, show_one },
-	{ "disable", 1, 1, "ID", user_switch, said },
-	{ "enable", 1, 1, "ID", user_switch, said },
-	{ "remove", 1, 1, "ID", user_remove, said },
+	{ "list", 0, 0, "[--json]", list, NULL, true },
+	{ "add", 1, FIELDS_MOST, "ID [name=…] [email=…] [role=…]", user_add, said, false },
+	{ "show", 1, 1, "ID [--json]", user_show, show_one, true },
+	{ "disable", 1, 1, "ID", user_switch, said, false },
+	{ "enable", 1, 1, "ID", user_switch, said, false },
+	{ "remove", 1, 1, "ID", user_remove, said, false },
 	{ 0 },
 };
 static const struct verb key_verbs[] = {
-	{ "list", 0, 1, "[owner=…]", list, NULL },
-	{ "create", 1, FIELDS_MOST, "OWNER [--any-owner] [tier=…] [role=…] [expires=30d] [models=…] …", key_create, key_told },
-	{ "revoke", 1, 1, "ID", key_revoke, said },
-	{ "rotate", 1, 1, "ID", key_rotate, key_told },
+	{ "list", 0, 1, "[owner=…] [--json]", list, NULL, true },
+	{ "create", 1, FIELDS_MOST, "OWNER [--any-owner] [tier=…] [role=…] [expires=30d] [models=…] …", key_create, key_told, false },
+	{ "revoke", 1, 1, "ID", key_revoke, said, false },
+	{ "rotate", 1, 1, "ID", key_rotate, key_told, false },
 	{ 0 },
 };
 static const struct verb token_verbs[] = {
-	{ "list", 0, 2, "[user=…] [provider=…]", list, NULL },
-	{ "revoke", 2, 2, "USER PROVIDER", token_revoke, token_revoked },
-	{ "cleanup", 0, 0, "", token_cleanup, NULL },
+	{ "list", 0, 2, "[user=…] [provider=…] [--json]", list, NULL, true },
+	{ "revoke", 2, 2, "USER PROVIDER", token_revoke, token_revoked, false },
+	{ "cleanup", 0, 0, "", token_cleanup, NULL, false },
 	{ 0 },
 };
 
@@ -551,23 +578,28 @@ static int run(struct ch_self *self, struct ch_ctx *c, const struct id_kind *kin
 	const char *const *argv)
 {
 	const struct verb *v = verbs;
-	struct job *j;
+	const char **words = ch_alloc(c, argc * sizeof(*words));
+	struct job *j = ch_alloc(c, sizeof(*j));
 
+	if (!j || !words)
+		return no_memory(c);
 	while (v->name && strcmp(v->name, argv[0]))
 		v++;
 	if (!v->name)
 		return refuse_verb(c, argv[0], verbs);
-	if (argc - 1 < v->min_args || argc - 1 > v->max_args)
+	for (size_t i = 1; i < argc; i++) {
+		if (v->rows && !strcmp(argv[i], "--json"))
+			j->json = true;
+		else
+			words[j->argc++] = argv[i];
+	}
+	if (j->argc < v->min_args || j->argc > v->max_args)
 		return ch_refuse(c, CH_E_BAD_REQUEST, 0, "'%s %s' takes %s", kind->command, v->name, *v->args ? v->args : "no arguments");
-	j = ch_alloc(c, sizeof(*j));
-	if (!j)
-		return no_memory(c);
 	j->self = self;
 	j->c = c;
 	j->kind = kind;
 	j->verb = v;
-	j->argc = argc - 1;
-	j->argv = argv + 1;
+	j->argv = words;
 	j->id = j->argc ? j->argv[0] : "";
 	return v->begin(j);
 }
@@ -592,6 +624,6 @@ const struct ch_command id_commands[3] = {
 		"The users that this server knows", users },
 	{ "keys", CH_LIVE | CH_OFFLINE, "list [owner=…] | create OWNER [--any-owner] [tier=…] [expires=30d] … | revoke|rotate ID", 1, 1 + FIELDS_MOST,
 		"API keys: a new one is shown once", keys },
-	{ "tokens", CH_LIVE | CH_OFFLINE, "list [user=…] [provider=…] | revoke USER PROVIDER | cleanup", 1, 3,
+	{ "tokens", CH_LIVE | CH_OFFLINE, "list [user=…] [provider=…] | revoke USER PROVIDER | cleanup", 1, 4,
 		"What providers of models gave to users, kept encrypted", tokens },
 };

@@ -125,7 +125,7 @@ static int on_polled(struct ch_ctx *c, void *data, int why, void *result)
 		return flush_if_due(k);
 	}
 	id_cancel(&k->out);
-	return end(k);
+	return CH_DONE; /* the server ends: `keeps` stays, since a task that begins now would hear nothing of it and hold the end up */
 }
 
 static bool read_row(struct id_call *call, void *to, const struct ch_value *row, size_t n)

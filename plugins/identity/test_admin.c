@@ -285,6 +285,34 @@ static void commands_do_the_same(void **state)
 	finish();
 }
 
+static void rows_are_objects_for_programs(void **state)
+{
+	char id[64];
+
+	(void)state;
+	begin_all("");
+	assert_int_equal(ch_test_command(t, &said, "identity", "users", "add", "alice", "name=O'Brien \"x\"", NULL), 0);
+	assert_int_equal(ch_test_command(t, &said, "identity", "users", "add", "bob", NULL), 0);
+	assert_int_equal(ch_test_command(t, &said, "identity", "users", "list", "--json", NULL), 0);
+	assert_string_equal(said, "{\"id\":\"alice\",\"name\":\"O'Brien \\\"x\\\"\",\"email\":\"\",\"role\":\"user\",\"disabled\":false,"
+		"\"created\":\"2026-01-01T00:00:00Z\",\"logins\":0,\"requests\":0,\"last_seen\":null}\n"
+		"{\"id\":\"bob\",\"name\":\"\",\"email\":\"\",\"role\":\"user\",\"disabled\":false,"
+		"\"created\":\"2026-01-01T00:00:00Z\",\"logins\":0,\"requests\":0,\"last_seen\":null}\n");
+	assert_int_equal(ch_test_command(t, &said, "identity", "users", "show", "--json", "bob", NULL), 0);
+	assert_memory_equal(said, "{\"id\":\"bob\",", 12);
+	assert_int_equal(ch_test_command(t, &said, "identity", "keys", "create", "alice", "tier=premium", "expires=30d", NULL), 0);
+	sscanf(said, "id %63s", id);
+	assert_int_equal(ch_test_command(t, &said, "identity", "keys", "list", "--json", "owner=bob", NULL), 0);
+	assert_string_equal(said, "");
+	assert_int_equal(ch_test_command(t, &said, "identity", "keys", "list", "owner=alice", "--json", NULL), 0);
+	assert_memory_equal(said, "{\"id\":\"", 7);
+	assert_memory_equal(said + 7, id, strlen(id));
+	assert_non_null(strstr(said, "\"owner\":\"alice\",\"tier\":\"premium\",\"role\":\"user\""));
+	assert_non_null(strstr(said, "\"expires\":\"2026-01-31T00:00:00Z\""));
+	assert_int_equal(ch_test_command(t, &said, "identity", "keys", "revoke", "--json", id, NULL), 1); /* it shows no rows */
+	finish();
+}
+
 static void a_key_of_nobody_is_refused_with_the_nearest_user(void **state)
 {
 	char path[64], body[64];
@@ -619,6 +647,7 @@ int main(void)
 		cmocka_unit_test(a_tokens_secret_is_shown_to_nobody),
 		cmocka_unit_test(a_store_that_is_away_is_a_503_that_says_when_to_come_again),
 		cmocka_unit_test(commands_do_the_same),
+		cmocka_unit_test(rows_are_objects_for_programs),
 		cmocka_unit_test(a_key_of_nobody_is_refused_with_the_nearest_user),
 		cmocka_unit_test(a_revision_that_is_not_there_is_not_a_user_that_is_not_there),
 		cmocka_unit_test(a_list_longer_than_a_page_is_whole),

@@ -12,7 +12,7 @@
 
 #include "kv_memory.h"
 
-enum { M_HITS, M_MISSES, M_BYTES, M_ITEMS, M_GONE, M_FAILURES };
+enum { M_HITS, M_MISSES, M_BYTES, M_ITEMS, M_BUCKETS, M_GONE, M_FAILURES };
 enum { TURN_MS = 1000, TURN_MORE_MS = 10, SWEEP = 256, SWEEPS = 64 };
 
 /* ---- operations ---- */
@@ -153,7 +153,7 @@ static void count(const struct km_state *state, struct km_shard *h)
 static bool turn(const struct km_state *state)
 {
 	struct km_store *s = state->store;
-	size_t items = 0, sweeps = 0;
+	size_t items = 0, buckets = 0, sweeps = 0;
 	bool all = true;
 
 	for (unsigned i = 0; i < KM_SHARDS; i++) {
@@ -171,10 +171,12 @@ static bool turn(const struct km_state *state)
 		pthread_mutex_lock(&h->lock);
 		count(state, h);
 		items += h->items;
+		buckets += h->buckets;
 		pthread_mutex_unlock(&h->lock);
 	}
 	ch_set(state->bytes, (double)atomic_load(&s->used));
 	ch_set(state->items, (double)items);
+	ch_set(state->buckets, (double)buckets);
 	return all;
 }
 
@@ -224,6 +226,7 @@ static void make_series(struct ch_self *self, struct km_state *state)
 	state->misses = ch_series(self, M_MISSES, &self->id);
 	state->bytes = ch_series(self, M_BYTES, &self->id);
 	state->items = ch_series(self, M_ITEMS, &self->id);
+	state->buckets = ch_series(self, M_BUCKETS, &self->id);
 	for (int i = 0; i < KM_REASONS; i++)
 		state->gone[i] = ch_series(self, M_GONE, (const char *const[]){ self->id, reasons[i] });
 	for (int i = 0; failures[i]; i++)
@@ -283,6 +286,8 @@ static const struct ch_metric metrics[] = {
 	[M_MISSES] = { .name = "cache_misses_total", .kind = CH_COUNTER, CACHE, .help = "Lookups that found nothing, by instance" },
 	[M_BYTES] = { .name = "cache_size_bytes", .kind = CH_GAUGE, CACHE, .help = "Memory in use, by instance" },
 	[M_ITEMS] = { .name = "cache_items", .kind = CH_GAUGE, CACHE, .help = "Keys that are kept, by instance" },
+	[M_BUCKETS] = { .name = "rate_limiter_buckets_active", .kind = CH_GAUGE, .labels = { { .name = "store", .set = CH_L_CONFIG } },
+		.help = "Limits in memory that lack something or have somebody inside, by instance; one of Redis does not count its keys by kind" },
 	[M_GONE] = { .name = "chimera_kv_evictions_total", .kind = CH_COUNTER,
 		.labels = { { .name = "store", .set = CH_L_CONFIG }, { .name = "reason", .set = CH_L_FIXED, .values = reasons } },
 		.help = "Keys that went by themselves: the TTL was over, or the store was full" },

@@ -12,7 +12,7 @@ struct km_conf {
 struct km_state {
 	struct km_store *store;           /* NULL: a successor that has not adopted yet */
 	struct ch_timer *timer;           /* of the house loop */
-	unsigned bytes, items, hits, misses, gone[KM_REASONS], failures[CH_KV_CANCELLED + 1]; /* series */
+	unsigned bytes, items, buckets, hits, misses, gone[KM_REASONS], failures[CH_KV_CANCELLED + 1]; /* series */
 };
 
 /* fault.c: what the seam does to an operation of that ctx; all zero: nothing. */

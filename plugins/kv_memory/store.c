@@ -177,6 +177,11 @@ void km_touch(struct km_shard *h, struct km_entry *e)
 
 /* ---- entries ---- */
 
+static bool is_bucket(const struct km_entry *e)
+{
+	return e->kind < KM_VALUE;
+}
+
 struct km_entry *km_find(struct km_store *s, struct km_shard *h, struct km_id id)
 {
 	struct km_entry *e = km_seek(h, id);
@@ -201,6 +206,7 @@ void km_insert(struct km_shard *h, struct km_entry *e)
 		publish(h);
 	km_wheel_add(&h->wheel, e);
 	h->items++;
+	h->buckets += is_bucket(e);
 }
 
 void km_expires(struct km_shard *h, struct km_entry *e, int64_t when)
@@ -244,8 +250,9 @@ void km_remove(struct km_store *s, struct km_shard *h, struct km_entry *e)
 		publish(h);
 	km_wheel_take_out(e);
 	km_give_back(s, km_cost(sizeof(*e)) + empty(s, h, e));
-	free(e);
 	h->items--;
+	h->buckets -= is_bucket(e);
+	free(e);
 }
 
 size_t km_sweep(struct km_store *s, struct km_shard *h, size_t most)
@@ -255,7 +262,7 @@ size_t km_sweep(struct km_store *s, struct km_shard *h, size_t most)
 
 	while ((e = km_wheel_next(&h->wheel, h->now, &steps, most))) {
 		if (km_expired(h, e)) {
-			h->gone[KM_EXPIRED] += e->kind >= KM_VALUE; /* a bucket that is full has lost nothing */
+			h->gone[KM_EXPIRED] += !is_bucket(e); /* a bucket that is full has lost nothing */
 			km_remove(s, h, e);
 		} else {
 			km_wheel_add(&h->wheel, e);

@@ -77,7 +77,7 @@ struct km_shard {
 	_Atomic int64_t oldest_used;           /* of `oldest`; INT64_MAX: there is none. Read without the lock */
 	int64_t now, ahead;                    /* the latest time; how much it is ahead of the clock, which has stepped back */
 	uint64_t version;                      /* the last one given; the next one is KM_SHARDS more */
-	size_t items;
+	size_t items, buckets;                 /* buckets: those of the items that are TOKENS or HOLDERS */
 	uint64_t hits, misses, gone[KM_REASONS];
 	struct km_rate *rates[KM_RATES];
 	struct km_wheel wheel;

@@ -190,6 +190,7 @@ static void hits_bytes_and_items_are_counted(void **state)
 	assert_true(ch_test_metric(t, "cache_hits_total", "kv_memory", NULL) == 2);
 	assert_true(ch_test_metric(t, "cache_misses_total", "kv_memory", NULL) == 1);
 	assert_true(ch_test_metric(t, "cache_items", "kv_memory", NULL) == 2);
+	assert_true(ch_test_metric(t, "rate_limiter_buckets_active", "kv_memory", NULL) == 1); /* the one of the take */
 	/* 10,000 bytes with 16 before them and 8 of the allocator's, two entries of 112, a rate of 80. */
 	assert_true(ch_test_metric(t, "cache_size_bytes", "kv_memory", NULL) == (4 << 20) + 10032 + 224 + 80);
 	assert_true(ch_test_metric(t, "chimera_kv_failures_total", "kv_memory", "wrong_kind", NULL) == 1);
@@ -204,8 +205,10 @@ static void what_expires_where_nobody_asks_is_let_go(void **state)
 	run(t, TAKE, "a", 0); /* full again in an hour */
 	ch_test_advance(t, 2000);
 	assert_true(ch_test_metric(t, "cache_items", "kv_memory", NULL) == 1);
+	assert_true(ch_test_metric(t, "rate_limiter_buckets_active", "kv_memory", NULL) == 1);
 	ch_test_advance(t, 3600000);
 	assert_true(ch_test_metric(t, "cache_items", "kv_memory", NULL) == 0);
+	assert_true(ch_test_metric(t, "rate_limiter_buckets_active", "kv_memory", NULL) == 0);
 	assert_true(ch_test_metric(t, "chimera_kv_evictions_total", "kv_memory", NULL) == 0); /* a bucket that is full has lost nothing */
 	ch_test_free(t);
 }

@@ -237,9 +237,20 @@ static int error_of(const struct kr_call *call, enum kr_trouble t, bool sent)
 	return error == CH_KV_CANCELLED && !harmless ? CH_KV_UNKNOWN : error;
 }
 
+/* Why its lane is down, so that whoever tells people of it names the cause; a copy, as the lane's own text changes. */
+static const char *why_down(const struct kr_call *call)
+{
+	const struct kr_lane *lane = call->lane;
+	const char *why = lane && lane->told && call->ctx ? ch_dup(call->ctx, lane->why, strlen(lane->why)) : NULL;
+
+	return why ? why : kr_troubles[KR_DOWN].detail;
+}
+
 void kr_call_fail(struct kr_call *call, enum kr_trouble t, const char *detail)
 {
-	end(call, t, error_of(call, t, call->sent), detail ? detail : kr_troubles[t].detail);
+	if (!detail)
+		detail = t == KR_DOWN ? why_down(call) : kr_troubles[t].detail;
+	end(call, t, error_of(call, t, call->sent), detail);
 }
 
 /* A call that lay with hiredis does so no more. True: somebody waits for its end. */

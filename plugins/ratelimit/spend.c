@@ -116,6 +116,11 @@ static const struct ratelimit_rule *rule_of(const struct ratelimit_request *rq, 
 	return state->nrules ? ratelimit_rule_by_model(state, model, rq->tier->name) : NULL;
 }
 
+static bool has_tokens(const struct ratelimit_rule *rule)
+{
+	return rule && rule->at[STORE].tokens.limited;
+}
+
 int ratelimit_on_call(struct ch_self *self, struct ch_ctx *c)
 {
 	const struct ratelimit_rule *model;
@@ -131,13 +136,15 @@ int ratelimit_on_call(struct ch_self *self, struct ch_ctx *c)
 	rq = request_of(self, c, &limited);
 	if (!limited)
 		return CH_OK;
+	model = rq ? rule_of(rq, &call->args) : NULL;
+	if (rq && !model && !has_tokens(rq->tier) && !has_tokens(rq->endpoint))
+		return CH_OK;
 	t = rq ? ratelimit_take_new(rq, on_decided) : NULL;
 	s = t ? ch_alloc(c, sizeof(*s)) : NULL;
 	if (!s)
 		return no_memory(call);
 	*s = (struct ratelimit_spend){ .rq = rq, .call = call, .take = t, .prompt = prompt_of(&call->args) };
 	s->answer = answer_of(self->conf, &call->args);
-	model = rule_of(rq, &call->args);
 	cut_answer(s, rq->tier);
 	cut_answer(s, rq->endpoint);
 	cut_answer(s, model);

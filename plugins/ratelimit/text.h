@@ -27,10 +27,11 @@ static inline char *put_number(char *at, int64_t v)
 {
 	char digits[NUMBER_MAX];
 	size_t n = sizeof(digits);
+	uint64_t left = (uint64_t)v; /* a division of unsigned numbers is half as long */
 
 	do
-		digits[--n] = (char)('0' + v % 10);
-	while (v /= 10);
+		digits[--n] = (char)('0' + left % 10);
+	while (left /= 10);
 	return put_bytes(at, digits + n, sizeof(digits) - n);
 }
 

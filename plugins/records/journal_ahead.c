@@ -20,7 +20,7 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23             /* Linux 5.14 */
 #endif
-#define STEP ((size_t)64 << 10)            /* bytes of a step; also what is kept ready while nothing happens */
+#define STEP ((size_t)64 << 10)            /* bytes of a step; also what is faulted in again while nothing happens */
 #define ACTIVE_US 1000000                  /* between two rounds while rows come … */
 #define IDLE_US 5000000                    /* … and while none do */
 #define AGAIN_US 1000000                   /* after a failure */
@@ -43,7 +43,49 @@ static void fault_in(struct journal *j, struct segment *s, size_t from, size_t t
 	}
 }
 
-/* Returns whether rows came since the last time. */
+/* Bytes of a new segment that are ready: enough until this thread has heard that rows come, and then that the segment is in use. */
+static size_t first_pages(const struct journal *j)
+{
+	return j->window / 4 & ~(j->page - 1);
+}
+
+/* Faults in what is not yet, up to `to`, and tells the writers of each step. */
+static void go_on(struct journal *j, struct segment *s, size_t ready, size_t to)
+{
+	while (ready < to) {
+		size_t n = to - ready < STEP ? to - ready : STEP;
+
+		fault_in(j, s, ready, ready + n);
+		ready += n;
+		pthread_mutex_lock(&j->lock);
+		if (s->touched < ready)
+			s->touched = ready;
+		pthread_mutex_unlock(&j->lock);
+	}
+}
+
+/* Once rows come, the next segment may be in use soon. */
+static void touch_spare(struct journal *j)
+{
+	struct segment *s;
+	size_t ready = 0;
+
+	pthread_mutex_lock(&j->lock);
+	s = j->spare;
+	if (s) {
+		s->users++;
+		ready = s->touched;
+	}
+	pthread_mutex_unlock(&j->lock);
+	if (!s)
+		return;
+	go_on(j, s, ready, first_pages(j));
+	pthread_mutex_lock(&j->lock);
+	s->users--;
+	pthread_mutex_unlock(&j->lock);
+}
+
+/* Returns whether rows came since the last time. While none do little is kept ready: it is memory that counts as the process's. */
 static bool touch(struct journal *j)
 {
 	size_t end, again, ready, to, recent = 0;
@@ -72,20 +114,13 @@ static bool touch(struct journal *j)
 		fault_in(j, s, end, again);
 	if (ready < end)
 		ready = end;
-	to = end + j->window < s->size ? end + j->window : s->size;
-	while (ready < to) {
-		size_t n = to - ready < STEP ? to - ready : STEP;
-
-		fault_in(j, s, ready, ready + n);
-		ready += n;
-		pthread_mutex_lock(&j->lock);
-		if (s->touched < ready)
-			s->touched = ready;
-		pthread_mutex_unlock(&j->lock);
-	}
+	to = end + (recent ? j->window : first_pages(j));
+	go_on(j, s, ready, to < s->size ? to : s->size);
 	pthread_mutex_lock(&j->lock);
 	s->users--;
 	pthread_mutex_unlock(&j->lock);
+	if (recent)
+		touch_spare(j);
 	return recent > 0;
 }
 
@@ -287,16 +322,17 @@ static void taken(struct journal *j, struct segment *s)
 		journal_say(j, CH_INFO, "the journal in %s goes on: a segment could be made", j->conf.dir);
 }
 
-/* False: it could not be made. */
-static bool prepare(struct journal *j)
+/* busy: rows come, so it may be in use soon; else touch_spare makes its pages ready when they do. False: it could not be made. */
+static bool prepare(struct journal *j, bool busy)
 {
 	struct segment *s;
 	uint64_t number;
-	bool wanted;
+	bool wanted, soon;
 
 	pthread_mutex_lock(&j->lock);
 	wanted = !j->spare && journal_now() >= j->make_again;
 	number = j->next_number;
+	soon = busy || !j->current;
 	pthread_mutex_unlock(&j->lock);
 	if (!wanted || !has_room(j))
 		return true;
@@ -307,19 +343,20 @@ static bool prepare(struct journal *j)
 		if ((error != ENOSPC && error != EDQUOT) || j->conf.on_full != JOURNAL_DROP_OLDEST || !drop_oldest(j, "the disk is full"))
 			return false;
 	}
-	/* A spare one: enough until this thread has heard that it is in use. */
-	s->touched = j->window / 4 & ~(j->page - 1);
-	if (s->touched > SEGMENT_PAGE)
-		fault_in(j, s, SEGMENT_PAGE, s->touched);
+	if (soon) {
+		s->touched = first_pages(j);
+		fault_in(j, s, 0, s->touched);
+	}
 	taken(j, s);
 	return true;
 }
 
 bool journal_step_ahead(struct journal *j)
 {
-	touch(j);
+	bool busy = touch(j);
+
 	reap(j);
-	return prepare(j);
+	return prepare(j, busy);
 }
 
 void journal_run_ahead(struct journal *j)
@@ -332,7 +369,7 @@ void journal_run_ahead(struct journal *j)
 		pthread_mutex_unlock(&j->lock);
 		busy = touch(j);
 		reap(j);
-		good = prepare(j);
+		good = prepare(j, busy);
 		pthread_mutex_lock(&j->lock);
 		if (j->stop)
 			break;

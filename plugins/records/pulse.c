@@ -73,6 +73,18 @@ int records_pulse_start(struct ch_self *self, struct ch_loop *house)
 	return CH_OK;
 }
 
+/* The server ends without them: nothing is lost, but whoever reads the log is to know where they are. */
+static void tell_left(struct ch_self *self, const struct shipper *s)
+{
+	struct ch_server server = { .size = sizeof(server) };
+	uint64_t n = shipper_lag(s);
+
+	ch_server(&server);
+	if (n && server.draining)
+		ch_log(self, NULL, CH_WARN, "%llu %s in the journal for %s and %s sent after the next start", (unsigned long long)n,
+			n == 1 ? "row waits" : "rows wait", s->id, n == 1 ? "is" : "are");
+}
+
 void records_pulse_stop(struct ch_self *self)
 {
 	struct records *state = self->state;
@@ -80,6 +92,7 @@ void records_pulse_stop(struct ch_self *self)
 	for (size_t i = 0; i < state->nsinks; i++)
 		if (state->sinks[i].shipper->owner == self) {
 			shipper_tell_dead(state->sinks[i].shipper, true);
+			tell_left(self, state->sinks[i].shipper);
 			state->sinks[i].shipper->owner = NULL;
 		}
 	if (state->pulse)
@@ -92,7 +105,7 @@ bool records_drained(struct ch_self *self)
 	const struct records *state = self->state;
 
 	for (size_t i = 0; i < state->nsinks; i++)
-		if (shipper_lag(state->sinks[i].shipper) && !atomic_load(&state->sinks[i].shipper->down))
+		if (shipper_hopes(state->sinks[i].shipper))
 			return false;
 	return true;
 }

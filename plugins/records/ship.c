@@ -94,6 +94,13 @@ static void retry(struct shipment *t, int64_t retry_ms, const char *detail)
 	ch_degraded(t->self, s->what, true, "rows wait in the journal for %s: %s", s->id, s->last_error);
 }
 
+/* Tasks hear that the server ends: a new one would not, and would hold the end up. The rows are sent after the next start. */
+static int gone(struct shipment *t)
+{
+	t->s->due = INT64_MAX;
+	return CH_DONE;
+}
+
 /* ---- refused rows ---- */
 
 static int go(struct shipment *t);
@@ -139,7 +146,7 @@ static int on_letters(struct ch_ctx *c, void *data, int why, void *result)
 
 	(void)c;
 	if (why != CH_READY)
-		return CH_DONE;
+		return gone(t);
 	if (result) {
 		retry(t, 0, result);
 		return CH_DONE;
@@ -196,6 +203,7 @@ static int refused(struct shipment *t)
 static int outcome(struct shipment *t)
 {
 	t->sent = false;
+	atomic_store(&t->s->asked, 0);
 	if (t->result.outcome == CH_SINK_REFUSED)
 		return refused(t);
 	if (t->result.outcome == CH_SINK_DONE)
@@ -215,7 +223,7 @@ static int on_sent(struct ch_ctx *c, void *data, int why, void *result)
 	if (why == CH_READY)
 		return outcome(t);
 	((const struct ch_sink_v1 *)t->svc->vt)->cancel(t->svc, c, &t->result); /* on_over looks at what comes of it */
-	return CH_DONE;
+	return gone(t);
 }
 
 static int send(struct shipment *t)
@@ -234,6 +242,7 @@ static int send(struct shipment *t)
 	t->batch.values = rows_at(&s->rows, 0);
 	t->batch.nrows = rows_before(&s->rows, &b->end);
 	t->sent = true;
+	atomic_store(&s->asked, ch_now());
 	rc = ((const struct ch_sink_v1 *)t->svc->vt)->append(t->svc, t->c, &t->batch, &t->result, ticket);
 	if (rc == CH_AGAIN)
 		return CH_AGAIN;
@@ -241,6 +250,7 @@ static int send(struct shipment *t)
 	if (rc == CH_OK)
 		return outcome(t);
 	t->sent = false;
+	atomic_store(&s->asked, 0);
 	retry(t, 0, "it is broken (it returned CH_ERROR)");
 	return CH_DONE;
 }
@@ -261,7 +271,7 @@ static int on_fixed(struct ch_ctx *c, void *data, int why, void *result)
 
 	(void)c;
 	if (why != CH_READY)
-		return CH_DONE;
+		return gone(t);
 	if (!result && !t->s->corrupt) {
 		t->s->corrupt = true;
 		ch_degraded(t->self, "checkpoint", true,
@@ -328,7 +338,7 @@ static int on_dead(struct ch_ctx *c, void *data, int why, void *result)
 	(void)c;
 	(void)result;
 	if (why != CH_READY)
-		return CH_DONE;
+		return gone(t);
 	if (!t->dead) {
 		retry(t, 0, t->why);
 		return CH_DONE;
@@ -356,7 +366,7 @@ static int on_pause(struct ch_ctx *c, void *data, int why, void *result)
 {
 	(void)c;
 	(void)result;
-	return why == CH_READY ? go(data) : CH_DONE;
+	return why == CH_READY ? go(data) : gone(data);
 }
 
 /* Lets the loop do other things between two slices. */
@@ -448,7 +458,7 @@ static int on_touched(struct ch_ctx *c, void *data, int why, void *result)
 {
 	(void)c;
 	(void)result;
-	return why == CH_READY ? go(data) : CH_DONE;
+	return why == CH_READY ? go(data) : gone(data);
 }
 
 /*
@@ -484,6 +494,7 @@ static void on_over(void *data)
 	if (t->sent && t->result.outcome == CH_SINK_DONE)
 		done(t);
 	free(t->dead);
+	atomic_store(&s->asked, 0); /* the server ends, or the sink was given up */
 	s->busy = false;
 	if (t->again)
 		shipper_poll(s);

@@ -5,6 +5,7 @@
 #include "records.h"
 
 #define TELL_US 10000000                  /* between two lines about dead letters */
+#define PATIENCE_US 5000000               /* a batch takes a sink that works far less */
 
 /* ---- life ---- */
 
@@ -120,6 +121,13 @@ double shipper_age(const struct shipper *s)
 	int64_t oldest = atomic_load(&s->oldest), now = ch_wall();
 
 	return oldest && shipper_lag(s) && now > oldest ? (double)(now - oldest) / 1e6 : 0;
+}
+
+bool shipper_hopes(const struct shipper *s)
+{
+	int64_t asked = atomic_load(&s->asked);
+
+	return shipper_lag(s) && !atomic_load(&s->down) && (!asked || ch_now() - asked < PATIENCE_US);
 }
 
 void shipper_measure(struct shipper *s)

@@ -54,6 +54,7 @@ struct shipper {
 	/* [any] */
 	atomic_uint_fast64_t passed_row;  /* data.passed.row */
 	atomic_bool down;                 /* its sink took the last batch for a later time */
+	_Atomic int64_t asked;            /* ch_now when its sink was given the batch that it has not answered yet; 0: none */
 	_Atomic int64_t oldest;           /* wall clock of the first row that is not at the sink; 0: not known */
 };
 
@@ -73,6 +74,12 @@ void shipper_measure(struct shipper *s);
 uint64_t shipper_lag(const struct shipper *s);
 /* Seconds since the request of the oldest of them; 0: none. [any] */
 double shipper_age(const struct shipper *s);
+
+/*
+ * [any] The server ends: are there rows that the sink may still take? Not if it is down, or has been silent about a batch for so long that
+ * it must be taken to hang: then they wait in the journal for the next start.
+ */
+bool shipper_hopes(const struct shipper *s);
 
 /* ship.c: the task. */
 int shipper_task(struct ch_ctx *c, void *shipper);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* END to journal: what a request's row says, content, the disk, a full journal. Each test is named after the fact it states. */
 #include "letter.h"
+#include "records.h"
 #include "test_world.h"
 
 #define JSON "Content-Type: application/json\n"
 #define QUESTION "{\"prompt\":\"hello there\"}"
+#define SEGMENT_BYTES ((uint64_t)2 << 20) /* of the journal's segments where max_bytes is 8m */
 
 /* The last row of inference_records that the sink was given, as JSON by column. */
 static char seen[65536];
@@ -129,6 +131,12 @@ static void content_is_cut_at_content_max(void **state)
 	sink_free(a);
 }
 
+static bool is_answered(struct ch_test *t, void *answer)
+{
+	ch_test_advance(t, 0);
+	return ((const struct ch_test_answer *)answer)->done;
+}
+
 /* The harness's loops are the test's thread, the journal's are their own: real time passes here. */
 static void with_durability_disk_the_answer_waits_for_the_sync(void **state)
 {
@@ -139,13 +147,10 @@ static void with_durability_disk_the_answer_waits_for_the_sync(void **state)
 	(void)state;
 	for (int i = 0; i < 20; i++)
 		answers[i] = ask(t, QUESTION);
-	for (int i = 0; i < 20; i++)
-		for (int k = 0; k < 10000 && !answers[i]->done; k++) {
-			usleep(1000);
-			ch_test_advance(t, 0);
-		}
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 20; i++) {
+		assert_true(wait_real(t, is_answered, answers[i]));
 		assert_int_equal(answers[i]->status, 200);
+	}
 	wait_rows(t, a, 20);
 	ch_test_free(t);
 	sink_free(a);
@@ -159,45 +164,72 @@ static int never(struct sink *s, const struct ch_sink_batch *b, struct ch_sink_r
 	return 0;
 }
 
+struct row {
+	int n;
+	size_t bytes;                     /* of its text */
+	bool drops;                       /* on_full = drop_oldest: there will be room, but the journal's thread has to make it */
+	bool taken;
+	int refused;                      /* tries that came before there was room */
+};
+
+/* Taken, or never to be: there are as many segments as max_bytes holds. Else the journal's thread is about to make the next one. */
+static bool is_decided(struct ch_test *t, void *data)
+{
+	const struct ch_svc *svc = ch_test_provided(t, "records", "ledger/1");
+	const struct records *records = ch_test_self(t, "records")->state;
+	struct row *r = data;
+	unsigned char id[16] = { 9, (unsigned char)(r->n >> 8), (unsigned char)r->n };
+	char *text = memset(malloc(r->bytes), 'x', r->bytes);
+	struct ch_value values[4] = { ch_v_uuid(id), ch_v_time(0), ch_v_int(r->n), ch_v_bytes(CH_V_TEXT, text, r->bytes) };
+	struct journal_status before;
+
+	journal_status(records->ledger->journal, &before);
+	r->taken = ((const struct ch_ledger_v1 *)svc->vt)->append(svc, &numbers, values) == CH_OK;
+	r->refused += !r->taken;
+	free(text);
+	return r->taken || (!r->drops && before.segments >= before.max_bytes / SEGMENT_BYTES);
+}
+
 /* Rows of about 200 KB, until none is taken. */
 static int fill_up(struct ch_test *t)
 {
-	const struct ch_svc *svc = ch_test_provided(t, "records", "ledger/1");
-	char *text = malloc(200000);
-	int n = 0, late = 0;
+	struct row r = { .bytes = 200000, .taken = true };
 
-	memset(text, 'x', 200000);
-	while (n < 1000 && late < 100) {
-		unsigned char id[16] = { 9, (unsigned char)(n >> 8), (unsigned char)n };
-		struct ch_value row[4] = { ch_v_uuid(id), ch_v_time(0), ch_v_int(n), ch_v_bytes(CH_V_TEXT, text, 200000) };
-
-		/* The journal's own thread makes the next segment, and may be late for it: full is what stays so. */
-		if (((const struct ch_ledger_v1 *)svc->vt)->append(svc, &numbers, row) == CH_OK) {
-			n++;
-			late = 0;
-		} else {
-			late++;
-		}
-		usleep(3000);
+	while (r.n < 1000 && r.taken) {
+		assert_true(wait_real(t, is_decided, &r));
+		r.n += r.taken;
 	}
-	free(text);
-	return n;
+	return r.n;
+}
+
+static bool takes(struct ch_test *t, void *arg)
+{
+	const struct ch_svc *svc = ch_test_provided(t, "records", "ledger/1");
+
+	(void)arg;
+	return ((const struct ch_ledger_v1 *)svc->vt)->takes(svc);
+}
+
+/* The shipper's time goes on, too. */
+static bool takes_in_time(struct ch_test *t, void *arg)
+{
+	ch_test_advance(t, 20);
+	return takes(t, arg);
 }
 
 static void a_full_ledger_refuses_requests_if_it_is_to_lose_nothing(void **state)
 {
 	struct sink *a = sink_new();
 	struct ch_test *t = world(a, NULL, "on_full = refuse_requests");
-	const struct ch_svc *svc = ch_test_provided(t, "records", "ledger/1");
 	struct ch_check_result r = { .size = sizeof(r) };
 	struct ch_test_answer *answer;
 	double full;
 
 	(void)state;
 	a->decide = never;
-	assert_true(((const struct ch_ledger_v1 *)svc->vt)->takes(svc));
+	assert_true(wait_real(t, takes, NULL));
 	assert_in_range(fill_up(t), 20, 50); /* 8 MiB */
-	assert_false(((const struct ch_ledger_v1 *)svc->vt)->takes(svc));
+	assert_false(takes(t, NULL));
 	answer = ask(t, QUESTION);
 	assert_int_equal(answer->status, 503);
 	assert_string_equal(ch_test_header(answer, "Retry-After"), "5");
@@ -217,10 +249,7 @@ static void a_full_ledger_refuses_requests_if_it_is_to_lose_nothing(void **state
 	a->decide = NULL;
 	if (a->held)
 		answer_call(t, a, CH_SINK_RETRY);
-	for (int i = 0; i < 3000 && ask(t, QUESTION)->status != 200; i++) {
-		usleep(1000);
-		ch_test_advance(t, 20);
-	}
+	assert_true(wait_real(t, takes_in_time, NULL));
 	assert_int_equal(ask(t, QUESTION)->status, 200);
 	ch_test_free(t);
 	sink_free(a);
@@ -238,20 +267,14 @@ static void a_ledger_that_drops_the_oldest_counts_each_row_that_does_not_arrive(
 {
 	struct sink *a = sink_new();
 	struct ch_test *t = world(a, NULL, "on_full = drop_oldest");
-	const struct ch_svc *svc = ch_test_provided(t, "records", "ledger/1");
-	char *text = calloc(1, 100000);
-	int taken = 0, there = 0;
+	struct row r = { .bytes = 99999, .drops = true };
+	int there = 0;
 
 	(void)state;
 	a->decide = later;
 	a->fails = 1;
-	memset(text, 'x', 99999);
-	for (int n = 0; n < 250; n++) {
-		unsigned char id[16] = { 9, (unsigned char)(n >> 8), (unsigned char)n };
-		struct ch_value row[4] = { ch_v_uuid(id), ch_v_time(0), ch_v_int(n), ch_v_bytes(CH_V_TEXT, text, 99999) };
-
-		taken += ((const struct ch_ledger_v1 *)svc->vt)->append(svc, &numbers, row) == CH_OK;
-		usleep(3000);
+	for (; r.n < 250; r.n++) {
+		assert_true(wait_real(t, is_decided, &r));
 		ch_test_advance(t, 100);
 	}
 	a->fails = 0;
@@ -260,10 +283,9 @@ static void a_ledger_that_drops_the_oldest_counts_each_row_that_does_not_arrive(
 		there += a->copies[n];
 	assert_int_equal(a->copies[0], 1);
 	assert_int_equal(a->rows, there);
-	assert_int_equal(ch_test_metric(t, "chimera_ledger_lost_total", "dropped", NULL), taken - there);
-	assert_int_equal(ch_test_metric(t, "chimera_ledger_lost_total", "full", NULL), 250 - taken);
+	assert_int_equal(ch_test_metric(t, "chimera_ledger_lost_total", "dropped", NULL), 250 - there);
+	assert_int_equal(ch_test_metric(t, "chimera_ledger_lost_total", "full", NULL), r.refused);
 	assert_int_equal(ch_test_metric(t, "chimera_ledger_lag_rows", NULL), 0);
-	free(text);
 	ch_test_free(t);
 	sink_free(a);
 }
@@ -273,23 +295,14 @@ static void what_is_dropped_before_a_new_sink_has_looked_is_counted(void **state
 {
 	struct sink *a = sink_new();
 	struct ch_test *t = world(a, NULL, "on_full = drop_oldest");
-	const struct ch_svc *svc = ch_test_provided(t, "records", "ledger/1");
-	char *text = calloc(1, 100000);
-	int taken = 0;
+	struct row r = { .bytes = 99999, .drops = true };
 
 	(void)state;
-	memset(text, 'x', 99999);
-	for (int n = 0; n < 250; n++) { /* time stands still: no pulse */
-		unsigned char id[16] = { 9, (unsigned char)(n >> 8), (unsigned char)n };
-		struct ch_value row[4] = { ch_v_uuid(id), ch_v_time(0), ch_v_int(n), ch_v_bytes(CH_V_TEXT, text, 99999) };
-
-		taken += ((const struct ch_ledger_v1 *)svc->vt)->append(svc, &numbers, row) == CH_OK;
-		usleep(3000);
-	}
+	for (; r.n < 250; r.n++) /* time stands still: no pulse */
+		assert_true(wait_real(t, is_decided, &r));
 	ch_test_advance(t, 60000);
 	assert_in_range(a->rows, 20, 90);
-	assert_int_equal(ch_test_metric(t, "chimera_ledger_lost_total", "dropped", NULL), taken - (int)a->rows);
-	free(text);
+	assert_int_equal(ch_test_metric(t, "chimera_ledger_lost_total", "dropped", NULL), 250 - (int)a->rows);
 	ch_test_free(t);
 	sink_free(a);
 }

@@ -551,6 +551,36 @@ static void a_batch_that_was_not_answered_is_sent_again_by_the_next_server(void 
 	sink_free(a);
 }
 
+static void a_sink_that_hangs_holds_up_no_end_and_its_rows_are_sent_after_the_next_start(void **state)
+{
+	struct sink *a = sink_new(), *b = sink_new();
+	struct ch_test *t = world(a, b, NULL);
+	struct ch_self *self = ch_test_self(t, "records");
+
+	(void)state;
+	a->decide = never;
+	append_rows(t, 0, 3);
+	ch_test_advance(t, 500);
+	assert_int_equal(a->calls, 1);
+	assert_int_equal(b->rows, 3);
+	ch_test_server(t)->draining = true;
+	ch_test_advance(t, 4000);
+	assert_false(self->plugin->drained(self)); /* it may be slow */
+	ch_test_advance(t, 1000);
+	assert_true(self->plugin->drained(self));
+	ch_test_free(t);
+	assert_int_equal(a->cancels, 1);
+	assert_int_equal(a->calls, 1); /* and not asked anew, which nobody would cancel */
+	a->decide = NULL;
+	t = world(a, b, NULL);
+	wait_rows(t, a, 3);
+	each_once(a, 3);
+	assert_int_equal(a->agains, 1);
+	ch_test_free(t);
+	sink_free(a);
+	sink_free(b);
+}
+
 static int fails(struct sink *s, const struct ch_sink_batch *b, struct ch_sink_result *out)
 {
 	(void)b;
@@ -673,6 +703,7 @@ int main(void)
 		T(a_sink_that_is_added_gets_what_is_still_in_the_journal_and_all_that_follows),
 		T(a_draining_server_does_not_wait_for_age),
 		T(a_batch_that_was_not_answered_is_sent_again_by_the_next_server),
+		T(a_sink_that_hangs_holds_up_no_end_and_its_rows_are_sent_after_the_next_start),
 		T(a_stop_keeps_what_a_sink_that_is_down_has_not_got),
 		T(retention_asks_until_nothing_is_left),
 		T(retention_and_show_know_tables_from_before_the_restart),

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* journal_touch: who reads afterwards need not wait for a page. Page faults of this thread are counted. */
+/*
+ * journal_touch: who reads afterwards need not wait for a page. Page faults of this thread are counted. And how many pages are ready for
+ * rows that may come.
+ */
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -95,11 +98,42 @@ static void touching_more_than_there_is_or_what_is_gone_does_nothing(void **stat
 	journal_close(j);
 }
 
+/* A journal that nobody writes to costs little memory; one that rows come to has room for a tenth of a second of them. */
+static void few_pages_are_ready_until_rows_come(void **state)
+{
+	struct journal_conf conf = {
+		.dir = folder, .max_bytes = 64 << 20, .segment_bytes = 4 << 20, .sync_interval_us = 1000000, .log = hear
+	};
+	char err[200];
+	struct journal *j = journal_open(&conf, err, sizeof(err));
+
+	(void)state;
+	assert_non_null(j);
+	assert_int_equal(j->window, 1 << 20);
+	for (int i = 0; i < 4; i++)
+		assert_true(journal_step_ahead(j));
+	assert_non_null(j->spare);
+	assert_in_range(j->current->touched, 256 * KIB, 256 * KIB + j->page); /* behind the header */
+	assert_int_equal(j->spare->touched, 0);
+
+	/* The first row asks for more, as it finds less than half of what is wanted. */
+	j->ahead_asked = false;
+	assert_int_equal(add_row(j, 0, 400, NULL), JOURNAL_OK);
+	assert_true(j->ahead_asked);
+	assert_int_equal(j->status.page_waits, 0);
+	assert_true(journal_step_ahead(j));
+	assert_in_range(j->current->touched, 1 << 20, (1 << 20) + 64 * KIB);
+	assert_int_equal(j->spare->touched, 256 * KIB);
+	assert_int_equal(j->current->users + j->spare->users, 0);
+	journal_close(j);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_was_touched_is_read_without_a_page_fault, new_folder, no_folder),
 		cmocka_unit_test_setup_teardown(touching_more_than_there_is_or_what_is_gone_does_nothing, new_folder, no_folder),
+		cmocka_unit_test_setup_teardown(few_pages_are_ready_until_rows_come, new_folder, no_folder),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #ifndef RECORDS_TEST_WORLD_H
 #define RECORDS_TEST_WORLD_H
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -298,6 +300,19 @@ static void wait_rows(struct ch_test *t, const struct sink *s, size_t rows)
 	for (int i = 0; i < 3000 && s->rows < rows; i++)
 		ch_test_advance(t, 20);
 	assert_int_equal(s->rows, rows);
+}
+
+/* Another thread is waited for, in real time: until is(t, arg) says so. False: not within two minutes. */
+static inline bool wait_real(struct ch_test *t, bool (*is)(struct ch_test *, void *), void *arg)
+{
+	time_t end = time(NULL) + 120;
+
+	while (!is(t, arg)) {
+		if (time(NULL) > end)
+			return false;
+		sched_yield();
+	}
+	return true;
 }
 
 static inline void each_once(const struct sink *s, int64_t n)

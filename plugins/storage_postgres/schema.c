@@ -6,7 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 
-#include <openssl/sha.h>
+#include <chimera/kit/hash.h>
 
 #include "dsn.h"
 #include "errors.h"
@@ -82,7 +82,7 @@ static bool exec(void *arg, const char *sql, struct ch_migrate_error *error)
 
 static void sha256(const void *p, size_t n, unsigned char out[32])
 {
-	SHA256(p, n, out);
+	ch_sha256(&(struct ch_str){ p, n }, 1, out);
 }
 
 /* ---- the connection ---- */

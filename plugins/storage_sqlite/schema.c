@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <openssl/sha.h>
+#include <chimera/kit/hash.h>
 
 #include "sqlite.h"
 
@@ -48,7 +48,7 @@ static bool run_sql(void *arg, const char *sql, struct ch_migrate_error *error)
 
 static void digest(const void *p, size_t n, unsigned char out[32])
 {
-	SHA256(p, n, out);
+	ch_sha256(&(struct ch_str){ p, n }, 1, out);
 }
 
 static struct ch_migrate_engine engine_of(struct sq_conn *c)

@@ -103,7 +103,7 @@ static bool run_one(struct sq_conn *c, struct sq_call *call, size_t i, struct sq
 
 	if (!text)
 		return e->code ? false : sq_fail(e, CH_SQL_CANCELLED, "The call was given up.");
-	st = sq_prepare(c, text, ntext, e);
+	st = sq_prepare(c, text, ntext, false, e);
 	if (!st)
 		return false;
 	if (!c->writes && !st->reads) {

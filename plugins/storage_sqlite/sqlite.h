@@ -103,8 +103,11 @@ int sq_write_nothing(struct sq_conn *c);
 /* [thread] At least n bytes that hold until the next call of it; NULL: no memory. */
 char *sq_scratch(struct sq_conn *c, size_t n);
 
-/* [thread] The prepared statement of that text, from the cache or made now; NULL: *e says why. */
-struct sq_statement *sq_prepare(struct sq_conn *c, const char *text, size_t n, struct sq_error *e);
+/*
+ * [thread] The prepared statement of that text, from the cache or made now; NULL: *e says why. ours: whoever made it knows its parameters,
+ * which need not be $1, $2 and so on.
+ */
+struct sq_statement *sq_prepare(struct sq_conn *c, const char *text, size_t n, bool ours, struct sq_error *e);
 /* [thread] Ends what it did: it can be run again. */
 void sq_reset(struct sq_statement *st);
 void sq_cache_free(struct sq_cache *cache);

@@ -91,7 +91,7 @@ static bool only_blanks(const char *p, const char *end)
 	return p == end;
 }
 
-static bool compile(struct sq_conn *c, struct sq_statement *s, struct sq_error *e)
+static bool compile(struct sq_conn *c, struct sq_statement *s, bool ours, struct sq_error *e)
 {
 	const char *rest;
 	int rc = sqlite3_prepare_v3(c->db, s->text, (int)s->n + 1, SQLITE_PREPARE_PERSISTENT, &s->st, &rest);
@@ -104,10 +104,10 @@ static bool compile(struct sq_conn *c, struct sq_statement *s, struct sq_error *
 		return sq_fail(e, CH_SQL_BAD_REQUEST, "The text has more than one statement: send several in one batch.");
 	s->columns = sqlite3_column_count(s->st);
 	s->reads = sqlite3_stmt_readonly(s->st);
-	return read_parameters(s, e);
+	return ours || read_parameters(s, e);
 }
 
-struct sq_statement *sq_prepare(struct sq_conn *c, const char *text, size_t n, struct sq_error *e)
+struct sq_statement *sq_prepare(struct sq_conn *c, const char *text, size_t n, bool ours, struct sq_error *e)
 {
 	struct sq_cache *k = &c->cache;
 	uint64_t hash = hash_of(text, n);
@@ -128,7 +128,7 @@ struct sq_statement *sq_prepare(struct sq_conn *c, const char *text, size_t n, s
 	memcpy(s->text, text, n);
 	s->n = n;
 	s->hash = hash;
-	if (!compile(c, s, e)) {
+	if (!compile(c, s, ours, e)) {
 		sqlite3_finalize(s->st);
 		free(s);
 		return NULL;

@@ -13,6 +13,8 @@ static int start(struct ch_self *self, const struct ch_self *prev)
 		ch_log(self, NULL, CH_ERR, "SQLite %s is too old: 3.37 or a later one is needed", sqlite3_libversion());
 		return CH_ERROR;
 	}
+	/* Nobody asks how much memory SQLite has, and the count would cost a lock for each piece. Once SQLite runs this changes nothing. */
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	if (!sq_store_start(self->state, self)) {
 		ch_log(self, NULL, CH_ERR, "there is no memory for its threads");
 		return CH_ERROR;

@@ -107,6 +107,70 @@ static void rows_that_cannot_be_are_refused_by_number_and_nothing_is_there(void 
 	end();
 }
 
+/* More rows than a statement takes: all of them arrive once, wherever those that were there already stand among them. */
+static void rows_of_many_statements_are_there_once(void **state)
+{
+	(void)state;
+	begin(TABLE, NULL);
+	make_rows(50, 20);
+	assert_int_equal(append_n(&things, 20, 1)->new_rows, 20);
+	make_rows(0, 203);
+	memcpy(rows + 100 * NCOLUMNS, rows + 99 * NCOLUMNS, NCOLUMNS * sizeof(rows[0]));
+	struct asked *a = append_n(&things, 203, 2);
+	assert_int_equal(a->outcome, CH_SINK_DONE);
+	assert_int_equal(a->new_rows, 182);
+	assert_string_equal(direct("SELECT count(*) || ' ' || count(DISTINCT row_id) || ' ' || sum(at / 1000000) || ' ' ||"
+		" sum(batch_id = '02000000-0000-0000-0000-000000000000') FROM things"), "202 202 20605 182"); /* 1 + … + 203, less 101 */
+	end();
+}
+
+/* Those in the same statement are not refused with it, and each is named in its order. */
+static void of_many_rows_those_alone_that_cannot_be_are_refused(void **state)
+{
+	(void)state;
+	begin(TABLE, NULL);
+	make_rows(0, 203);
+	rows[40 * NCOLUMNS + 2] = ch_v_text("never");
+	rows[41 * NCOLUMNS + 2] = ch_v_text("\xff");
+	rows[63 * NCOLUMNS + 2] = ch_v_text("never");
+	rows[202 * NCOLUMNS + 2] = ch_v_text("never");
+	struct asked *a = append_n(&things, 203, 1);
+	assert_int_equal(a->outcome, CH_SINK_REFUSED);
+	assert_int_equal(a->nrefused, 4);
+	const size_t want[] = { 40, 41, 63, 202 };
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(a->refused[i], want[i]);
+	assert_string_equal(direct("SELECT count(*) FROM things"), "0");
+	end();
+}
+
+static void large_rows_are_whole(void **state)
+{
+	static char text[300000];
+
+	(void)state;
+	begin(TABLE, NULL);
+	make_rows(0, 70);
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 0; i < 70; i += 10)
+		rows[i * NCOLUMNS + 2] = ch_v_bytes(CH_V_TEXT, text, sizeof(text) - i);
+	assert_int_equal(append_n(&things, 70, 1)->new_rows, 70);
+	assert_string_equal(direct("SELECT count(*) || ' ' || sum(length(name)) FROM things"), "70 2100231"); /* 7 * 300000 - 210 + 63 * 7 */
+	end();
+}
+
+/* Behind a rollback each further row would be kept by itself, in no transaction. */
+static void a_trigger_that_rolls_back_ends_the_batch(void **state)
+{
+	(void)state;
+	begin(TABLE "CREATE TRIGGER undo BEFORE INSERT ON things WHEN new.name = 'undo' BEGIN SELECT RAISE(ROLLBACK, 'no'); END;", NULL);
+	make_rows(0, 203);
+	rows[40 * NCOLUMNS + 2] = ch_v_text("undo");
+	assert_int_equal(append_n(&things, 203, 1)->outcome, CH_SINK_RETRY);
+	assert_string_equal(direct("SELECT count(*) FROM things"), "0");
+	end();
+}
+
 /* A row that another unique index speaks against is not one that is there already. */
 static void an_index_of_the_operators_own_refuses_a_row_by_name(void **state)
 {
@@ -270,6 +334,10 @@ int main(void)
 		cmocka_unit_test(rows_are_there_with_their_batch),
 		cmocka_unit_test(a_batch_that_comes_twice_is_there_once),
 		cmocka_unit_test(rows_that_cannot_be_are_refused_by_number_and_nothing_is_there),
+		cmocka_unit_test(rows_of_many_statements_are_there_once),
+		cmocka_unit_test(of_many_rows_those_alone_that_cannot_be_are_refused),
+		cmocka_unit_test(large_rows_are_whole),
+		cmocka_unit_test(a_trigger_that_rolls_back_ends_the_batch),
 		cmocka_unit_test(an_index_of_the_operators_own_refuses_a_row_by_name),
 		cmocka_unit_test(very_many_wrong_rows_are_named_up_to_a_bound),
 		cmocka_unit_test(a_missing_table_is_to_be_tried_again_and_says_what_to_do),

@@ -69,10 +69,10 @@ static double seconds(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Turns until the condition holds, for half a minute of real time. */
+/* Turns until the condition holds, for two minutes of real time. */
 #define WAIT_FOR(condition) \
 	do { \
-		double until_ = seconds() + 30; \
+		double until_ = seconds() + 120; \
 		while (!(condition)) { \
 			turn(); \
 			if (seconds() > until_) \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ids.c - see ids.h. */
+#include <endian.h>
 #include <string.h>
 
 #include "ids.h"
@@ -17,10 +18,24 @@ bool req_id_ok(const char *p, size_t n)
 	return true;
 }
 
+/* Eight digits at once, the lowest in the lowest byte. */
+static uint64_t digits(uint64_t v)
+{
+	const uint64_t ones = 0x0101010101010101u;
+
+	v = (v | v << 16) & 0x0000ffff0000ffffu;
+	v = (v | v << 8) & 0x00ff00ff00ff00ffu;
+	v = (v | v << 4) & 0x0f0f0f0f0f0f0f0fu;
+	/* 6 more carries into the next half byte from 10 on: those are letters. */
+	return v + ones * '0' + ((v + ones * 6) >> 4 & ones) * ('a' - '0' - 10);
+}
+
 void hex64(char out[16], uint64_t v)
 {
-	for (int i = 15; i >= 0; i--, v >>= 4)
-		out[i] = "0123456789abcdef"[v & 15];
+	uint64_t high = htobe64(digits(v >> 32)), low = htobe64(digits(v & 0xffffffffu));
+
+	memcpy(out, &high, 8);
+	memcpy(out + 8, &low, 8);
 }
 
 void uuid7(char out[UUID_LEN + 1], uint64_t ms, uint64_t a, uint64_t b)

@@ -198,6 +198,7 @@ static bool fill(struct call *k, struct ch_http_args *a)
 	const char *word = w->method ? w->method : "GET";
 	char *url = ch_dup(k->c, k->url, k->url_len), *method = ch_dup(k->c, word, strlen(word));
 	char *body = w->body < 65536 ? ch_alloc(k->c, (size_t)w->body + 1) : NULL;
+	int64_t slack = conf_of(k->run)->slack; /* the server, too, may be late */
 
 	if (!fields || !url || !method || (!body && w->body < 65536))
 		return false;
@@ -210,10 +211,10 @@ static bool fill(struct call *k, struct ch_http_args *a)
 		.url = { url, k->url_len },
 		.fields = fields,
 		.body = { body ? body : zeros, (size_t)w->body },
-		.connect_timeout_ms = w->connect ? w->connect : 2000,
-		.first_byte_timeout_ms = w->first ? w->first : 2000,
-		.idle_timeout_ms = w->idle ? w->idle : 2000,
-		.total_timeout_ms = w->total ? w->total : 4000,
+		.connect_timeout_ms = w->connect ? w->connect : 2000 + slack,
+		.first_byte_timeout_ms = w->first ? w->first : 2000 + slack,
+		.idle_timeout_ms = w->idle ? w->idle : 2000 + slack,
+		.total_timeout_ms = w->total ? w->total : 4000 + 2 * slack,
 		.max_body = w->max_body,
 	};
 	while (a->nfields < 2 && (fields[a->nfields].name.n || (w->odd_field && !a->nfields)))
@@ -234,7 +235,7 @@ static int begin(struct ch_ctx *c, void *data)
 	k->out = ch_alloc(c, sizeof(*k->out));
 	k->go_on_timer = ch_timer(r->loop, on_go_on_time, k);
 	k->cancel_timer = ch_timer(r->loop, on_cancel_time, k);
-	k->ticket = ch_suspend(c, w->deadline ? 0 : PATIENCE + conf_of(r)->slack, on_resumed, k);
+	k->ticket = ch_suspend(c, w->deadline ? 0 : PATIENCE + 3 * conf_of(r)->slack, on_resumed, k);
 	if (!args || !k->out || !k->go_on_timer || !k->cancel_timer || !k->ticket || !fill(k, args)) {
 		complain(r, k, "there is no memory for the call");
 		ch_unsuspend(k->ticket);
@@ -252,7 +253,7 @@ static int begin(struct ch_ctx *c, void *data)
 		if (w->cancel == AT_ONCE)
 			on_cancel_time(k);
 		else if (w->cancel == LATER)
-			ch_timer_set(k->cancel_timer, w->after);
+			ch_timer_set(k->cancel_timer, w->after + conf_of(k->run)->slack / 5); /* what is to come before it may be late */
 		return CH_AGAIN;
 	}
 	k->took = ch_now() - k->began;

@@ -25,7 +25,9 @@ The control port speaks plain HTTP and counts nothing of itself:
 """
 import argparse
 import asyncio
+import functools
 import json
+import operator
 import os
 import re
 import select
@@ -438,10 +440,12 @@ def gzip_zeros(mib):
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     zeros = bytes(1 << 20)
     one = deflate.compress(zeros) + deflate.flush(zlib.Z_FULL_FLUSH)
-    crc = 0
+    # Zeros turn each bit of a CRC's register into the same bits every time: a thousand times as fast as to look at all of them.
+    turned = [~zlib.crc32(zeros, ~(1 << bit) & 0xffffffff) & 0xffffffff for bit in range(32)]
+    register = 0xffffffff
     for _ in range(mib):
-        crc = zlib.crc32(zeros, crc)
-    end = zlib.compressobj(9, zlib.DEFLATED, -15).flush() + struct.pack("<II", crc, mib << 20)
+        register = functools.reduce(operator.xor, (t for bit, t in enumerate(turned) if register >> bit & 1), 0)
+    end = zlib.compressobj(9, zlib.DEFLATED, -15).flush() + struct.pack("<II", ~register & 0xffffffff, mib << 20)
     return b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + one * mib + end
 
 

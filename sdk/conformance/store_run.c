@@ -19,7 +19,7 @@ void complain(struct store_run *r, const char *fmt, ...)
 		if ((unsigned char)*p < ' ' || (unsigned char)*p > '~')
 			*p = '?';
 	pthread_mutex_lock(&r->lock);
-	r->failed = true;
+	atomic_store(&r->failed, true);
 	if (r->noted + sizeof(text) + 40 < sizeof(r->notes)) { /* else enough was said */
 		if (r->step)
 			r->noted += (size_t)snprintf(r->notes + r->noted, 40, "# step %u: ", r->step);
@@ -74,7 +74,7 @@ static bool chosen(const struct store_run *r, const char *name)
 
 void store_case_over(struct store_run *r)
 {
-	tap_case(&r->tap, !r->failed, r->suite->name(r->next - 1), "", r->notes);
+	tap_case(&r->tap, !atomic_load(&r->failed), r->suite->name(r->next - 1), "", r->notes);
 	next_case(r);
 }
 
@@ -82,7 +82,7 @@ static void next_case(struct store_run *r)
 {
 	while (r->next < r->suite->n && !chosen(r, r->suite->name(r->next)))
 		r->next++;
-	r->failed = false;
+	atomic_store(&r->failed, false);
 	r->noted = 0;
 	r->notes[0] = 0;
 	r->step = 0;

@@ -50,7 +50,7 @@ struct store_run {
 	void *own;                        /* the suite's */
 
 	pthread_mutex_t lock;             /* over the rest: calls on other loops complain too */
-	bool failed;
+	_Atomic bool failed;
 	size_t noted;
 	char notes[8192];
 };
@@ -71,7 +71,7 @@ static inline const struct store_conf *conf_of(const struct store_run *r)
 /* The case need not go on. */
 static inline bool store_given_up(const struct store_run *r)
 {
-	return r->failed || atomic_load(&r->gone) || atomic_load(&r->broken);
+	return atomic_load(&r->failed) || atomic_load(&r->gone) || atomic_load(&r->broken);
 }
 
 /* ---- a call ---- */

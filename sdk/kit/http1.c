@@ -110,6 +110,27 @@ static inline __m128i load(const char *s)
 {
 	return _mm_loadu_si128((const __m128i *)(const void *)s);
 }
+
+/* All of 4 to 15 bytes, some of them twice. */
+static inline __m128i load_few(const char *s, size_t n)
+{
+	return n >= 8 ? _mm_set_epi64x((int64_t)ch_h1_load(s + n - 8, 8), (int64_t)ch_h1_load(s, 8))
+	              : _mm_set1_epi64x((int64_t)(ch_h1_load(s, 4) | ch_h1_load(s + n - 4, 4) << 32));
+}
+
+/* A bit for each byte that is neither a letter nor '-'. */
+static inline unsigned unusual(__m128i v)
+{
+	__m128i letter = at_most(_mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a')), 25);
+
+	return bits(_mm_or_si128(letter, equal(v, '-'))) ^ 0xffff;
+}
+
+/* A bit for each byte that may not stand in a value. */
+static inline unsigned control(__m128i v)
+{
+	return bits(_mm_or_si128(_mm_andnot_si128(equal(v, '\t'), at_most(v, 0x1f)), equal(v, 0x7f)));
+}
 #endif
 
 /* Nearly every field name is letters and '-'; the table decides about the rest. */
@@ -117,9 +138,7 @@ static const char *scan_name(const char *s, const char *stop)
 {
 #ifdef __SSE2__
 	while (stop - s >= 16) {
-		__m128i v = load(s);
-		__m128i letter = at_most(_mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a')), 25);
-		unsigned other = bits(_mm_or_si128(letter, equal(v, '-'))) ^ 0xffff;
+		unsigned other = unusual(load(s));
 
 		if (other) {
 			s += __builtin_ctz(other);
@@ -135,9 +154,7 @@ static const char *scan_value(const char *s, const char *stop)
 {
 #ifdef __SSE2__
 	for (; stop - s >= 16; s += 16) {
-		__m128i v = load(s);
-		__m128i control = _mm_or_si128(_mm_andnot_si128(equal(v, '\t'), at_most(v, 0x1f)), equal(v, 0x7f));
-		unsigned bad = bits(control);
+		unsigned bad = control(load(s));
 
 		if (bad)
 			return s + __builtin_ctz(bad);
@@ -146,13 +163,33 @@ static const char *scan_value(const char *s, const char *stop)
 	return skip(s, stop, CH_H1_C_VALUE);
 }
 
+/*
+ * Of a whole text it is known where it ends, so its last block may overlap the one before: no byte is looked at alone, if there are four.
+ */
 int ch_h1_token(const char *p, size_t n)
 {
+#ifdef __SSE2__
+	if (n >= 16 && n <= 32 && !unusual(load(p)) && !unusual(load(p + n - 16)))
+		return 1;
+	if (n >= 4 && n < 16 && !unusual(load_few(p, n)))
+		return 1;
+#endif
 	return n > 0 && scan_name(p, p + n) == p + n;
 }
 
 int ch_h1_value(const char *p, size_t n)
 {
+#ifdef __SSE2__
+	if (n >= 4 && n < 16)
+		return !control(load_few(p, n));
+	if (n >= 16) {
+		unsigned bad = control(load(p + n - 16));
+
+		for (size_t i = 0; i + 16 < n; i += 16)
+			bad |= control(load(p + i));
+		return !bad;
+	}
+#endif
 	return n == 0 || scan_value(p, p + n) == p + n;
 }
 

@@ -1197,6 +1197,39 @@ static void response_limits_are_502(void **state)
 	assert_int_equal(r.rc, CH_H1_DONE);
 }
 
+/* RFC 9110, sections 5.5 and 5.6.2, byte by byte. */
+static int is_tchar(int c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+static int is_value_byte(int c)
+{
+	return c == '\t' || (c >= ' ' && c != 0x7f);
+}
+
+/* Texts of letters with one other byte, at every place: of every length, as they are looked at in blocks that overlap. */
+static void whole_tokens_and_values_are_judged_by_every_byte(void **state)
+{
+	(void)state;
+	for (size_t n = 1; n <= 50; n++) {
+		for (size_t at = 0; at < n; at++) {
+			char *text = malloc(n); /* its end is the end of the block, for sanitizers */
+
+			for (size_t i = 0; i < n; i++)
+				text[i] = "aZ-"[i % 3];
+			for (int c = 0; c < 256; c++) {
+				text[at] = (char)c;
+				assert_int_equal(ch_h1_token(text, n), !!is_tchar(c));
+				assert_int_equal(ch_h1_value(text, n), !!is_value_byte(c));
+			}
+			free(text);
+		}
+	}
+	assert_false(ch_h1_token("", 0));
+	assert_true(ch_h1_value("", 0));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -1231,6 +1264,7 @@ int main(void)
 		cmocka_unit_test(values_may_hold_tabs_and_high_bytes),
 		cmocka_unit_test(malformed_field_lines_are_refused),
 		cmocka_unit_test(every_token_character_may_stand_in_a_name),
+		cmocka_unit_test(whole_tokens_and_values_are_judged_by_every_byte),
 		cmocka_unit_test(two_content_types_are_accepted),
 		cmocka_unit_test(a_missing_host_is_refused_in_1_1_only),
 		cmocka_unit_test(malformed_hosts_are_refused),

@@ -26,13 +26,7 @@ static struct chi_ran *ran_of(struct chi_command *cmd)
 static int out(struct chi_command *cmd, const char *p, size_t n)
 {
 	struct chi_ran *r = ran_of(cmd);
-	char *v = realloc(r->text, r->n + n + 1);
-	if (!v)
-		abort();
-	memcpy(v + r->n, p, n);
-	r->text = v;
-	r->n += n;
-	v[r->n] = 0;
+	chi_test_append(&r->text, &r->n, p, n);
 	return CH_OK;
 }
 

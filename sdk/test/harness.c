@@ -59,6 +59,27 @@ char *chi_test_copy(const char *s)
 	return memcpy(chi_test_alloc(strlen(s) + 1), s, strlen(s) + 1);
 }
 
+static size_t room_of(size_t n)
+{
+	size_t room = 64;
+	while (room < n)
+		room *= 2;
+	return room;
+}
+
+void chi_test_append(char **text, size_t *n, const void *bytes, size_t more)
+{
+	size_t room = room_of(*n + more + 1);
+	if (!*n || room > room_of(*n + 1))
+		*text = realloc(*text, room);
+	if (!*text)
+		abort();
+	if (more)
+		memcpy(*text + *n, bytes, more);
+	*n += more;
+	(*text)[*n] = 0;
+}
+
 /* ---- the turn ---- */
 
 static void reap(struct ch_test *t)
@@ -289,11 +310,8 @@ static void keep_errors(struct ch_test *t, const struct chi_report *report, cons
 		if (shown.file && !strcmp(shown.file, path))
 			shown.file = SHOWN;
 		chi_report_format(&shown, line, sizeof line);
-		char *v = realloc(t->errors, n + strlen(line) + 2);
-		if (!v)
-			abort();
-		t->errors = v;
-		n += (size_t)sprintf(v + n, "%s\n", line);
+		chi_test_append(&t->errors, &n, line, strlen(line));
+		chi_test_append(&t->errors, &n, "\n", 1);
 	}
 }
 

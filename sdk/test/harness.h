@@ -30,7 +30,7 @@ struct chi_peer {
 	char *sent;             /* by the client … */
 	size_t nsent, taken;    /* … and how much of it the server has taken */
 	char *got;              /* by the client */
-	size_t ngot, ngot_cap;
+	size_t ngot;
 	size_t read_at;         /* where the next answer begins */
 	size_t most_in, most_out; /* bytes that one recv gives, one send takes; 0: all */
 	bool unread;            /* what the server sends must wait */
@@ -99,6 +99,8 @@ bool chi_test_fails_hard(void);
 /* malloc and friends that do not fail. */
 void *chi_test_alloc(size_t n);
 char *chi_test_copy(const char *s);
+/* Adds `more` bytes to the *n of *text, and a NUL behind them. The room is a power of two, so that nobody keeps its size; only this grows it. */
+void chi_test_append(char **text, size_t *n, const void *bytes, size_t more);
 /* Everything that is ready, until nothing is. */
 void chi_test_run(struct ch_test *t);
 /* Is a request or a task under way? */

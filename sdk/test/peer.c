@@ -54,18 +54,6 @@ static ssize_t wire_recv(struct chi_conn *c, void *to, size_t n)
 	return (ssize_t)n;
 }
 
-static void got(struct chi_peer *p, const char *bytes, size_t n)
-{
-	if (p->ngot + n > p->ngot_cap) {
-		p->ngot_cap = (p->ngot + n) * 2;
-		p->got = realloc(p->got, p->ngot_cap);
-		if (!p->got)
-			abort();
-	}
-	memcpy(p->got + p->ngot, bytes, n);
-	p->ngot += n;
-}
-
 static ssize_t wire_send(struct chi_conn *c, const struct iovec *v, int n)
 {
 	struct chi_peer *p = peer_at(c);
@@ -76,7 +64,7 @@ static ssize_t wire_send(struct chi_conn *c, const struct iovec *v, int n)
 	}
 	for (int i = 0; i < n && done < most; i++) {
 		size_t part = v[i].iov_len < most - done ? v[i].iov_len : most - done;
-		got(p, v[i].iov_base, part);
+		chi_test_append(&p->got, &p->ngot, v[i].iov_base, part);
 		done += part;
 	}
 	return (ssize_t)done;
@@ -130,13 +118,7 @@ struct chi_peer *chi_peer_new(struct ch_test *t, int cls)
 
 void chi_peer_send(struct chi_peer *p, const void *bytes, size_t n)
 {
-	char *v = realloc(p->sent, p->nsent + n + 1);
-	if (!v)
-		abort();
-	p->sent = v;
-	if (n)
-		memcpy(v + p->nsent, bytes, n);
-	p->nsent += n;
+	chi_test_append(&p->sent, &p->nsent, bytes, n);
 }
 
 bool chi_peers_run(struct ch_test *t)
@@ -187,14 +169,8 @@ static bool read_head(struct chi_answer *a)
 
 static void add_body(struct chi_answer *a, const char *bytes, size_t n)
 {
-	char *v = realloc(a->body, a->pub.n + n + 1);
-	if (!v)
-		abort();
-	if (n)
-		memcpy(v + a->pub.n, bytes, n);
-	a->pub.body = a->body = v;
-	a->pub.n += n;
-	v[a->pub.n] = 0;
+	chi_test_append(&a->body, &a->pub.n, bytes, n);
+	a->pub.body = a->body;
 }
 
 /* True: the body is whole. */

@@ -3,6 +3,7 @@
 
 Everything waits for a condition, up to DEADLINE; nothing sleeps for a guessed time. Ports are the kernel's choice.
 """
+import contextlib
 import errno
 import json
 import os
@@ -12,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import canary
@@ -60,11 +62,20 @@ def wait_for(probe, what, deadline=None):
         pause = min(pause * 2, 0.05)
 
 
+HELD = []  # sockets of free_port()
+
+
 def free_port():
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A TCP port of 127.0.0.1 that is the caller's until these tests end: nobody listens there, and connecting is refused.
+
+    A socket that does not listen holds it. The kernel gives such a port to nobody who asks for any port, or connects from any; a server
+    that names it gets it, because that, too, sets SO_REUSEADDR, as all servers do.
+    """
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    HELD.append(s)
+    return s.getsockname()[1]
 
 
 # ---- the client ----------------------------------------------------------------------------------------------------------
@@ -415,6 +426,7 @@ class Chimera:
         self.read_to = 0
         self.tail = b""
         self.lines = []  # of the log, as objects
+        self.reading = threading.Lock()
         os.makedirs(self.state, exist_ok=True)
         self.write(text if text is not None else sections or {})
 
@@ -522,19 +534,19 @@ class Chimera:
     @property
     def log(self):
         """All lines of the log since start(), as objects; what is no JSON object stands under "text"."""
-        with open(self.errors_path, "rb") as f:
+        with self.reading, open(self.errors_path, "rb") as f:  # a test's threads may look at once
             f.seek(self.read_to)
             data = f.read()
-        self.read_to += len(data)
-        *whole, self.tail = (self.tail + data).split(b"\n")
-        for raw in whole:
-            line = raw.decode("utf-8", errors="replace")
-            try:
-                value = json.loads(line)
-            except ValueError:
-                value = None
-            self.lines.append(value if isinstance(value, dict) else {"text": line, "msg": ""})
-        return self.lines
+            self.read_to += len(data)
+            *whole, self.tail = (self.tail + data).split(b"\n")
+            for raw in whole:
+                line = raw.decode("utf-8", errors="replace")
+                try:
+                    value = json.loads(line)
+                except ValueError:
+                    value = None
+                self.lines.append(value if isinstance(value, dict) else {"text": line, "msg": ""})
+            return self.lines
 
     def said(self, words, **fields):
         """The log lines whose message holds `words` and that have these fields; a__b stands for a.b."""
@@ -598,6 +610,20 @@ class Chimera:
     def one(self, *parts, **kw):
         """raw() for one answer."""
         return self.raw(*parts, **kw)[0]
+
+    @contextlib.contextmanager
+    def blocked(self):
+        """[t_block] holds up a worker while the body runs: not for a time, which may be over before a slow test has looked."""
+        path = os.path.join(self.folder, "go-on")
+        with self.connect() as s:
+            s.send(request_bytes("GET", "/block?until=" + path))
+            try:
+                yield
+            finally:
+                with open(path, "w", encoding="ascii"):
+                    pass
+            assert s.response().body == b"blocked"
+        os.unlink(path)
 
     # ---- numbers
 

@@ -26,7 +26,7 @@
 #include <chimera/http.h>
 #include <chimera/json.h>
 
-enum { NAMES = CH_HTTP_CANCELLED + 1, PATIENCE = 10000 };
+enum { NAMES = CH_HTTP_CANCELLED + 1, PATIENCE = 180000 };
 
 static const char *const names[NAMES] = { "ok", "bad_request", "blocked", "busy", "resolve", "connect", "tls", "timeout_connect",
 	"timeout_first_byte", "timeout_idle", "timeout_total", "closed", "invalid", "too_large", "cancelled" };

@@ -13,6 +13,7 @@ import time
 import pytest
 
 import canary
+import chimera as kit
 
 ISSUER, AUDIENCE = "https://issuer.example/", "gateway"
 needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="there is no program openssl")
@@ -85,7 +86,7 @@ class Issuer:
     def __init__(self, *keys):
         self.keys, self.body, self.status, self.headers, self.asked, self.hold = list(keys), None, 200, {}, 0, threading.Event()
         self.hold.set()
-        self.port, self.server = 0, None
+        self.port, self.server = kit.free_port(), None  # also while it is away
         self.begin()
 
     @property
@@ -112,10 +113,8 @@ class Issuer:
             def log_message(self, *_):
                 pass
 
-        http.server.ThreadingHTTPServer.allow_reuse_address = True
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def end(self):

@@ -153,10 +153,10 @@ def test_a_new_key_is_known_at_once_and_the_old_one_goes(serve, issuer, keys):
     issuer.keys = [keys["EdDSA"]]
     kit.wait_for(lambda: ask(c, keys["EdDSA"].token()).status == 200, "the new key")
     refused(c, old)
-    before = issuer.asked
+    before, began = issuer.asked, time.monotonic()
     for _ in range(50):
         refused(c, Key.token(keys["RS256"]))  # its kid is not there: asked for once a second at most
-    assert issuer.asked - before <= 5
+    assert issuer.asked - before <= 2 + time.monotonic() - began
 
 
 def test_keys_are_good_while_their_issuer_is_away(serve, issuer, keys):
@@ -198,7 +198,8 @@ def test_a_bad_document_changes_nothing_and_is_said_once(serve, issuer, keys, bo
     asked = issuer.asked
     kit.wait_for(lambda: issuer.asked > asked + 1, "two more fetches")
     assert ask(c, keys["ES256"].token(sub="fresh")).status == 200
-    assert len(c.said("the issuer")) - len(c.said("can be used")) == 1, [line["msg"] for line in c.said("the issuer")]
+    c.wait_said("what the issuer sent is no set of keys")
+    assert len(c.said("what the issuer sent")) == 1, [line["msg"] for line in c.said("the issuer")]
 
 
 def test_a_file_of_keys_is_read_again_when_it_changes(chimera, tmp_path, keys):

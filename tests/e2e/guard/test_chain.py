@@ -30,7 +30,7 @@ def guard(plugins, tmp_path_factory):
     expired = keys.add("expired", owner="good", expires="2020-01-01T00:00:00Z")
     with Counting(1) as up:
         config = sections(keys, up=up, auth={"tiers": "anonymous, empty, slow, api_key, premium, admin"},
-                          ratelimit__slow={"requests": "30/min", "burst": 1}, ratelimit__empty={"requests": "1/h", "burst": 1},
+                          ratelimit__slow={"requests": "12/min", "burst": 1}, ratelimit__empty={"requests": "1/h", "burst": 1},
                           ratelimit__premium={"requests": "5000/min"}, idempotency={"wait_timeout": "30s"})
         need(plugins, config)
         with kit.Chimera(folder, plugins, config) as c:
@@ -91,7 +91,7 @@ def test_r6_an_empty_bucket_is_a_rate_limit_error_with_its_figures(guard):
 
 
 def test_r6_who_is_told_to_wait_a_little_asks_again_then_and_succeeds(guard):
-    """30 a minute: a token comes each two seconds, so Retry-After is 2 at most."""
+    """12 a minute: a token comes each five seconds, so Retry-After is 5 at most."""
     results = [guard[2][f"slow {i}"] for i in range(2)]
     assert all("error" not in r for r in results), results
     first, second = sorted(r["ms"] for r in results)

@@ -15,12 +15,12 @@ from redis_server import Fake, Redis, RedisError, Sentinel, Wire
 
 ONCE = True  # real time and real servers: the faults do not depend on sanitizers
 DEFAULT_MS = 20
-# Ten times the default: what is said once is said once, also where a machine is so busy that 20 ms are nothing.
-TIMEOUT_MS = 200
+# Far more than the default: what is said once is said once, also where a machine is so busy that 20 ms are nothing.
+TIMEOUT_MS = 1000
 # A request asks Redis three times at most: a limit, a claim, and for what is kept.
 ROUNDS = 3
 # What a machine that is busy with other things may add to the worst of thousands.
-SLACK_S = 1.0
+SLACK_S = 3.0
 
 
 CHANGE = re.compile(r"(.*?) (is degraded now|works again)")
@@ -149,13 +149,13 @@ def stop(redis):
 
 
 def client_pause(redis):
-    redis.cli("CLIENT", "PAUSE", "1500", "ALL")
+    redis.cli("CLIENT", "PAUSE", "5000", "ALL")
     return lambda: None
 
 
 def debug_sleep(redis):
     w = Wire(redis)
-    w.send("DEBUG", "SLEEP", "1.5")
+    w.send("DEBUG", "SLEEP", "5")
     return lambda: (w.read(), w.close())
 
 
@@ -292,8 +292,8 @@ def test_r4_a_key_of_another_kind_is_no_limit_that_is_lost(guarded, tmp_path, re
     rng = kit.seeded()
     keys = Keys(tmp_path, rng)
     secret = keys.add("key", owner="team-a")
-    # A bucket that is full is gone: this one is not for a second.
-    c, = guarded(keys, redis=redis, kv_redis={"timeout": "10s"}, ratelimit__api_key={"requests": "1/s", "burst": 1000})
+    # A bucket that is full is gone: this one is not for a minute.
+    c, = guarded(keys, redis=redis, kv_redis={"timeout": "10s"}, ratelimit__api_key={"requests": "1/min", "burst": 1000})
     swarm.volley([(c.address(), [ask(secret)])])
     bucket, = [k for k in redis.keys() if b"rate_limit:" in k]
     redis.cli("DEL", bucket)
@@ -308,7 +308,7 @@ def test_r5_redis_dies_while_requests_run(guarded, tmp_path, redis, counting):
     rng = kit.seeded()
     keys = Keys(tmp_path, rng)
     secret = keys.add("key", owner="team-a")
-    c, = guarded(keys, redis=redis, up=counting, kv_redis={"timeout": "200ms"},
+    c, = guarded(keys, redis=redis, up=counting, kv_redis={"timeout": "5s"},
                  ratelimit__api_key={"requests": "100000/s", "burst": 100000, "tokens": "10000000/s", "concurrent": 1000})
     counting.shut()
     requests = [chat(secret, f"{i}", stream=i % 2 == 0, headers={"Idempotency-Key": f"key-{i}"}) for i in range(100)]
@@ -327,7 +327,7 @@ def test_i8_without_a_store_keys_that_were_seen_are_refused_and_new_ones_as_the_
     rng = kit.seeded()
     keys = Keys(tmp_path, rng)
     secret = keys.add("key", owner="team-a")
-    c, = guarded(keys, redis=redis, up=counting, idempotency={"on_store_down": policy}, kv_redis={"timeout": "200ms"})
+    c, = guarded(keys, redis=redis, up=counting, idempotency={"on_store_down": policy}, kv_redis={"timeout": "5s"})
 
     def one(key):
         (a,), = swarm.volley([(c.address(), [chat(secret, key, headers={"Idempotency-Key": key})])])

@@ -71,7 +71,7 @@ def test_a_page_is_fetched_and_relayed(server, upstream):
             r = c.ask("GET", fetch(upstream, 1))
             assert r.status == 200 and r.body == BODY
         assert c.ask("GET", fetch(upstream, 404)).status == 404
-    assert server.metric("t_curl_fetches") == 0
+    kit.wait_for(lambda: server.metric("t_curl_fetches") == 0, "no transfer under way")
 
 
 def test_many_fetches_at_once(server, upstream):

@@ -3,16 +3,14 @@
 import os
 import random
 import resource
+import select
 import shutil
 import signal
-import socket
 import struct
 import time
 
 import chimera as kit
 import pytest
-
-BLOCK_MS = 2500
 
 
 def test_p1_without_descriptors_clients_get_503_and_the_server_recovers(chimera):
@@ -21,7 +19,7 @@ def test_p1_without_descriptors_clients_get_503_and_the_server_recovers(chimera)
     assert probe.ask("GET", "/health/live").status == 200
     used = c.descriptors()
     resource.prlimit(c.pid, resource.RLIMIT_NOFILE, (used + 10, used + 10))
-    held, refused = [], 0
+    held = []
     for _ in range(40):
         s = c.connect()
         s.send(kit.request_bytes("GET", "/"))
@@ -37,17 +35,18 @@ def test_p1_without_descriptors_clients_get_503_and_the_server_recovers(chimera)
     if not kit.SANITIZERS:
         assert c.cpu() - cpu < 0.05 * seconds + 0.1, "a busy loop"
     c.wait_said("no file descriptors")
-    served = 0
-    for s in held:
-        s.sock.settimeout(0.2)
-        try:
-            status = s.response().status
-        except (kit.Closed, TimeoutError):
-            status = 0
-        assert status in (0, 200, 503)
-        served += status == 200
-        refused += status == 503
-    assert served >= 5
+    silent, said = list(held), []
+
+    def heard():
+        for s in select.select(silent, [], [], 0)[0]:
+            silent.remove(s)
+            try:
+                said.append(s.response().status)
+            except kit.Closed:
+                pass
+        return said.count(200) >= 5
+    kit.wait_for(heard, lambda: f"five that are served: {said}")
+    assert set(said) <= {200, 503}
     for s in held:
         s.close()
     kit.wait_for(lambda: c.get("/").status == 200, "the server to take connections again")
@@ -122,35 +121,32 @@ def test_p4_sigpipe_is_ignored(chimera):
 
 def test_p8_a_plugin_that_blocks_is_named_and_liveness_fails(chimera):
     c = chimera({"t_block": {}, "t_echo": {}})
-    with c.connect() as s:
-        s.send(kit.request_bytes("GET", f"/block?ms={BLOCK_MS}"))
-        line = c.wait_said("has been blocked")
-        assert line["plugin"] == "t_block" and line["lvl"] == "error"
+    with c.blocked():
+        line = c.wait_said("has been blocked", plugin="t_block")
+        assert line["lvl"] == "error"
         assert "t_block" in line["msg"] and "content" in line["msg"] and "worker-" in line["msg"]
         kit.wait_for(lambda: c.get("/health/live", kind="status").status == 503, "liveness to fail, after a second")
-        assert c.metric("chimera_loops_stalled") == 1
-        assert s.response().body == b"blocked"
+        kit.wait_for(lambda: c.metric("chimera_loops_stalled") == 1, "one stall")  # a machine that stands still may make more
     kit.wait_for(lambda: c.get("/health/live", kind="status").status == 200, "liveness to come back")
     kit.wait_for(lambda: c.metric("chimera_loops_stalled") == 0, "the stall to end")
-    assert len(c.said("has been blocked")) == 1, "said once"
+    assert len(c.said("has been blocked", plugin="t_block")) == 1, "said once"
 
 
 def test_p8_other_workers_go_on_while_one_is_blocked(chimera):
     c = chimera({"t_block": {}, "t_echo": {}, "server": {"workers": "2"}})
-    with c.connect() as s:
-        s.send(kit.request_bytes("GET", f"/block?ms={BLOCK_MS}"))
-        c.wait_said("has been blocked")
-        answered = 0
-        for _ in range(20):  # the kernel spreads connections over both workers
-            with c.connect() as other:
-                other.sock.settimeout(0.1)
-                other.send(kit.request_bytes("GET", "/"))
-                try:
-                    answered += other.response().status == 200
-                except (TimeoutError, socket.timeout):
-                    continue
-        assert answered > 0
-        assert s.response().body == b"blocked"
+    others = []
+
+    def answered():
+        others.append(c.connect())  # the kernel spreads connections over both workers
+        others[-1].send(kit.request_bytes("GET", "/"))
+        return select.select(others, [], [], 0.02)[0]
+
+    with c.blocked():
+        c.wait_said("has been blocked", plugin="t_block")
+        (one, *_) = kit.wait_for(answered, "an answer of the other worker")
+        assert one.response().status == 200
+        for other in others:
+            other.close()
 
 
 def test_10000_idle_connections_survive(chimera):

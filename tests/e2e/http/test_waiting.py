@@ -46,9 +46,9 @@ def test_requests_behind_a_suspended_one_wait_their_turn(server):
 
 def test_p8_a_result_that_comes_after_the_timeout_is_dropped(server):
     late, dropped = counter(server, "t_suspend_late_total"), counter(server, "t_suspend_dropped_total")
-    assert server.get("/suspend/thread?ms=200&timeout=20").body == b"timeout"
+    assert server.get("/suspend/thread?ms=1500&timeout=20").body == b"timeout"
     kit.wait_for(lambda: late() == 1 and dropped() == 1, "the late result to be dropped")
-    assert server.get("/suspend/offload?ms=200&timeout=20").body == b"timeout"
+    assert server.get("/suspend/offload?ms=1500&timeout=20").body == b"timeout"
     kit.wait_for(lambda: dropped() == 2, "the late result of the pool to be dropped")
 
 
@@ -57,12 +57,12 @@ def test_p8_a_result_that_comes_after_the_client_left_is_dropped(server):
                            counter(server, "t_suspend_dropped_total"))
     aborted = counter(server, "http_requests_total", endpoint="/suspend/thread", status=499)
     with server.connect() as c:
-        c.send(kit.request_bytes("GET", "/suspend/thread?ms=500"))
+        c.send(kit.request_bytes("GET", "/suspend/thread?ms=2000"))  # longer than we take to see that it has begun
         kit.wait_for(lambda: server.metric("http_requests_in_progress") >= 2, "the request to begin")
         c.abort()
     kit.wait_for(lambda: gone() == 1, "GONE")
     kit.wait_for(lambda: late() == 1 and dropped() == 1, "the late result to be dropped")
-    assert aborted() == 1
+    kit.wait_for(lambda: aborted() == 1, "its end")
 
 
 def test_p8_a_second_completion_changes_nothing(server):

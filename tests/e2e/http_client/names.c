@@ -4,6 +4,7 @@
  *
  *   a127-0-0-9.a127-0-0-1.test   two addresses, in this order
  *   slow500.a127-0-0-1.test      … after half a second
+ *   held.a127-0-0-1.test         … when there is a file whose name is that of NAMES and ".go"
  *   again.test                   a server of names that cannot be reached
  *   flip.a127-0-0-1.a169-254-1-1.test   the first address at the first question, the second at all later ones
  *
@@ -40,6 +41,15 @@ static void note(const char *name)
 	close(fd);
 }
 
+static void hold(void)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s.go", getenv("NAMES"));
+	while (access(path, F_OK))
+		usleep(1000);
+}
+
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out)
 {
 	static atomic_int flips;
@@ -58,6 +68,8 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 			return EAI_AGAIN;
 		if (!strcmp(label, "flip"))
 			skip = atomic_fetch_add(&flips, 1) ? 1 : 0;
+		if (!strcmp(label, "held"))
+			hold();
 		if (!strncmp(label, "slow", 4))
 			usleep((useconds_t)atoi(label + 4) * 1000);
 		if (*label != 'a')

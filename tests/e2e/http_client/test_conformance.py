@@ -7,7 +7,7 @@ import chimera as kit
 import pytest
 from misbehaving import Misbehave
 
-SLACK = "5s" if kit.SANITIZERS else "1s"
+SLACK = "10s" if kit.SANITIZERS else "3s"
 LINE = re.compile(r"(not )?ok (\d+) - (\S+)(?:: (.*?))?(?: # SKIP (.*))?")
 
 

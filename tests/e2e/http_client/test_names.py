@@ -2,7 +2,6 @@
 """Names (FAULTS U10, U12): asked for off the loop, once for all that wait; several addresses; addresses that must not be reached."""
 import os
 import shutil
-import time
 
 import chimera as kit
 import pytest
@@ -32,7 +31,7 @@ class Names:
             pytest.skip("there is no gcc to build names.c with")
         if kit.SANITIZERS:
             pytest.skip("a sanitizer wants to be loaded first")
-        self.log, so = folder / "names", folder / "names.so"
+        self.log, self.go, so = folder / "names", folder / "names.go", folder / "names.so"
         kit.subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(so), os.path.join(HERE, "names.c"), "-ldl"], check=True,
                            timeout=kit.DEADLINE)
         self.prefix = ["env", f"LD_PRELOAD={so}", f"NAMES={self.log}"]
@@ -68,7 +67,7 @@ def test_a_black_hole_costs_a_share_of_the_time(chimera, names, upstream):
         s.connect_ex(("127.0.0.7", upstream.port))
         fillers.append(s)
     c = start(chimera, names)
-    good(c, upstream.url(host="a127-0-0-7.a127-0-0-1.test"), connect_timeout_ms=2000)
+    good(c, upstream.url(host="a127-0-0-7.a127-0-0-1.test"), connect_timeout_ms=4000)
     for s in (full, *fillers):
         s.close()
 
@@ -85,16 +84,15 @@ def test_one_question_serves_all_that_wait_and_is_remembered_a_while(chimera, na
 
 def test_a_resolver_that_hangs_holds_nobody_else_up(chimera, names, upstream):
     c = start(chimera, names)
-    began = time.monotonic()
-    hanging = [Fetch(c, upstream.url(host=f"slow3000.a127-0-0-{i}.test"), connect_timeout_ms=150) for i in range(1, 3)]
+    hanging = [Fetch(c, upstream.url(host=f"held.a127-0-0-{i}.test"), connect_timeout_ms=150) for i in range(1, 3)]
     for _ in range(20):
         good(c, upstream.url())
         assert c.get("/echo/x").status == 200
     for call in hanging:
         detail_is(call.result(), "timeout_connect", "did not let us connect in time")
-    cancelled = Fetch(c, upstream.url(host="slow3000.a127-0-0-3.test"), cancel_after_ms=20).result()
-    assert cancelled["error_name"] == "cancelled" and cancelled["elapsed_us"] < 1000000
-    assert time.monotonic() - began < 3, "nobody waits for the resolver"
+    cancelled = Fetch(c, upstream.url(host="held.a127-0-0-3.test"), cancel_after_ms=20).result()
+    assert cancelled["error_name"] == "cancelled"
+    names.go.write_text("")  # until now: nobody waits for the resolver
     c.stop()  # it waits for it: what hangs holds nothing of a call's
 
 

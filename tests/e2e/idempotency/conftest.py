@@ -2,7 +2,8 @@
 """Fixtures of the tests of idempotency.
 
   backend    a server that counts its calls (counted_backend.py), for this test
-  front      front(store="kv_memory", …) -> Chimera: a chimerad before it; further keyword arguments are options of [idempotency]
+  front      front(redis, …) -> Chimera: a chimerad before it, over memory without a Redis; further keyword arguments are options of
+             [idempotency]. It waits long for Redis: where that is to be short, timeout says so
   redis      a Redis for this test (../kv/redis_server.py)
 """
 import os
@@ -32,11 +33,11 @@ def front(chimera, plugins, backend):
         if not kit.has_plugin(plugins, name):
             pytest.skip(f"{name} is not built")
 
-    def one(store=None, more=None, **options):
+    def one(store=None, more=None, timeout="10s", **options):
         sections = {
             "http_client": {}, "openai": {"base_url": f"http://127.0.0.1:{backend.port}/v1", "models": "*", "default_model": "m"},
             "api_openai": {}, "ask": {}, "trace": {},
-            "kv_memory" if store is None else "kv_redis": {} if store is None else {"url": store.url, "timeout": "2s"},
+            "kv_memory" if store is None else "kv_redis": {} if store is None else {"url": store.url, "timeout": timeout},
             "idempotency": {"store": "kv_memory" if store is None else "kv_redis", **options}, **(more or {})}
         if store is not None and not kit.has_plugin(plugins, "kv_redis"):
             pytest.skip("kv_redis is not built")

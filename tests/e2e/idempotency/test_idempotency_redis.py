@@ -11,6 +11,11 @@ def calls(backend, n=1):
     kit.wait_for(lambda: len(backend.calls) >= n, f"{n} calls")
 
 
+def served(c, key, data=None):
+    """The answer as soon as this server, each of whose loops finds for itself that Redis is back, has one."""
+    return kit.wait_for(lambda: (r := ask(c, key, data)).status != 503 and r, "Redis to be used again")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_one_server_answered_another_replays(front, backend, redis, stream):
     a, b = front(redis), front(redis)
@@ -51,7 +56,10 @@ def test_who_waits_too_long_elsewhere_is_409_and_may_come_again(front, backend, 
     assert 1 <= int(r.header("Retry-After")) <= 10 and r.header("x-should-retry") == "true"
     other = begin(b, "k", body("slow-m"))
     backend.open()
-    replays(conn.response(), other.response())
+    first, again = conn.response(), other.response()
+    if again.status == 409:  # a second is over soon
+        again = kit.wait_for(lambda: (r := ask(b, "k", body("slow-m"))).status != 409 and r, "the answer")
+    replays(first, again)
     assert len(backend.calls) == 1
 
 
@@ -126,15 +134,15 @@ def test_a_redis_that_is_away_before_the_claim(front, backend, redis):
     first = ask(a, "k")
     replays(first, ask(a, "k"))  # this server remembers what it did meanwhile
     assert len(backend.calls) == 3
-    redis.restart()
+    redis.start()
     kit.wait_for(lambda: redis.keys("*idempotency:*") and a.metric("chimera_idempotency_unwritten") == 0, "the answer is in Redis")
-    replays(first, ask(b, "k"))  # and tells the other one as soon as it can
-    ask(a, "seen").problem(409, "idempotency_not_replayable")  # this Redis forgot all when it died
+    replays(first, served(b, "k"))  # and tells the other one as soon as it can
+    served(a, "seen").problem(409, "idempotency_not_replayable")  # this Redis forgot all when it died
     assert len(backend.calls) == 3
 
 
 def test_a_redis_that_stalls_forgets_no_key(front, backend, redis):
-    a = front(redis)
+    a = front(redis, timeout="2s")
     first = ask(a, "k")
     a.wait_metric("chimera_idempotency_stored_bytes_total", 1)
     replays(first, ask(a, "k"))
@@ -143,7 +151,7 @@ def test_a_redis_that_stalls_forgets_no_key(front, backend, redis):
         ask(a, "k").problem(503, "unavailable")
     redis.resume()
     kit.wait_for(lambda: ask(a, "other").status == 200 and a.metric("chimera_idempotency_unwritten") == 0, "Redis answers")
-    replays(first, ask(a, "k"))
+    replays(first, served(a, "k"))
     assert a.metric("chimera_idempotency_first_total") == len(backend.calls) == 2
 
 
@@ -160,11 +168,11 @@ def test_a_redis_that_dies_between_claim_and_answer(front, backend, redis):
     replays(first, ask(a, "k", body("slow-m")))
     a.wait_metric("chimera_idempotency_unwritten", 1)
     assert a.metric("chimera_idempotency_held_bytes") > 0
-    redis.restart()
+    redis.start()
     kit.wait_for(lambda: a.metric("chimera_idempotency_unwritten") == 0, "the answer is in Redis")
-    replays(first, ask(b, "k", body("slow-m")))
+    replays(first, served(b, "k", body("slow-m")))
     assert len(backend.calls) == 1
-    assert a.metric("chimera_idempotency_held_bytes") == 0
+    kit.wait_for(lambda: a.metric("chimera_idempotency_held_bytes") == 0, "nothing to be held")
 
 
 def test_the_store_holds_no_key_and_no_address(front, backend, redis):

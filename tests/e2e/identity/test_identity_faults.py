@@ -45,7 +45,8 @@ def test_while_the_database_is_away_known_keys_work_and_nothing_is_a_401(start, 
     kit.wait_for(lambda: c.metric("chimera_degraded", plugin="identity") >= 1 or c.said("store"), "the degradation")
     server.start() if how == "kill" else server.resume()
     kit.wait_for(lambda: look_up(c, "ck_other")["error"] == "unknown", "the store to be back")
-    assert done(c, "POST", "/admin/users", 201, id="carol")["id"] == "carol"
+    made = kit.wait_for(lambda: (r := ask(c, "POST", "/admin/users", id="carol")).status != 503 and r, "a connection that is well again")
+    assert made.status == 201 and made.json()["id"] == "carol"
     assert look_up(c, secret)["error"] == "ok"
 
 

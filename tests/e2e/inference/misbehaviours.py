@@ -88,7 +88,7 @@ def _(conn, req):
 @bad("rst-after-head")
 def _(conn, req):
     MISBEHAVIOURS["fin-after-head"](conn, req)
-    conn.left(0.05)  # or the RST may overtake the head
+    conn.let_read()  # or the RST may overtake the head
     return conn.reset()
 
 
@@ -316,7 +316,7 @@ def _(conn, req):
 def _(conn, req):
     if req.stream:
         begin(conn, req)
-        conn.left(0.1)  # or what came before is not looked at
+        conn.let_read()  # or what came before is not looked at
     else:
         conn.send(conn.head("Content-Type: application/json", "Transfer-Encoding: chunked"))
     conn.send(b"five\r\n{}\r\n0\r\n\r\n")
@@ -403,7 +403,7 @@ def part(conn, req):
 @bad("rst-mid")
 def _(conn, req):
     part(conn, req)
-    conn.left(0.1)  # or the RST would take from the kernel what was sent before it
+    conn.let_read()  # or the RST would take from the kernel what was sent before it
     return conn.reset()
 
 

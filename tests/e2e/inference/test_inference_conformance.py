@@ -9,7 +9,7 @@ import pytest
 import chimera as kit
 
 LINE = re.compile(r"(not )?ok (\d+) - (\S+)(?: # SKIP (.*))?")
-SLACK = "5s" if kit.SANITIZERS else "1s"
+SLACK = "10s" if kit.SANITIZERS else "3s"
 
 pytestmark = pytest.mark.skipif(bool(gw.URL), reason="CHIMERA_GATEWAY is set, and this needs a chimerad of its own")
 

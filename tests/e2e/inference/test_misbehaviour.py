@@ -173,7 +173,16 @@ def outcomes(gateway, provider, trap):
         except Exception as e:  # whatever it is, it is that case's: pylint: disable=broad-except
             return e
     with concurrent.futures.ThreadPoolExecutor(LOG) as pool:
-        return dict(zip((c.values[:3] for c in CASES), pool.map(one, CASES)))
+        found = dict(zip((c.values[:3] for c in CASES), pool.map(one, CASES)))
+    for _ in range(3):  # a busy machine makes this upstream so late that a timeout is the right word: few at once, it is not
+        late = [c for c in CASES if c.values[3] not in (TIMEOUT, "error upstream_timeout") and timed_out(found[c.values[:3]])]
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            found.update(zip((c.values[:3] for c in late), pool.map(one, late)))
+    return found
+
+
+def timed_out(r):
+    return isinstance(r, TimeoutError) or "upstream_timeout" in getattr(r, "said", "")
 
 
 def result(outcomes, dialect, name, stream):
@@ -207,7 +216,7 @@ def test_u1_the_connection_of_a_broken_answer_is_not_used_again(outcomes, provid
     requests = [r for r in provider.of(model_of(dialect, name)) if bool(r.stream) == stream]
     assert requests
     for r in requests:
-        assert r.conn.closed.wait(10), "the gateway keeps the connection open"
+        assert r.conn.closed.wait(kit.DEADLINE), "the gateway keeps the connection open"
         assert [q for q in provider.requests if q.conn is r.conn][-1] is r
 
 

@@ -74,17 +74,20 @@ def test_a_frame_leaves_as_it_comes(gateway, provider, prefix):
 @pytest.mark.parametrize("prefix", DIALECTS)
 def test_u8_a_client_that_leaves_ends_the_upstream_at_once(gateway, provider, prefix):
     model = prefix + "words-200-20"
-    before = len(provider.of(model))
-    with gateway.stream(model) as s:
-        for _ in range(50):
-            s.event()
-        left = time.monotonic()
-        s.conn.abort()
-    request = provider.of(model)[before]
-    assert request.ended.wait(kit.DEADLINE) and request.gone
-    print(f"the upstream saw it {1e3 * (request.gone - left):.1f} ms later, after {request.sent} frames")
-    assert request.gone - left < 0.1 * SLOW and 45 <= request.sent <= 56
-    idle(gateway, "ollama" if prefix else "up")
+
+    def late(_):
+        before = len(provider.of(model))
+        with gateway.stream(model) as s:
+            for _ in range(50):
+                s.event()
+            left = time.monotonic()
+            s.conn.abort()
+        request = provider.of(model)[before]
+        assert request.ended.wait(kit.DEADLINE) and request.gone and request.sent >= 45
+        print(f"the upstream saw it {1e3 * (request.gone - left):.1f} ms later, after {request.sent} frames")
+        idle(gateway, "ollama" if prefix else "up")
+        return request.gone - left if request.sent <= 56 else kit.DEADLINE  # more: a busy machine had us read late
+    gw.in_time(late, 0, 0.1 * SLOW)
 
 
 def test_u8_fifty_that_leave_give_back_what_they_held(gateway, provider):
@@ -112,13 +115,16 @@ def test_u8_fifty_that_leave_give_back_what_they_held(gateway, provider):
 
 
 def test_u8_fin_while_a_stream_runs_is_gone(gateway, provider):
-    before = len(provider.of("words-200-20"))
-    with gateway.stream("words-200-20") as s:
-        for _ in range(3):
-            s.event()
-        s.conn.finish()
-        request = provider.of("words-200-20")[before]
-        assert request.ended.wait(kit.DEADLINE) and request.gone and request.sent < 20 * SLOW
+    def sent(_):
+        before = len(provider.of("words-200-20"))
+        with gateway.stream("words-200-20") as s:
+            for _ in range(3):
+                s.event()
+            s.conn.finish()
+            request = provider.of("words-200-20")[before]
+            assert request.ended.wait(kit.DEADLINE) and request.gone
+            return request.sent
+    gw.in_time(sent, 2, 20 * SLOW)
 
 
 def limit(name):
@@ -181,18 +187,26 @@ def test_a_slow_reader_gets_all_of_it(gateway):
 
 def test_silence_is_filled_with_comments_between_frames_only(gateway, provider):
     """The upstream stops in the middle of a frame: what has come of it must not be followed by a comment."""
+    go_on = threading.Event()
+
     def step(conn, req):
         frames = req.answer.frames()
         conn.stream_head(req)
         conn.chunk(frames[0] + frames[1] + frames[2][:20])
-        assert not conn.left(2.5)
+        assert go_on.wait(kit.DEADLINE)
         for f in (frames[2][20:], *frames[3:], req.answer.end):
             conn.chunk(f)
         conn.last_chunk()
     provider.script("up-silent", step)
+    began = time.monotonic()
     with gateway.stream("up-silent") as s:
+        s.head()
+        while s.pending.count(b": ping\n\n") < 2:
+            piece = next(s.pieces)
+            s.raw, s.pending = s.raw + piece, s.pending + piece
+        go_on.set()
         assert gw.judge_stream(s) == "ok"
-    assert 2 <= s.comments <= 3 and s.raw.count(b": ping\n\n") == s.comments
+    assert 2 <= s.comments <= time.monotonic() - began and s.raw.count(b": ping\n\n") == s.comments
     assert s.events == [*dialects.OpenAI("/v1/chat/completions", {"model": "up-silent"}).chunks(False), b"[DONE]"]
 
 

@@ -22,7 +22,7 @@ def test_kv_redis_passes_every_case_of_kv_with_one_worker_and_with_four(chimera,
         answers[workers] = c.request("POST", "/conform/kv")
     threads = []
     for workers in (1, 4):
-        c = chimera({"server": {"workers": workers}, "kv_redis": {"url": redis_server.url, "timeout": "5s", "value_timeout": "5s"},
+        c = chimera({"server": {"workers": workers}, "kv_redis": {"url": redis_server.url, "timeout": "10s", "value_timeout": "10s"},
                      "conform_kv": {}})
         threads.append(threading.Thread(target=run, args=(workers, c)))
     for t in threads:

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "config"))
 
@@ -65,17 +66,21 @@ static const struct ch_route routes[] = {
 ''', ".conf_size = sizeof(struct conf), .options = CH_TABLE(opts), .routes = CH_TABLE(routes), ")
 
 
+# A drain closes a connection on which nothing was asked for so long (CHI_IDLE_GRACE_US).
+GRACE = 0.1
+
+
 class Load:
     """Threads that ask GET /hello: `keeping` on connections that they keep, `fresh` on a new one each time. They end at the first refusal,
     or with stop().
 
     good: answers. failed: what went wrong with requests on connections that the server had taken. refused: connections that could not
     be made. unserved: new connections that were reset without a byte: the kernel had made them, and the server closed its listener before
-    it saw them.
+    it saw them. late: those on which this machine let the client be silent for longer than GRACE, so that the server might close them.
     """
 
     def __init__(self, address, keeping=2, fresh=1):
-        self.address, self.good, self.failed, self.refused, self.unserved = address, 0, [], 0, 0
+        self.address, self.good, self.failed, self.refused, self.unserved, self.late = address, 0, [], 0, 0, 0
         self.lock, self.ending = threading.Lock(), threading.Event()
         self.threads = [threading.Thread(target=self.run, args=(i < keeping,), daemon=True) for i in range(keeping + fresh)]
 
@@ -102,13 +107,17 @@ class Load:
         with self.lock:
             setattr(self, name, getattr(self, name) + what)
 
-    def one(self, connection, served):
-        """True: the connection may be used again."""
+    def one(self, connection, served, since):
+        """since: when it was asked for the last time, or made. True: the connection may be used again."""
+        sent = None
         try:
             connection.send(kit.request_bytes("GET", "/hello"))
+            sent = time.monotonic()
             r = connection.response()
         except kit.Closed as e:
-            if served or connection.buffer:
+            if not connection.buffer and sent - since > GRACE:
+                self.count("late")
+            elif served or connection.buffer:
                 self.count("failed", [f"request {served + 1} of a connection: {e}"])
             else:
                 self.count("unserved")
@@ -123,6 +132,7 @@ class Load:
 
     def run(self, keep):
         while not self.ending.is_set():
+            since = time.monotonic()
             try:
                 connection = kit.Connection(self.address)
             except (ConnectionRefusedError, FileNotFoundError):
@@ -135,6 +145,6 @@ class Load:
                 self.count("failed", [repr(e)])
                 return
             with connection:
-                served = 0
-                while self.one(connection, served) and keep and not self.ending.is_set():
-                    served += 1
+                served, asked = 0, time.monotonic()
+                while self.one(connection, served, since) and keep and not self.ending.is_set():
+                    served, since, asked = served + 1, asked, time.monotonic()

@@ -121,7 +121,7 @@ def test_a_stalled_worker_starves_the_watchdog_and_is_named(chimera, manager, tm
         assert s.response().status == 200
     manager.sock.settimeout(kit.DEADLINE)
     manager.wait("WATCHDOG=1")
-    assert c.get("/health/live", kind="status").status == 200
+    kit.wait_for(lambda: c.get("/health/live", kind="status").status == 200, "liveness to come back")
 
 
 # ---- sockets ------------------------------------------------------------------------------------------------------------------------

@@ -203,11 +203,11 @@ def test_a_reload_that_hangs_is_named_and_does_not_keep_the_server_from_ending(g
     tiny.build(folder, "t_hang", tiny.source(
         "t_hang", OPTION + f'static int start(struct ch_self *s, const struct ch_self *p) {{ while (!access("{flag}", F_OK)) usleep(1000); return CH_OK; }}',
         ".conf_size = sizeof(struct conf), .options = CH_TABLE(options), .start = start"))
-    c = gated({"server": {"plugin_dir": folder, "startup_step_timeout": "300ms"}, "t_hang": {}})
+    c = gated({"server": {"plugin_dir": folder, "startup_step_timeout": "3s"}, "t_hang": {}})  # of each step of the start, too
     flag.write_text("")
     c.write({**c.sections, "t_hang": {"n": 1}})
     c.signal(signal.SIGHUP)
-    c.wait_said("the reload's step 'start t_hang' is not done after 300 ms")
+    c.wait_said("the reload's step 'start t_hang' is not done after 3000 ms")
     assert c.get("/hello").status == 200, "the old config goes on"
     c.signal(signal.SIGTERM)
     assert c.wait_exit() == 0 and c.said("stopping without a drain")

@@ -10,7 +10,7 @@ import chimera as kit
 import pytest
 
 JSON = {"Content-Type": "application/json"}
-PATIENT = "10s" if kit.SANITIZERS else "3s"  # of a Redis that is well: this machine may be slow itself
+PATIENT = "10s"  # of a Redis that is well: this machine may be slow itself
 
 
 def secret(name):

@@ -109,8 +109,10 @@ def wait_shipped(c):
 
 def lag(c):
     """Rows that are not at some sink, as `records status` says at this moment: the metric is up to a second old."""
-    return sum(int(part.split()[-1]) for line in ctl(c, "records", "status").stdout.splitlines() if "+-->" in line
-               for part in [line.split(" waiting")[0]])
+    done = ctl(c, "records", "status")
+    waiting = [int(line.split(" waiting")[0].split()[-1]) for line in done.stdout.splitlines() if "+-->" in line]
+    assert done.returncode == 0 and waiting, (done.stdout, done.stderr)
+    return sum(waiting)
 
 
 def ctl(c, *words):

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* slow_disk.c - LD_PRELOAD: each msync, fsync and fdatasync takes SLOW_DISK_MS longer; with SLOW_DISK_FAIL=FILE they fail once FILE is there. */
+/*
+ * slow_disk.c - LD_PRELOAD: each msync, fsync and fdatasync takes SLOW_DISK_MS longer once the file SLOW_DISK_FROM is there; with
+ * SLOW_DISK_FAIL=FILE they fail once FILE is there.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,11 +13,12 @@
 
 static int slow(void)
 {
-	const char *ms = getenv("SLOW_DISK_MS"), *fail = getenv("SLOW_DISK_FAIL");
+	const char *ms = getenv("SLOW_DISK_MS"), *from = getenv("SLOW_DISK_FROM"), *fail = getenv("SLOW_DISK_FAIL");
 	long n = ms ? atol(ms) : 0;
 	struct timespec t = { n / 1000, n % 1000 * 1000000 };
 
-	nanosleep(&t, NULL);
+	if (from && !access(from, F_OK))
+		nanosleep(&t, NULL);
 	if (!fail || access(fail, F_OK))
 		return 0;
 	errno = EIO;

@@ -49,7 +49,7 @@ def test_bad_rows_are_letters_and_the_others_arrive(sink, chimera, plugins):
         assert letter["row_id"] == letter["payload"]["row_id"]
         assert letter["payload"]["model"] == "bad \N{REPLACEMENT CHARACTER} model"
         assert "model" in letter["reason"]
-    assert c.metric("chimera_ledger_dead_letters_total") == 10
+    kit.wait_for(lambda: c.metric("chimera_ledger_dead_letters_total") == 10, "ten letters to be counted")
     assert c.metric("chimera_ledger_lost_total") == 0
 
 

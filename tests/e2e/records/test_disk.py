@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """durability = disk: an answer leaves when its row is on disk. A slow disk makes answers late, never loops; a disk that fails is told."""
 import json
-import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -23,13 +23,23 @@ def shim(tmp_path_factory):
     return str(so)
 
 
-def start(chimera, plugins, shim, slow_ms, fail="", **more):
+@pytest.fixture
+def start(chimera, plugins, shim, tmp_path):
+    """start(slow_ms, …) -> a server whose disk is slow from when it is ready until the test is over."""
     if kit.SANITIZERS:
         pytest.skip("a sanitizer's library must come first")
-    env = {"LD_PRELOAD": shim, "SLOW_DISK_MS": str(slow_ms)}
-    if fail:
-        env["SLOW_DISK_FAIL"] = fail
-    return chimera(ledger.sections(plugins, records={"durability": "disk", **more}), env=env)
+    slow = tmp_path / "slow"
+
+    def one(slow_ms, fail="", **more):
+        env = {"LD_PRELOAD": shim, "SLOW_DISK_MS": str(slow_ms), "SLOW_DISK_FROM": str(slow)}
+        if fail:
+            env["SLOW_DISK_FAIL"] = fail
+        c = chimera(ledger.sections(plugins, records={"durability": "disk", **more}), env=env)
+        slow.touch()
+        return c
+
+    yield one
+    slow.unlink(missing_ok=True)
 
 
 def ask(c, req_id):
@@ -38,30 +48,30 @@ def ask(c, req_id):
     return r, time.monotonic() - begun
 
 
-def test_an_answer_waits_for_the_disk(chimera, plugins, shim):
-    c = start(chimera, plugins, shim, 300)
+def test_an_answer_waits_for_the_disk(start):
+    c = start(300)
     r, took = ask(c, "slow-1")
     assert r.status == 200
     assert took >= 0.25
     ledger.wait_one(ledger.SQLite(c.state), "slow-1")
 
 
-def test_many_answers_share_a_sync(chimera, plugins, shim):
-    c = start(chimera, plugins, shim, 200)
+def test_many_answers_share_a_sync(start):
+    c = start(200)
     begun = time.monotonic()
-    threads = [threading.Thread(target=ask, args=(c, f"many-{i}")) for i in range(40)]
+    threads = [threading.Thread(target=ask, args=(c, f"many-{i}")) for i in range(100)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    # One by one they would take 8 s at least.
-    assert time.monotonic() - begun < 4
+    # One by one they would take 20 s at least.
+    assert time.monotonic() - begun < 12
     ledger.wait_shipped(c)
-    assert len(ledger.SQLite(c.state).rows()) == 40
+    assert len(ledger.SQLite(c.state).rows()) == 100
 
 
-def test_a_slow_disk_does_not_raise_loop_lag(chimera, plugins, shim):
-    c = start(chimera, plugins, shim, 1500)
+def test_a_slow_disk_does_not_raise_loop_lag(start):
+    c = start(3000)
     worst = []
     ending = threading.Event()
 
@@ -78,12 +88,13 @@ def test_a_slow_disk_does_not_raise_loop_lag(chimera, plugins, shim):
         t.join()
     ending.set()
     watcher.join()
-    assert max(worst) < 0.5, max(worst)  # a sync takes three times as long
-    assert not c.said("has been blocked")
+    assert max(worst) < 2, max(worst)  # a sync takes longer, and the machine may have stood still itself
+    blocked = [float(re.search(r"blocked for ([0-9.]+) s", line["msg"])[1]) for line in c.said("has been blocked")]
+    assert not [s for s in blocked if s >= 2], blocked
 
 
-def test_checkpoints_made_durable_for_a_segment_that_goes_stop_nobody(chimera, plugins, shim):
-    c = start(chimera, plugins, shim, 1500, max_bytes="8m", store_content="yes", content_max="128k")
+def test_checkpoints_made_durable_for_a_segment_that_goes_stop_nobody(start):
+    c = start(3000, max_bytes="8m", store_content="yes", content_max="128k")
     body, ending, took = json.dumps({"prompt": "x" * 100000}), threading.Event(), []
 
     def load(k):
@@ -98,7 +109,7 @@ def test_checkpoints_made_durable_for_a_segment_that_goes_stop_nobody(chimera, p
 
     first = set(segments(c))
     assert first
-    threads = [threading.Thread(target=load, args=(k,)) for k in range(12)] + [threading.Thread(target=ping) for _ in range(3)]
+    threads = [threading.Thread(target=load, args=(k,)) for k in range(24)] + [threading.Thread(target=ping) for _ in range(3)]
     for t in threads:
         t.start()
     try:
@@ -107,16 +118,16 @@ def test_checkpoints_made_durable_for_a_segment_that_goes_stop_nobody(chimera, p
         ending.set()
         for t in threads:
             t.join()
-    assert max(took) < 0.75, max(took)  # a sync takes twice as long
+    assert max(took) < 2, max(took)  # a sync takes longer, and the machine may have stood still itself
 
 
 def segments(c):
     return [name for name in os.listdir(os.path.join(c.state, "journal")) if name.endswith(".segment")]
 
 
-def test_a_disk_that_fails_is_not_promised(chimera, plugins, shim, tmp_path):
+def test_a_disk_that_fails_is_not_promised(start, tmp_path):
     broken = tmp_path / "broken"
-    c = start(chimera, plugins, shim, 0, str(broken))
+    c = start(0, str(broken))
     assert ask(c, "good-1")[0].status == 200
     broken.touch()
     with pytest.raises((AssertionError, OSError)):  # the answer is cut: its row may not be there after a power loss
@@ -134,7 +145,7 @@ def answered(c):
         return False
 
 
-def test_a_process_s_ledger_does_not_wait(chimera, plugins, shim):
-    c = start(chimera, plugins, shim, 2000, durability="process")
+def test_a_process_s_ledger_does_not_wait(start):
+    c = start(4000, durability="process")
     r, took = ask(c, "quick-1")
-    assert r.status == 200 and took < 1
+    assert r.status == 200 and took < 3

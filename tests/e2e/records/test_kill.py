@@ -81,6 +81,9 @@ def test_no_row_is_lost_and_none_is_doubled(tmp_path, plugins):
                     how = "SIGTERM"
                 print(f"round {number}: {how} after {len(load.answered)} answers; {', '.join(trouble.done)}")
                 trouble.done.clear()
+            c.start()  # a slow machine may have needed the rounds for its starts
+            kit.wait_for(lambda: len(load.answered) > 100 * ROUNDS, lambda: f"{100 * ROUNDS} answers; there are {len(load.answered)}")
+            c.kill()
             trouble.calm()
             answered = load.stop()
             c.start()

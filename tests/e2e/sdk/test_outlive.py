@@ -21,7 +21,7 @@ def leave(server, query):
 
 
 def test_wanted_work_is_done_without_its_client(server):
-    leave(server, "ms=600&want=1")
+    leave(server, "ms=3000&want=1")  # longer than we take to see that it has begun
     seen = last(server, "GET /outlive done")
     assert seen.startswith("GET /outlive done 200 aborted 5 bytes Content-Type") and "X-Work" in seen
 

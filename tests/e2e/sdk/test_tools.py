@@ -168,9 +168,9 @@ def test_a_plugin_that_binds_lazily_is_unwise(tmp_path):
 
 
 def test_a_plugin_that_hangs_is_given_up(tmp_path):
-    done = check(compile_bad(tmp_path / "bad.so", "BAD_HANG"), "--timeout", "0.3")
+    done = check(compile_bad(tmp_path / "bad.so", "BAD_HANG"), "--timeout", "3")
     assert done.returncode == 1
-    assert ": wrong: it did not come back within 0.3 s in its entry, ch_plugin_v1" in done.stdout
+    assert ": wrong: it did not come back within 3 s in its entry, ch_plugin_v1" in done.stdout
 
 
 def test_what_is_no_plugin_is_told(tmp_path):
@@ -333,7 +333,7 @@ def test_a_tool_that_is_killed_takes_its_server_with_it(tmp_path, runs):
             r.get(port)
         except ConnectionRefusedError:
             return True
-        except AssertionError:
+        except (AssertionError, ConnectionResetError):
             pass
         return False
 

@@ -21,13 +21,15 @@ def need(plugins, *names):
 
 def adapter(request, name):
     """The sections of an adapter whose database is made for this test."""
+    # That a machine is busy, or others wait for a connection, is no case of the suites.
     if name == "storage_sqlite":
-        return {"storage_sqlite": {"path": "conform.db", **TABLES}}
+        return {"storage_sqlite": {"path": "conform.db", "timeout": "60s", **TABLES}}
     if name == "storage_postgres":
-        return {"storage_postgres": {"dsn": request.getfixturevalue("postgres").dsn, **TABLES}}
+        return {"storage_postgres": {"dsn": request.getfixturevalue("postgres").dsn, "pool_timeout": "30s", "connect_timeout": "20s", **TABLES}}
     db = request.getfixturevalue("clickhouse")
     return {"http_client": {},
-            "storage_clickhouse": {"url": db.url, "database": db.name, "user": db.user, "password": db.password, **TABLES}}
+            "storage_clickhouse": {"url": db.url, "database": db.name, "user": db.user, "password": db.password, "timeout": "60s",
+                                   **TABLES}}
 
 
 def start(chimera, plugins, suite, target, sections, **options):

@@ -41,20 +41,27 @@ def abort(sock):
 
 
 class Fault:
-    """What will happen once to one connection. `left`: bytes of the way that go before; armed when `after` has been seen on it."""
+    """What will happen once to one connection. `left`: bytes of the way that go before; armed when `after` has been seen on it since then."""
 
     def __init__(self, kind, up, left, after):
         self.kind, self.up, self.left, self.after = kind, up, left, after
         self.happened = threading.Event()
+        self.seen = {}  # the client's last bytes of each connection
+
+    def armed(self, pair):
+        return self.after is None or self.after in self.seen.get(pair, b"")
+
+    def see(self, pair, data):
+        if self.after is not None and not self.armed(pair):
+            self.seen[pair] = (self.seen.get(pair, b"") + data)[-(1 << 17):]
 
 
 class Pair:
-    """One connection of a client with its own to the server; `seen`: the client's last bytes, for `after`."""
+    """One connection of a client with its own to the server."""
 
     def __init__(self, client, server):
         self.client, self.server = client, server
         self.over = False
-        self.seen = b""
         self.ended = 0
 
 
@@ -221,7 +228,8 @@ class Proxy:
         with self.change:
             data, happening = self._fate(pair, up, data)
             if up:
-                pair.seen = (pair.seen + data)[-(1 << 17):]
+                for f in self.faults:
+                    f.see(pair, data)
                 self.bytes_up += len(data)
                 if self.record:
                     self.seen += data
@@ -237,7 +245,7 @@ class Proxy:
 
     def _fate(self, pair, up, data):
         """What of these bytes is passed on, and the event of a reset behind them."""
-        for f in [f for f in self.faults if f.up == up and (f.after is None or f.after in pair.seen)]:
+        for f in [f for f in self.faults if f.up == up and f.armed(pair)]:
             if f.kind == "lose" or (f.kind == "reset" and f.left <= len(data)):
                 self.faults.remove(f)
                 return data[:f.left if f.kind == "reset" else 0], f.happened

@@ -190,4 +190,4 @@ def test_metrics_count_what_was_run(sink, table):
     c = sink.chimera
     assert c.metric("db_queries_total", operation="insert", table=NAME) == 1
     assert c.metric("db_query_duration_seconds_count", operation="insert", table=NAME) == 1
-    assert c.metric("chimera_db_connections", instance="storage_clickhouse", state="in_use") == 0
+    kit.wait_for(lambda: c.metric("chimera_db_connections", instance="storage_clickhouse", state="in_use") == 0, "no question under way")

@@ -8,7 +8,7 @@ import time
 import chimera as kit
 import pytest
 from proxy import Proxy
-from servers import ClickHouse
+from servers import ClickHouse, ClickHouseError
 from test_clickhouse import count, sections
 from tsink import CLICKHOUSE, DAY, NAME, NOON, Sink, new_id, row, rows
 
@@ -89,17 +89,17 @@ def test_s10_a_server_that_is_down_is_left_alone_and_costs_nobody_a_timeout(chim
     c = chimera(sections(own, timeout="400ms"))
     s = Sink(c)
     own.server.pause()
-    took = [s.append(rows(1)).elapsed_us for _ in range(6)]
-    assert took[0] > 350_000 and took[-1] < 100_000, took
+    took = [s.append(rows(1)).elapsed_us for _ in range(11)]
+    assert took[0] > 350_000 and min(took[5:]) < 100_000, took
     own.server.resume()
     until_done(s, rows(1), new_id())
 
 
 def test_s10_stopped_in_mid_insert_nothing_is_lost_or_doubled(chimera, own):
     """SIGSTOP: the request lies with the server, the outcome is not known, and the server may still do it when it goes on."""
-    c = chimera(sections(own, timeout="300ms"))
+    c = chimera(sections(own, timeout="1s"))
     s, values, batch = Sink(c), rows(50), new_id()
-    assert s.append(rows(1, label="before")).outcome == "done"
+    until_done(s, rows(1, label="before"), new_id())
     own.server.pause()
     a = s.append(values, batch)
     assert a.outcome == "retry", a
@@ -158,16 +158,22 @@ def test_a_request_that_is_cut_on_its_way_is_completed(chimera, table, proxy, co
 
 def test_a_batch_that_still_runs_is_not_sent_twice(chimera, table, proxy):
     """The first try hangs on its way, with half of its bytes at the server: a query of that id runs, and the second try finds it."""
-    s = Sink(chimera(through(table, proxy, timeout="500ms", compress="off")))
+    s = Sink(chimera(through(table, proxy, compress="off")))
     s.append(rows(1, label="before"))
     batch, values = new_id(), rows(10)
-    running = threading.Thread(target=table.query, args=("SELECT sleepEachRow(1) FROM numbers(2)",), kwargs={"query_id": batch})
+
+    def run():
+        with pytest.raises(ClickHouseError):  # it is killed
+            table.query("SELECT sleepEachRow(1) FROM numbers(600)", query_id=batch, max_block_size=1)
+
+    running = threading.Thread(target=run)
     running.start()
     kit.wait_for(lambda: table.query(f"SELECT count() FROM system.processes WHERE query_id = '{batch}'")[0][0], "the query of that id")
     a = s.append(values, batch, again=True)
     assert a.outcome == "retry" and "still works on this batch" in a.detail and a.retry_ms > 0, a
     a = s.append(values, batch)
     assert a.outcome == "retry" and "QUERY_WITH_SAME_ID" in a.detail, a
+    table.query(f"KILL QUERY WHERE query_id = '{batch}' SYNC")
     running.join()
     until_done(s, values, batch)
     assert table.query(f"SELECT count() FROM {NAME} WHERE label = 'a'") == [[10]]
@@ -197,7 +203,7 @@ def test_what_is_wrongly_set_up_is_said_in_a_sentence_and_asked_again(chimera, t
     a = Sink(c).append(rows(1))
     assert a.outcome == "retry" and all(w in a.detail for w in words), a
     assert "wrong-of-tests" not in c.stderr() and a.detail.endswith("."), a
-    assert c.metric("chimera_degraded", plugin="storage_clickhouse") >= 1
+    c.wait_metric("chimera_degraded", 1, plugin="storage_clickhouse")
 
 
 def test_a_right_password_and_a_database_that_come_later_heal_it(chimera, own):
@@ -283,7 +289,7 @@ def test_a_view_that_fails_behind_the_table_does_not_send_rows_twice(chimera, ta
     a = Sink(c).append(rows(4, label="none"))
     assert (a.outcome, a.rows) == ("done", 4), a
     assert count(table) == 4
-    assert c.said("materialized view")
+    c.wait_said("materialized view")
 
 
 def test_a_view_that_fails_behind_one_of_several_days_refuses_nothing(chimera, table):
@@ -326,12 +332,12 @@ def test_a_call_that_is_given_up_ends_soon_and_leaves_nothing_behind(chimera, ow
     s.append(rows(1))
     own.server.pause()
     a = s.append(rows(3), cancel_after_ms=50)
-    assert a.outcome == "retry" and a.why == "ready" and a.elapsed_us < 2_000_000, a
+    assert a.outcome == "retry" and a.why == "ready" and a.elapsed_us < 10_000_000, a
     a = s.append(rows(3), timeout_ms=100)
-    assert a.outcome == "retry" and a.why == "ready" and a.elapsed_us < 2_000_000, a
+    assert a.outcome == "retry" and a.why == "ready" and a.elapsed_us < 10_000_000, a
     a = s.append(rows(3), deadline_ms=100)
     # The call and its ctx end at the same moment: whichever clock is looked at first.
-    assert a.why in ("ready", "timeout") and a.elapsed_us < 2_000_000, a
+    assert a.why in ("ready", "timeout") and a.elapsed_us < 10_000_000, a
     own.server.resume()
     for after in (0, 1, 3, 10):
         a = s.make(20000, cancel_after_ms=after, batch=new_id())
@@ -355,7 +361,7 @@ def test_clients_that_leave_take_their_calls_along(chimera, own):
 
 def test_s10_a_server_that_is_slow_is_waited_for_within_the_timeout(chimera, table, proxy):
     proxy.latency = 0.1
-    s = Sink(chimera(through(table, proxy, timeout="5s")))
+    s = Sink(chimera(through(table, proxy, timeout="20s")))
     assert s.append(rows(3)).outcome == "done"
     assert count(table) == 3
 

@@ -27,7 +27,7 @@ def test_every_case_passes(request, chimera, plugins, name):
 
 
 @pytest.mark.parametrize("name, options", [("storage_sqlite", {"readers": 1, "statements": 10}),
-                                           ("storage_postgres", {"pool_size": 1, "max_overflow": 0, "pool_timeout": "10s"})])
+                                           ("storage_postgres", {"pool_size": 1, "max_overflow": 0, "pool_timeout": "30s"})])
 def test_every_case_passes_with_the_least_of_everything(request, chimera, plugins, name, options):
     conforming.passes(start(request, chimera, plugins, name, **options), "sql", 180)
 

@@ -220,7 +220,7 @@ def test_statements_past_the_prepared_ones_still_run(world):
 
 
 def test_a_result_over_max_bytes_is_refused(world):
-    w = world()
+    w = world(statement_timeout="5m")
     a = w.ask("SELECT repeat('x', 1000) FROM generate_series(1, 100)", max_bytes=50000)
     assert a["error"] == "too_large" and a["nrows"] == 0, a
     a = w.ask("SELECT repeat('x', 200 * 1000 * 1000)", max_bytes=50000)
@@ -484,7 +484,7 @@ def test_metrics_tell_of_the_pool_and_of_statements(world):
     w.ask("SELECT nothing FROM things")
     assert w.metric('db_queries_total{operation="insert",table="things"}') == 1
     assert w.metric('chimera_db_errors_total{instance="storage_postgres",error="schema"}') == 1
-    assert w.metric('chimera_db_connections{instance="storage_postgres",state="idle"}') >= 1
+    kit.wait_for(lambda: w.metric('chimera_db_connections{instance="storage_postgres",state="idle"}') >= 1, "an idle connection")
     assert w.metric('chimera_postgres_connects_total{result="ok"}') >= 1
 
 

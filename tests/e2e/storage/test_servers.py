@@ -25,6 +25,7 @@ def test_and_so_has_the_next_one(postgres):
 def test_a_postgres_whose_port_was_taken_meanwhile_takes_another():
     server = Postgres()
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the port is held for us: kit.free_port
         other.bind(("127.0.0.1", server.port))
         other.listen()
         taken = server.port

@@ -121,7 +121,7 @@ def test_many_clients_share_few_commits(world):
     assert not errors and w.count("things") == 320
     assert 1 <= w.c.metric("chimera_sqlite_commits_total", instance="storage_sqlite") <= 320
     assert w.c.metric("db_queries_total", operation="insert", table="things") == 320
-    assert w.c.metric("chimera_db_connections", instance="storage_sqlite", state="waiting") == 0
+    kit.wait_for(lambda: w.c.metric("chimera_db_connections", instance="storage_sqlite", state="waiting") == 0, "nobody to wait")
 
 
 def test_rows_of_a_batch_that_comes_again_are_there_once(world):
