@@ -246,11 +246,11 @@ END
 
 passed=0 failed=0 skipped=0
 
-# one COMMAND…: a step that passes or fails as a whole.
+# one LOG COMMAND…: a step that passes or fails as a whole.
 one() {
 	local log=$1
 	shift
-	: >"$log"
+	[ "$1" = met ] || : >"$log" # it is written already
 	if quiet "$log" "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 }
 
@@ -288,30 +288,46 @@ tally() {
 	[ $sum_f = 0 ]
 }
 
+# Tests mostly wait, and what stands in the queue takes what they leave: ahead NAME COMMAND…, with the log build/NAME.log. Says nothing; met NAME
+# waits for it and is its exit status, or 1 if it was never begun.
+declare -A jobs_ahead
+ahead() {
+	local name=$1
+	shift
+	{
+		renice -n 19 "$BASHPID" || :
+		"$@"
+	} >"build/$name.log" 2>&1 &
+	jobs_ahead[$name]=$!
+}
+met() {
+	local pid=${jobs_ahead[$1]-}
+	[ -n "$pid" ] && wait "$pid"
+}
+
 # make_in FOLDER: all of it, and the programs of its tests.
 make_in() { make -s -C "$1" -j"$jobs" all && make -s -C "$1" -j"$jobs" check TESTS=; }
 
-# suite NAME configure options: builds in build/NAME and runs `make check` there. $ahead is set: it is what builds there already.
+# build_suite NAME configure options: in build/NAME.
+build_suite() {
+	local dir=build/$1
+	shift
+	configure_in "$dir" "$@" && make_in "$dir"
+}
+
+# suite NAME configure options: builds in build/NAME, unless that went on ahead, runs `next` ahead, and `make check`.
+next=:
 suite() {
 	local dir=build/$1 log=build/$1.log began rc=0
-	shift
 	mkdir -p "$dir"
 	find "$dir" -name '*.trs' -delete
 	note 'building'
-	if [ -n "$ahead" ]; then
-		wait "$ahead" || :
-		ahead=
-	else
-		: >"$log"
-	fi
-	if ! quiet "$log" configure_in "$dir" "$@" || ! quiet "$log" make_in "$dir"; then
+	if [ -n "${jobs_ahead[$1]-}" ]; then met "$1" || :; else : >"$log"; fi
+	if ! quiet "$log" build_suite "$@"; then
 		failed=$((failed + 1))
 		return
 	fi
-	if [ -n "$next" ]; then
-		eval "build_ahead $next" &
-		ahead=$! next=
-	fi
+	$next
 	note 'testing'
 	began=$SECONDS
 	make -C "$dir" -j"$jobs" check >>"$log" 2>&1 || rc=$?
@@ -323,13 +339,19 @@ suite() {
 	fi
 }
 
-# Tests mostly wait, and the next build takes what they leave: build_ahead NAME configure options. Says nothing; suite NAME finds out.
-ahead='' next=''
-build_ahead() {
-	local dir=build/$1
-	shift
-	renice -n 19 "$BASHPID" >/dev/null 2>&1 || :
-	{ configure_in "$dir" "$@" && make_in "$dir"; } >"$dir.log" 2>&1
+plain=(plain --enable-werror --prefix="$root/build/plain/root")
+asan=(asan --enable-werror --enable-sanitizers=address,undefined CFLAGS='-g1 -O1')
+tsan=(tsan --enable-werror --enable-sanitizers=thread CFLAGS='-g1 -O1')
+
+distcheck() { make -C build/plain -j"$jobs" distcheck; }
+build_fuzzers() { configure_in build/fuzz --enable-fuzzers CC=clang && make -s -C build/fuzz -j"$jobs" fuzzers; }
+fuzz() { build_fuzzers && make -C build/fuzz fuzz FUZZ_SECONDS="$CHIMERA_FUZZ_SECONDS"; }
+
+build_asan() { ahead asan build_suite "${asan[@]}"; }
+build_tsan() { ahead tsan build_suite "${tsan[@]}"; }
+build_rest() {
+	ahead fuzz build_fuzzers
+	ahead distcheck distcheck
 }
 
 check() {
@@ -340,29 +362,29 @@ check() {
 
 	openapi_validator
 	openai_client
-	local asan=(asan --enable-werror --enable-sanitizers=address,undefined CFLAGS='-g1 -O1')
-	local tsan=(tsan --enable-werror --enable-sanitizers=thread CFLAGS='-g1 -O1')
 
 	step 'make check, every warning an error (log: build/plain.log)'
-	next=${asan[*]@Q}
-	CHIMERA_KILL_ROUNDS=20 suite plain --enable-werror --prefix="$root/build/plain/root"
+	next=build_asan
+	CHIMERA_KILL_ROUNDS=20 suite "${plain[@]}"
 
 	step "an author's first ten minutes, from what make install gives (log: build/journey.log)"
 	one build/journey.log make -C build/plain check-journey
 	grep -E '^[.]? +[0-9]+\.[0-9]+ s  ' build/journey.log || :
 
 	step 'make check with the address and undefined-behaviour sanitizers (log: build/asan.log)'
-	next=${tsan[*]@Q}
+	next=build_tsan
 	suite "${asan[@]}"
 
 	step 'make check with the thread sanitizer and 4 workers (log: build/tsan.log)'
+	next=build_rest
 	CHIMERA_TEST_WORKERS=4 FUZZ_ITERATIONS=1000 suite "${tsan[@]}"
 
-	step "libFuzzer, ${CHIMERA_FUZZ_SECONDS:=6} s for each parser (log: build/fuzz.log)"
-	one build/fuzz.log fuzz
-
 	step 'make distcheck (log: build/distcheck.log)'
-	one build/distcheck.log make -C build/plain -j"$jobs" distcheck
+	one build/distcheck.log met distcheck
+
+	step "libFuzzer, ${CHIMERA_FUZZ_SECONDS:=6} s for each parser (log: build/fuzz.log)"
+	met fuzz || :
+	one build/fuzz.log fuzz
 
 	step 'the benchmark, short'
 	if [ -x tests/bench/run ]; then
@@ -417,10 +439,6 @@ openai_client() {
 		[ -z "$why" ] || { rm -rf $dir/node_modules/openai; note "the npm package openai: $why (build/openai.log): its tests are skipped"; return 0; }
 	fi
 	export CHIMERA_NPM=$root/$dir
-}
-
-fuzz() {
-	configure_in build/fuzz --enable-fuzzers CC=clang && make -C build/fuzz -j"$jobs" fuzz FUZZ_SECONDS="$CHIMERA_FUZZ_SECONDS"
 }
 
 mkdir -p build

@@ -11,10 +11,9 @@
 #include "sqlite.h"
 
 #define COLUMNS_MAX 64
-#define ROWS_MAX 32                       /* of a statement */
-#define VARIABLES_MAX 999                 /* of a statement, as any build of SQLite takes them */
+#define ROWS_MAX 64                       /* of a statement; SQLite's own limit of variables is far above that, as a rule */
 #define LARGE ((size_t)256 << 10)         /* bytes of rows that go in one by one: so many are not copied in one go */
-#define TEXT_MAX (COLUMNS_MAX * (63 + 4) + VARIABLES_MAX * 2 + ROWS_MAX * 8 + 400)
+#define TEXT_MAX (COLUMNS_MAX * (63 + 4) + ROWS_MAX * (COLUMNS_MAX * 2 + 8) + 400)
 
 /* ---- texts ---- */
 
@@ -208,9 +207,9 @@ static bool take_table(struct appending *a, struct text *one, struct text *many)
 		a->uuids += col->type == CH_V_UUID;
 		snprintf(a->column[k].name, sizeof(a->column[k].name), "%s", col->name);
 	}
-	a->many = (VARIABLES_MAX - 1) / a->columns < ROWS_MAX ? (VARIABLES_MAX - 1) / a->columns : ROWS_MAX;
+	a->many = (size_t)sqlite3_limit(a->c->db, SQLITE_LIMIT_VARIABLE_NUMBER, -1) > ROWS_MAX * a->columns ? ROWS_MAX : 1;
 	insert_text(one, b->table, 1);
-	if (a->nrows >= a->many)
+	if (a->many > 1 && a->nrows >= a->many)
 		insert_text(many, b->table, a->many);
 	sq_uuid_text(b->batch_id, a->batch_id);
 	sq_leave(a->call);

@@ -23,11 +23,14 @@ struct kv_run {
 	struct ch_timer *timer;           /* of PAUSE */
 	bool gone;                        /* nobody reads the report any more, or the server stops */
 	bool broken;                      /* a ticket was never resumed: the provider may still hold what was given to it */
-	uint64_t id;                      /* keys of this run begin with it: another run over the same store has others */
+	uint64_t id;                      /* keys begin with it: another run over the same store, and another try of a case, has others */
 
 	/* the case that runs now */
 	size_t next;                      /* number of the next one: first the tables' cases, then the races */
 	const struct kv_case *c;
+	unsigned tries;                   /* from 1 */
+	int64_t began;                    /* ch_now: this try */
+	int64_t paused;                   /* milliseconds that it waited on purpose, to the end of the last pause */
 	unsigned step;                    /* from 1 */
 	uint64_t versions[STEPS + 1];     /* by step: what it told; 0: nothing */
 	bool failed;

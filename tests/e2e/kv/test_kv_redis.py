@@ -23,7 +23,7 @@ def test_kv_redis_passes_every_case_of_kv_with_one_worker_and_with_four(chimera,
     threads = []
     for workers in (1, 4):
         c = chimera({"server": {"workers": workers}, "kv_redis": {"url": redis_server.url, "timeout": "10s", "value_timeout": "10s"},
-                     "conform_kv": {}})
+                     "conform_kv": {"slack": "5s"}})
         threads.append(threading.Thread(target=run, args=(workers, c)))
     for t in threads:
         t.start()
