@@ -8,7 +8,7 @@
  *   keys_service.c tokens_service.c                      keys/1 and tokens/1
  *   unread.c          tokens whose key is not here
  *   crypt.c           AES-256-GCM and its keys           cleanup.c      old tokens go, rows of old keys are encrypted anew
- *   fields.c          entities as JSON and as words      routes.c route_*.c command.c   what the operator asks for
+ *   fields.c          entities as JSON and as words      routes.c route_*.c command*.c  what the operator asks for
  */
 #ifndef IDENTITY_H
 #define IDENTITY_H

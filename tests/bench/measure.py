@@ -17,8 +17,9 @@ CALM = 90  # per cent of its CPU that a server uses in a round without company
 STATIC_BODY = 256
 SERIES = 9900  # with the daemon's own ones: 10,000 lines, and below the process's cap of 10,000 series
 FULL = "[trace]\n[health]\n[prometheus]\n[dryrun]\n[ask]\n"
-# What quickstart.ini enables.
-QUICKSTART = f"{FULL}[router]\n[api_openai]\n[storage_sqlite]\nmigrations = {SOURCE / 'migrations'}\n[records]\n"
+# What quickstart.ini enables beside that.
+QUICKSTART = {"auth": "anonymous = yes\n", "kv_memory": "", "ratelimit": "", "idempotency": "", "router": "", "api_openai": "",
+              "storage_sqlite": f"migrations = {SOURCE / 'migrations'}\n", "records": ""}
 NO_HTTP_CLIENT = "the build has no http_client: apt-get install libcurl4-openssl-dev libssl-dev and configure again"
 ASK = json.dumps({"prompt": "Tell me in a few words why the sea is salt, and whether the rivers have a part in it. " * 4})
 
@@ -264,7 +265,10 @@ def instructions(part, makers, req, path, body, options):
 
 def quickstart(maker):
     """Its sections, or what the build has of them."""
-    return QUICKSTART if maker.has("storage_sqlite") and maker.has("records") else FULL
+    there = {name: rest for name, rest in QUICKSTART.items() if maker.has(name)}
+    if "storage_sqlite" not in there:
+        there.pop("records", None)
+    return FULL + "".join(f"[{name}]\n{rest}" for name, rest in there.items())
 
 
 # ---- memory ----------------------------------------------------------------------------------------------------------------

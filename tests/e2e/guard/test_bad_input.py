@@ -247,7 +247,8 @@ def test_a6_a_key_that_is_taken_out_of_the_file_opens_nothing_within_a_second(gu
         gone = keys.add("gone", owner="team-a")
         for c in daemons:
             kit.wait_for(lambda c=c: c.one(ask(gone)).status == 200, "the key to be known")
-        with swarm.Flood(addresses, lambda: ask(gone), connections=1) as bad, swarm.Flood(addresses, lambda: ask(stays), connections=1) as good:
+        with swarm.Flood(addresses, lambda: ask(gone), connections=1) as bad, \
+                swarm.Flood(addresses, lambda: ask(stays), connections=1) as good:
             bad.more(200)
             del keys.rows["gone"]
             keys.write()
@@ -256,7 +257,8 @@ def test_a6_a_key_that_is_taken_out_of_the_file_opens_nothing_within_a_second(gu
             bad.more(200)
             good.more(200)
         value = max([a.sent - at for a in bad.answers if a.status == 200])
-        print(f"revoked: the last that passed was sent {1000 * value:.0f} ms behind the change; {tally(bad.answers)}, {tally(good.answers)}")
+        print(f"revoked: the last that passed was sent {1000 * value:.0f} ms behind the change; {tally(bad.answers)}, "
+              f"{tally(good.answers)}")
         assert set(tally(bad.answers)) == {"200", "401 unauthorized"} and set(tally(good.answers)) == {"200"}
         return value
     assert any(late() < 1 + SLACK_S for _ in range(3)), "each time, so it was not the machine that was busy"

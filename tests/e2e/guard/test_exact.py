@@ -101,7 +101,8 @@ def test_r1_the_places_of_a_concurrency_limit_are_never_more(guarded, redis_serv
         counting.shut()
         v = swarm.Volley([(daemons[i % len(daemons)].address(), [chat(secret, f"{number} {i}", stream=i % 3 == 0)]) for i in range(300)])
         v.start()
-        kit.wait_for(lambda: denials(daemons) - before == 280 and counting.held() == 20, lambda: f"20 inside and 280 refused: {counting.held()} inside")
+        kit.wait_for(lambda: denials(daemons) - before == 280 and counting.held() == 20,
+                     lambda: f"20 inside and 280 refused: {counting.held()} inside")
         counting.open()
         answers = [a for a, in v.wait()]
         print(f"{over}, round {number}: {tally(answers)}")

@@ -87,7 +87,7 @@ def front(tmp_path, certificates, upstream):
 
 @pytest.fixture
 def start(chimera, certificates):
-    return lambda **options: chimera({**ONE, "http_client": {"ca_file": certificates.ca, **options}})
+    return lambda **options: chimera({**ONE, "http_client": {"ca_file": certificates.ca, "connect_timeout": "60s", **options}})
 
 
 def fronts(results):

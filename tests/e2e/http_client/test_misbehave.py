@@ -150,12 +150,12 @@ def test_ten_thousand_calls_of_bad_servers_end_right_and_leave_nothing(chimera):
         once = found
         after, top = c.rss(), peak(c)
         print(f"{TOTAL} calls in {seconds:.1f} s; resident KiB: {idle >> 10} idle, {warm >> 10} warm, {after >> 10} after, {top >> 10} top")
-        for _ in range(4):  # a machine that stood still makes some late, but not each time
+        for share in (0, 0.25, 0.25, 0.25):  # a machine that stands still makes those late that run just then, not most of them
             wrong = [f"{name}: {call['errors']}, expected {allowed[name]}" for name, call in once.items()
                      if set(call["errors"]) - allowed[name] - TIMEOUTS]
             assert not wrong, "\n".join(wrong)
             late = {name: f"{name}: {call['errors']}, expected {allowed[name]}; {call['late']} late, {call['worst_ms']} ms at worst"
-                    for name, call in once.items() if call["late"] or set(call["errors"]) - allowed[name]}
+                    for name, call in once.items() if call["late"] > share * call["n"] or set(call["errors"]) - allowed[name]}
             if not late:
                 break
             print("late:", *late.values(), sep="\n")

@@ -38,7 +38,7 @@ def secure(certificates):
 
 
 def config(**options):
-    return {**ONE, "http_client": options}
+    return {**ONE, "http_client": {"connect_timeout": "60s", **options}}  # many handshakes take their time on a busy machine
 
 
 def reload(c, **options):

@@ -131,7 +131,7 @@ def test_a_reload_keeps_what_is_open(start, provider):
 def test_u13_with_one_hung_backend_a_thousand_requests_are_all_answered(start, provider):
     """64 connections; the hung one costs its first askers an attempt's timeout, then its circuit is open. Loops stay free all the while."""
     worst = []
-    while not worst or worst[-1] >= 0.25 and not kit.SANITIZERS:  # a busy machine, too, makes a loop late, but not each time
+    while not worst or worst[-1] >= 1 and not kit.SANITIZERS:  # a third of HUNG; a busy machine, too, makes a loop late, but not each time
         assert len(worst) < 4, f"loops lagged by {worst} s"
         worst.append(a_thousand_with_one_hung(start, provider))
 

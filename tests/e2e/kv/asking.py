@@ -38,8 +38,8 @@ def wait_down(c, op="get", key="down", **args):
 
 def at_once(answers):
     """
-    Asserts that these were refused inside of their calls: nobody waited for anything. That this was quick, too, is said of the median, since
-    the machine may have stood still for any of them.
+    Asserts that these were refused inside of their calls: nobody waited for anything. That this was quick, too, is said of the median,
+    since the machine may have stood still for any of them.
     """
     assert all(r["error"] == "unavailable" and not r["again"] for r in answers), answers
     assert sorted(r["us"] for r in answers)[len(answers) // 2] < 50000, answers

@@ -31,7 +31,7 @@ def append(c, first, n=1):
 
 
 def full(c):
-    """Is it so full that it says so? Before that a row may find no room for a moment too, while the journal's thread makes a new segment."""
+    """Is it so full that it says so? Before, too, a row may find no room for a moment, while the journal's thread makes a new segment."""
     return c.metric("chimera_ledger_full_ratio") > 0.8
 
 

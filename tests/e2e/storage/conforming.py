@@ -25,7 +25,8 @@ def adapter(request, name):
     if name == "storage_sqlite":
         return {"storage_sqlite": {"path": "conform.db", "timeout": "60s", **TABLES}}
     if name == "storage_postgres":
-        return {"storage_postgres": {"dsn": request.getfixturevalue("postgres").dsn, "pool_timeout": "30s", "connect_timeout": "20s", **TABLES}}
+        return {"storage_postgres": {"dsn": request.getfixturevalue("postgres").dsn, "pool_timeout": "30s",
+                                     "connect_timeout": "20s", **TABLES}}
     db = request.getfixturevalue("clickhouse")
     return {"http_client": {},
             "storage_clickhouse": {"url": db.url, "database": db.name, "user": db.user, "password": db.password, "timeout": "60s",

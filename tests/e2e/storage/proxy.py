@@ -41,7 +41,7 @@ def abort(sock):
 
 
 class Fault:
-    """What will happen once to one connection. `left`: bytes of the way that go before; armed when `after` has been seen on it since then."""
+    """What will happen once to one connection. `left`: bytes of the way that go before; armed when `after` has been seen on it since."""
 
     def __init__(self, kind, up, left, after):
         self.kind, self.up, self.left, self.after = kind, up, left, after

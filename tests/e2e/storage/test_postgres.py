@@ -17,7 +17,7 @@ def world(chimera, postgres):
     postgres.psql(TABLE + f"ALTER TABLE things OWNER TO {USER};")
 
     def start(dsn=None, t=None, **options):
-        options = {"migrate": "off", **options}
+        options = {"migrate": "off", "pool_timeout": "10s", **options}  # a busy machine is no pool that is exhausted
         c = chimera({"storage_postgres": {"dsn": dsn or postgres.dsn, **options}, "t_sql": {}, "t_sink": {}, "prometheus": {},
                      "health": {}, **(t or {})})
         return World(c, postgres)

@@ -46,7 +46,7 @@ def server():
 def at(chimera):
     def start(dsn, db=None, wait=True, **options):
         # Its check comes once alone: the faults of these tests are for the calls that they make, over the connections that they know.
-        c = chimera({"storage_postgres": {"dsn": dsn, "migrate": "off", **options}, "t_sql": {}, "t_sink": {},
+        c = chimera({"storage_postgres": {"dsn": dsn, "migrate": "off", "pool_timeout": "10s", **options}, "t_sql": {}, "t_sink": {},
                      "health": {"check_interval": "1h"}})
         w = Lazy(c, db)
         if wait:
