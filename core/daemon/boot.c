@@ -234,7 +234,6 @@ int chi_boot(void)
 		return fail(code, why);
 	}
 	chi_step(NULL);
-	chi_link_tables_release();
 	atomic_store(&chi_daemon.ready, true);
 	chi_notify("READY=1\nSTATUS=serving");
 	struct chi_log_kv kv[] = {

@@ -12,7 +12,6 @@
  *   notify.c   service manager: readiness, watchdog, inherited sockets
  *   limits.c   cores, users, descriptors
  *   state_dir.c  the folder of our data
- *   link_tables.c  memory that only the linking of plugins needed
  *   tool.c     one command without a server, for chimeractl
  */
 #ifndef CHI_DAEMON_H
@@ -137,13 +136,6 @@ void chi_raise_descriptors(int64_t want);
  * in why.
  */
 bool chi_state_dir_make(const struct chi_server_conf *s, char *why, size_t cap);
-
-/* link_tables.c */
-/*
- * [any] Lets go of what only the dynamic linker has read of the program and its libraries. It comes back from their files when somebody looks
- * a symbol up or loads a library. Some ten system calls of a microsecond: for when plugins were loaded.
- */
-void chi_link_tables_release(void);
 
 /* tool.c */
 /* Shows how far it is, until `what` is NULL: then what was shown goes away again. */

@@ -304,7 +304,6 @@ void chi_reload(void)
 	tell(waiters, &w);
 	free(w.buf);
 	chi_report_free(report);
-	chi_link_tables_release(); /* a new section's plugin was linked */
 }
 
 const char *chi_reload_stale(void)

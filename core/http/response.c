@@ -17,8 +17,16 @@
 
 static bool core_owned(const char *name, size_t n)
 {
-	return (n == 10 && !strncasecmp(name, "connection", n)) || (n == 14 && !strncasecmp(name, "content-length", n)) ||
-	       (n == 17 && !strncasecmp(name, "transfer-encoding", n)) || (n == 4 && !strncasecmp(name, "date", n));
+	switch (*name | 0x20) { /* which of them it can be */
+	case 'c':
+		return (n == 10 && !strncasecmp(name, "connection", n)) || (n == 14 && !strncasecmp(name, "content-length", n));
+	case 't':
+		return n == 17 && !strncasecmp(name, "transfer-encoding", n);
+	case 'd':
+		return n == 4 && !strncasecmp(name, "date", n);
+	default:
+		return false;
+	}
 }
 
 /* Where the field of that name is among those that are set; nheaders: nowhere. */

@@ -14,7 +14,7 @@ struct id_verb {
 	const char *args;
 	int (*begin)(struct id_command *); /* reads the words and starts the data access: CH_AGAIN, or what ch_refuse returned */
 	int (*end)(struct id_command *);   /* it went well: says so */
-	bool rows;                  /* it shows rows, and knows --json */
+	bool rows;                         /* it shows rows, and knows --json */
 };
 
 #define ID_COLUMNS 16

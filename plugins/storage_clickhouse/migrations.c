@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include <openssl/evp.h>
+#include <chimera/kit/hash.h>
 
 #include "migrations.h"
 #include "query.h"
@@ -227,7 +227,7 @@ static bool rows(void *arg, const char *sql, ch_migrate_row row, void *row_arg, 
 
 static void sha256(const void *p, size_t n, unsigned char out[32])
 {
-	EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL);
+	ch_sha256(&(struct ch_str){ p, n }, 1, out);
 }
 
 static void engine(struct click *k, struct ch_migrate_engine *e)

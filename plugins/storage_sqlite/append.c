@@ -92,8 +92,10 @@ struct appending {
 	char *uuid_text;                   /* … with room for the texts of their UUIDs behind them */
 };
 
-/* n rows, or one if they are large, go into the scratch: how many. 0: the call's error, or it is answered. */
-static size_t take_rows(struct appending *a, size_t first, size_t n)
+enum taken { NOT_TAKEN, TOO_LARGE, TAKEN };
+
+/* n rows go into the scratch, unless they are too many bytes for one go. NOT_TAKEN: the call's error, or it is answered. */
+static enum taken take_rows(struct appending *a, size_t first, size_t n)
 {
 	const struct ch_value *rows;
 	struct ch_value *v;
@@ -101,24 +103,25 @@ static size_t take_rows(struct appending *a, size_t first, size_t n)
 
 	if (!sq_enter(a->call)) {
 		sq_fail(&a->call->error, CH_SQL_CANCELLED, "The call was given up.");
-		return 0;
+		return NOT_TAKEN;
 	}
 	rows = a->call->append.batch.values + first * a->columns;
 	size = sq_values_size(rows, n * a->columns);
 	if (n > 1 && size > LARGE) {
-		n = 1;
-		size = sq_values_size(rows, a->columns);
+		sq_leave(a->call);
+		return TOO_LARGE;
 	}
 	size += n * a->columns * sizeof(*v);
 	v = (struct ch_value *)(void *)sq_scratch(a->c, size + n * a->uuids * SQ_UUID_TEXT);
-	if (v)
+	if (v) {
 		sq_values_copy(rows, n * a->columns, v);
-	else
+		a->values = v;
+		a->uuid_text = (char *)v + size;
+	} else {
 		sq_fail_db(&a->call->error, NULL, SQLITE_NOMEM);
+	}
 	sq_leave(a->call);
-	a->values = v;
-	a->uuid_text = (char *)v + size;
-	return v ? n : 0;
+	return v ? TAKEN : NOT_TAKEN;
 }
 
 /* Row i of those in the scratch. False: *e says why not. */
@@ -167,27 +170,25 @@ static bool goes_on(const struct appending *a)
 }
 
 /*
- * The next n rows, or fewer: how many it has dealt with. What the database holds against a row alone refuses it (of many, each is tried by
- * itself then); all else fails the call.
+ * n rows: all by one statement, or each by its own if they are large, or the database holds something against one of them. Of a row alone
+ * that refuses it; all else fails the call.
  */
-static size_t append_rows(struct appending *a, size_t first, size_t n)
+static void append_rows(struct appending *a, size_t first, size_t n)
 {
 	struct sq_error e = { CH_SQL_OK };
+	enum taken taken = take_rows(a, first, n);
 
-	n = take_rows(a, first, n);
-	if (!n)
-		return 0;
-	put_rows(a, n, &e);
-	if (!e.code)
-		return n;
-	if ((e.code != CH_SQL_CONSTRAINT && e.code != CH_SQL_VALUE) || sqlite3_get_autocommit(a->c->db))
+	if (taken == TAKEN)
+		put_rows(a, n, &e);
+	if (taken == NOT_TAKEN || (taken == TAKEN && !e.code))
+		return;
+	if (e.code && ((e.code != CH_SQL_CONSTRAINT && e.code != CH_SQL_VALUE) || sqlite3_get_autocommit(a->c->db)))
 		a->call->error = e;
 	else if (n == 1)
 		refuse(a->call, first, e.text);
 	else
 		for (size_t i = 0; i < n && goes_on(a); i++)
 			append_rows(a, first + i, 1);
-	return n;
 }
 
 /* What the call says of the table, copied, and the texts of its statements. */
@@ -242,8 +243,10 @@ void sq_run_append(struct sq_conn *c, struct sq_call *call)
 	a.st_one = prepare(&a, &one);
 	if (a.st_one && many.n)
 		a.st_many = prepare(&a, &many);
-	for (size_t i = 0; i < a.nrows && goes_on(&a); )
-		i += append_rows(&a, i, a.st_many && a.nrows - i >= a.many ? a.many : 1);
+	for (size_t i = 0, n; i < a.nrows && goes_on(&a); i += n) {
+		n = a.st_many && a.nrows - i >= a.many ? a.many : 1;
+		append_rows(&a, i, n);
+	}
 	call->rows = (uint64_t)(sqlite3_total_changes64(c->db) - before);
 	if (a.st_one)
 		ch_db_ran(&a.st_one->series, ch_now() - began);

@@ -104,6 +104,12 @@ static void wait_for(struct run *r, int64_t ms, next_fn next)
 	ch_timer_set(r->timer, ms);
 }
 
+/* What the server does meanwhile by its own clock may be late. */
+static void wait_gap(struct run *r, next_fn next)
+{
+	wait_for(r, r->row->gap + conf_of(r)->slack / 5, next);
+}
+
 static void report(struct run *r, struct call *k)
 {
 	if (!k && r->gone) {
@@ -132,7 +138,7 @@ static void follow(struct run *r)
 	if (r->row->alone)
 		close_port(r, NULL);
 	else if (r->row->gap && !r->row->warm)
-		wait_for(r, r->row->gap, follow_now);
+		wait_gap(r, follow_now);
 	else
 		follow_now(r, NULL);
 }
@@ -211,7 +217,7 @@ static void on_warm(struct run *r, struct call *k)
 	if (!k)
 		end_run(r);
 	else if (r->row->gap)
-		wait_for(r, r->row->gap, main_now);
+		wait_gap(r, main_now);
 	else
 		main_now(r, NULL);
 }

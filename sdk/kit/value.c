@@ -24,28 +24,19 @@ static size_t ascii_run(const char *p, size_t n)
 
 bool ch_utf8(const char *p, size_t n)
 {
-	size_t i = 0;
+	size_t i = 0, len;
 
-	while (i < n) {
-		unsigned char b;
-
+	for (;;) {
 		i += ascii_run(p + i, n - i);
-		if (i == n)
-			break;
-		b = (unsigned char)p[i];
-		if (b >= 0x80) {
-			size_t len = json_utf8(p + i, n - i);
-
-			if (!len)
-				return false;
-			i += len;
-		} else if (b) {
+		while (i < n && (signed char)p[i] > 0)
 			i++;
-		} else {
+		if (i == n)
+			return true;
+		len = json_utf8(p + i, n - i); /* 0 of a NUL, too */
+		if (!len)
 			return false;
-		}
+		i += len;
 	}
-	return true;
 }
 
 const char *ch_value_fault(const struct ch_value *v, int type)

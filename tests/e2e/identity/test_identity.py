@@ -189,6 +189,9 @@ def test_a_key_for_nobody_is_refused_with_the_nearest_user(start, store):
     done(c, "POST", "/admin/keys", 201, owner="robot", any_owner=True)
     rows = [json.loads(line) for line in ctl(c, "--json", "keys", "list").splitlines()]
     assert ["alice" in r.get("out", "") or "robot" in r.get("out", "") for r in rows].count(True) == 2  # a row is one line
+    keys = [json.loads(line) for line in ctl(c, "keys", "list", "--json").splitlines()]
+    assert sorted(key["owner"] for key in keys) == ["alice", "robot"]
+    assert {key["id"]: key for key in keys} == {key["id"]: key for key in done(c, "GET", "/admin/keys")["data"]}
 
 
 def test_a_lost_encryption_key_is_told_after_a_reload(start, store):

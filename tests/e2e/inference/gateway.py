@@ -22,6 +22,8 @@ SECOND = 3 if kit.SANITIZERS else 1
 TIMES = {"connect_timeout": f"{2 * SECOND}s", "first_token_timeout": f"{2 * SECOND}s", "idle_timeout": f"{2 * SECOND}s",
          "timeout": f"{4 * SECOND}s", "budget": f"{6 * SECOND}s"}
 MENDABLE = (400, 404, 413, 415, 422)  # of which the provider's own error object is shown
+# Where nothing is to time out: what a test holds, it may hold for long.
+PATIENT = {"connect_timeout": "1m", **dict.fromkeys(("first_token_timeout", "idle_timeout", "timeout", "budget"), "10m")}
 NO_BREAKER = {"breaker_failures": 1000000, "breaker_min_requests": 1000000}
 
 

@@ -18,7 +18,7 @@ REAL = [b for b in MODELS if b != "dryrun"]
 
 
 def config(port):
-    return gw.sections(port, api_openai={"passthrough": "responses"},
+    return gw.sections(port, api_openai={"passthrough": "responses"}, router=gw.PATIENT,
                        llama__llamacpp={"base_url": gw.base(port), "dialect": "openai", "models": "cpp*"},
                        dryrun={"models": "dryrun", "answer_tokens": 20})
 

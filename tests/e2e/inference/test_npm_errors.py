@@ -5,8 +5,10 @@ import gateway as gw
 import npm
 import pytest
 
+import chimera as kit
+
 MESSAGES = [{"role": "user", "content": "Say hello"}]
-FRAME_MS = 400
+FRAME_MS = 1500  # in which a busy machine, too, gets an abort from one end to the other
 
 
 def config(port):
@@ -77,14 +79,14 @@ def test_a_stream_that_breaks_is_an_error_after_what_came(results, model):
 def test_an_aborted_stream_closes_the_upstream_before_its_next_frame(results, provider, name, model, frames):
     assert len(results[name]["chunks"]) == frames and "error" not in results[name]
     request, = provider.of(model)
-    assert request.ended.wait(10)
+    assert request.ended.wait(kit.DEADLINE)
     assert request.gone and request.sent <= frames
 
 
 def test_an_aborted_request_closes_the_upstream(results, provider):
     assert results["abort whole"]["error"]["class"] == "APIUserAbortError"
     request, = provider.of(f"words-51-{FRAME_MS}")
-    assert request.ended.wait(10) and request.gone
+    assert request.ended.wait(kit.DEADLINE) and request.gone
 
 
 def test_the_client_s_timeout_is_not_outlived(results, provider):
@@ -92,7 +94,7 @@ def test_the_client_s_timeout_is_not_outlived(results, provider):
     e = results["timeout"]["error"]
     assert e["class"] == "APIConnectionTimeoutError" or (e["status"], e["code"]) == (503, "upstream_timeout"), e
     request, = provider.of("bad-stall-before-head")
-    assert request.conn.closed.wait(5)
+    assert request.conn.closed.wait(kit.DEADLINE)
 
 
 def test_a_wrong_value_is_named(results):

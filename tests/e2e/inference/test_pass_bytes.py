@@ -41,7 +41,7 @@ def config(port):
     return gw.sections(port, **{"router.alias": {"backends": "up/gpt-test"}, "router.alias-*": {"backends": "up/up-of-a-pattern"}},
                        openai__first={"base_url": gw.base(kit.free_port()), "models": "falls-*"},
                        openai__named={"base_url": gw.base(port), "models": "named-1", "default_model": "up-default"},
-                       router={"fallback": "named", "default": "up", "retries": 0, **gw.TIMES, **gw.NO_BREAKER},
+                       router={"fallback": "named", "default": "up", "retries": 0, **gw.PATIENT, **gw.NO_BREAKER},
                        api_openai={"passthrough": "responses"})
 
 

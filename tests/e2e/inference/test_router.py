@@ -18,7 +18,6 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "
 import ctl  # noqa: E402
 
 QUICK = dict.fromkeys(("first_token_timeout", "idle_timeout", "timeout"), f"{1500 * gw.SECOND}ms")
-PATIENT = dict.fromkeys(("first_token_timeout", "idle_timeout", "timeout", "budget"), "10m")  # what a test holds, it may hold for long
 SLOW = 4 if kit.SANITIZERS else 1  # of a busy machine's lateness
 
 
@@ -60,7 +59,7 @@ def test_u6_a_failure_before_the_first_byte_is_retried_with_growing_pauses(start
 
 def test_a_large_body_that_must_change_can_be_sent_again_and_again(start, provider):
     """Three attempts, each with a body that is made anew of 3 MB: more than the memory of a request holds."""
-    g = one_backend(start, provider.port)
+    g = one_backend(start, provider.port, **gw.PATIENT)
     provider.script("up-large", "status-500", "status-500", behave)
     r = g.chat("up-large", stream=True, messages=[{"role": "user", "content": "x" * 3000000}])
     assert r.status == 200, r
@@ -116,7 +115,7 @@ def test_retry_on_says_what_is_retried(start, provider):
 
 def test_u6_retries_are_a_small_share_of_all_that_is_asked(start, provider):
     """10 %, and ten that a quiet process may make."""
-    g = one_backend(start, provider.port, retry_budget="10%", **gw.NO_BREAKER, **PATIENT)
+    g = one_backend(start, provider.port, retry_budget="10%", **gw.NO_BREAKER, **gw.PATIENT)
     provider.script("up-storm", "status-500")
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(lambda _: g.chat("up-storm").status, range(200)))
@@ -347,7 +346,7 @@ def test_an_odd_timeout_of_the_client_is_none(gateway, value):
 # ---- places ----
 
 def test_places_and_the_queue_before_them_are_limited(start, provider):
-    g = start(provider.port, openai__up={"max_in_flight": 2, "max_waiting": 1}, router=PATIENT)
+    g = start(provider.port, openai__up={"max_in_flight": 2, "max_waiting": 1}, router=gw.PATIENT)
     go, now, most, lock = threading.Event(), [0], [0], threading.Lock()
 
     def slow(conn, req):
@@ -374,7 +373,7 @@ def test_places_and_the_queue_before_them_are_limited(start, provider):
 
 
 def test_who_waits_is_served_in_order(start, provider):
-    g = start(provider.port, openai__up={"max_in_flight": 1, "max_waiting": 10}, router=PATIENT)
+    g = start(provider.port, openai__up={"max_in_flight": 1, "max_waiting": 10}, router=gw.PATIENT)
     go = threading.Event()
     provider.script("up-first", lambda conn, req: go.wait(kit.DEADLINE) and behave(conn, req))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -389,7 +388,7 @@ def test_who_waits_is_served_in_order(start, provider):
 
 
 def test_who_leaves_while_he_waits_makes_room(start, provider):
-    g = start(provider.port, openai__up={"max_in_flight": 1, "max_waiting": 1}, router=PATIENT)
+    g = start(provider.port, openai__up={"max_in_flight": 1, "max_waiting": 1}, router=gw.PATIENT)
     go = threading.Event()
     provider.script("up-hold", lambda conn, req: go.wait(kit.DEADLINE) and behave(conn, req))
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
