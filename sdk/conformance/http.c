@@ -158,6 +158,12 @@ static void judge_count(struct run *r, const char *what, int want, int64_t found
 
 static void count_now(struct run *r, struct call *k);
 
+/* How often the server is asked whether it has seen a connection's end. */
+static int closing_of(const struct run *r)
+{
+	return CLOSING + (int)(conf_of(r)->slack / SOON);
+}
+
 static void on_counts(struct run *r, struct call *k)
 {
 	const struct row *w = r->row;
@@ -167,12 +173,12 @@ static void on_counts(struct run *r, struct call *k)
 		end_run(r);
 		return;
 	}
-	if (w->closed && count_of(k, "\"open\": ") && ++r->tries < CLOSING) {
+	if (w->closed && count_of(k, "\"open\": ") && ++r->tries < closing_of(r)) {
 		wait_for(r, SOON, count_now);
 		return;
 	}
-	if (w->closed && r->tries == CLOSING)
-		complain(r, NULL, "expected that the connection is closed, it is still open after %d ms", CLOSING * SOON);
+	if (w->closed && r->tries == closing_of(r))
+		complain(r, NULL, "expected that the connection is closed, it is still open after %d ms", closing_of(r) * SOON);
 	judge_count(r, "requests", w->requests, count_of(k, "\"requests\": "));
 	judge_count(r, "connections", w->connections, count_of(k, "\"total\": "));
 	sent = count_of(k, "\"sent\": ");

@@ -121,10 +121,11 @@ class Load:
         assert tally(answers) == {"200": len(answers)}
         assert len(away) > 200 and len(after) > 200
         bound = ROUNDS * self.timeout_ms / 1000
-        over = sum(a.took > median(before) + bound for a in fault)
-        print(f"  added {1000 * bound:.0f} ms and more: {over} of {len(fault)}")
+        over, usual = (sum(a.took > median(before) + bound for a in part) for part in (fault, before))
+        print(f"  added {1000 * bound:.0f} ms and more: {over} of {len(fault)}, {usual} of {len(before)} before")
         assert worst(fault) < worst(before) + bound + SLACK_S
-        assert median(away) < median(before) + bound and over < len(fault) / 100
+        # A machine that stands still now and then did so before, too.
+        assert median(away) < median(before) + bound and over / len(fault) < 0.01 + 3 * usual / len(before)
         changes = self.changes()
         print(f"  said: {({f'{i} {plugin}: {what}': len(said) for (i, plugin, what), said in changes.items()})}")
         for said in changes.values():

@@ -300,7 +300,7 @@ def test_idle_connections_are_closed_in_time(start, front, upstream):
 
 
 def test_a_certificate_that_nobody_vouches_for(chimera, front):
-    c = chimera({**ONE, "http_client": {}})
+    c = chimera({**ONE, "http_client": {"connect_timeout": "60s"}})
     detail_is(fetch(c, front.url()), "tls", "certificate.*ca_file")
 
 
