@@ -183,10 +183,10 @@ static void socket_addresses_are_judged_the_same(void **state)
 static void a_server_that_is_remembered_changes_nothing(void **state)
 {
 	static const char *const texts[] = { "http://h:81/a", "http://h:81/b?c=d", "http://h:81", "http://h:81?x", "http://h:81#f",
-		"http://h:81/ ",
-		"http://h:81/e", "http://h:811/", "http://h:8", "HTTP://H:81/a", "http://h:81@x/", "http://h:81.x/", "https://h:81/a",
-		"http://h/a", "http://ho/a", "http://h", "ftp://h/a", "http:///", "http://h/a", "http://169.254.169.254/", "http://169.254.169.254/x",
-		"http://127.0.0.1:9/x", "http://127.0.0.1:9/y", "http://[fe80::1]/", "http://[fe80::1]/x", "http://[::1]:7/", "http://[::1]:7x/", "" };
+		"http://h:81/ ", "http://h:81/e", "http://h:811/", "http://h:8", "HTTP://H:81/a", "http://h:81@x/", "http://h:81.x/",
+		"https://h:81/a", "http://h/a", "http://ho/a", "http://h", "ftp://h/a", "http:///", "http://h/a",
+		"http://169.254.169.254/", "http://169.254.169.254/x", "http://127.0.0.1:9/x", "http://127.0.0.1:9/y",
+		"http://[fe80::1]/", "http://[fe80::1]/x", "http://[::1]:7/", "http://[::1]:7x/", "" };
 	struct hc_url u = { .server_n = 0 }, own;
 
 	(void)state;

@@ -155,7 +155,8 @@ static void large_rows_are_whole(void **state)
 	for (size_t i = 0; i < 70; i += 10)
 		rows[i * NCOLUMNS + 2] = ch_v_bytes(CH_V_TEXT, text, sizeof(text) - i);
 	assert_int_equal(append_n(&things, 70, 1)->new_rows, 70);
-	assert_string_equal(direct("SELECT count(*) || ' ' || sum(length(name)) FROM things"), "70 2100231"); /* 7 * 300000 - 210 + 63 * 7 */
+	/* 7 * 300000 - 210 + 63 * 7 */
+	assert_string_equal(direct("SELECT count(*) || ' ' || sum(length(name)) FROM things"), "70 2100231");
 	end();
 }
 
