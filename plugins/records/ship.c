@@ -203,7 +203,7 @@ static int refused(struct shipment *t)
 static int outcome(struct shipment *t)
 {
 	t->sent = false;
-	shipper_took(t->s, t->result.outcome == CH_SINK_RETRY);
+	atomic_store(&t->s->asked, 0);
 	if (t->result.outcome == CH_SINK_REFUSED)
 		return refused(t);
 	if (t->result.outcome == CH_SINK_DONE)
@@ -241,7 +241,6 @@ static int send(struct shipment *t)
 	t->batch.table = s->rows.table;
 	t->batch.values = rows_at(&s->rows, 0);
 	t->batch.nrows = rows_before(&s->rows, &b->end);
-	t->batch.timeout_ms = s->patience_ms;
 	t->sent = true;
 	atomic_store(&s->asked, ch_now());
 	rc = ((const struct ch_sink_v1 *)t->svc->vt)->append(t->svc, t->c, &t->batch, &t->result, ticket);

@@ -6,8 +6,6 @@
 
 #define TELL_US 10000000                  /* between two lines about dead letters */
 #define PATIENCE_US 5000000               /* a batch takes a sink that works far less */
-#define SLOW_MS 1000                      /* what fails sooner was not short of time */
-#define PATIENCE_MOST_MS 60000            /* so long at most a sink that hangs is waited for, unless its own timeout is longer */
 
 /* ---- life ---- */
 
@@ -123,18 +121,6 @@ double shipper_age(const struct shipper *s)
 	int64_t oldest = atomic_load(&s->oldest), now = ch_wall();
 
 	return oldest && shipper_lag(s) && now > oldest ? (double)(now - oldest) / 1e6 : 0;
-}
-
-void shipper_took(struct shipper *s, bool in_vain)
-{
-	int64_t asked = atomic_exchange(&s->asked, 0), took = asked ? (ch_now() - asked) / 1000 : 0, twice = took * 2;
-
-	if (twice > PATIENCE_MOST_MS)
-		twice = took > PATIENCE_MOST_MS ? took : PATIENCE_MOST_MS;
-	if (took >= SLOW_MS)
-		s->patience_ms = twice;
-	else if (!in_vain)
-		s->patience_ms = 0;
 }
 
 bool shipper_hopes(const struct shipper *s)

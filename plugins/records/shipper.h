@@ -44,7 +44,6 @@ struct shipper {
 	bool less;                        /* rows has batches[0] without the dead ones already */
 	unsigned attempts;                /* of the batch under way that came to nothing */
 	int64_t wait_us, due;             /* the last wait; ch_now at its end */
-	int64_t patience_ms;              /* what its sink is given for a batch; 0: its own timeout */
 	int64_t pending_since;            /* ch_now when rows were first seen that are not at the sink; 0: none */
 	bool corrupt;                     /* its checkpoint cannot be made durable */
 	char last_error[512];
@@ -84,12 +83,6 @@ bool shipper_hopes(const struct shipper *s);
 
 /* ship.c: the task. */
 int shipper_task(struct ch_ctx *c, void *shipper);
-
-/*
- * The sink has answered what it was `asked`. One that did not finish a batch in its time is given twice as much for it, up to a minute: else a
- * batch that is too much for its timeout would never arrive, since it stays the same.
- */
-void shipper_took(struct shipper *s, bool in_vain);
 
 /* split.c: batches[0] was refused, and nothing is known of why: two halves. */
 void shipper_halve(struct shipper *s);

@@ -551,39 +551,6 @@ static void a_batch_that_was_not_answered_is_sent_again_by_the_next_server(void 
 	sink_free(a);
 }
 
-static void a_sink_whose_time_is_too_short_is_given_twice_as_much(void **state)
-{
-	static const int64_t takes[] = { 5000, 10000, 20000, 40000, 60000, 60000, 90000 }, given[] = { 0, 10000, 20000, 40000, 60000, 60000, 60000 };
-	struct sink *a = sink_new();
-	struct ch_test *t = world(a, NULL, NULL);
-
-	(void)state;
-	a->decide = never;
-	append_rows(t, 0, 3);
-	for (unsigned i = 0; i < 7; i++) {
-		while (a->calls <= i)
-			ch_test_advance(t, 100);
-		assert_in_range(a->timeout_ms, given[i], given[i] + 200); /* the clock goes on in steps of 100 ms */
-		ch_test_advance(t, takes[i]);
-		answer_call(t, a, CH_SINK_RETRY);
-	}
-	while (a->calls < 8)
-		ch_test_advance(t, 100);
-	assert_in_range(a->timeout_ms, 90000, 91000); /* its own was longer: not less than that */
-	answer_call(t, a, CH_SINK_RETRY); /* at once: it was not short of time */
-	while (a->calls < 9)
-		ch_test_advance(t, 100);
-	assert_in_range(a->timeout_ms, 90000, 91000);
-	a->decide = NULL;
-	answer_call(t, a, CH_SINK_RETRY);
-	wait_rows(t, a, 3);
-	append_rows(t, 3, 6);
-	wait_rows(t, a, 6);
-	assert_int_equal(a->timeout_ms, 0); /* it was quick again */
-	ch_test_free(t);
-	sink_free(a);
-}
-
 static void a_sink_that_hangs_holds_up_no_end_and_its_rows_are_sent_after_the_next_start(void **state)
 {
 	struct sink *a = sink_new(), *b = sink_new();
@@ -736,7 +703,6 @@ int main(void)
 		T(a_sink_that_is_added_gets_what_is_still_in_the_journal_and_all_that_follows),
 		T(a_draining_server_does_not_wait_for_age),
 		T(a_batch_that_was_not_answered_is_sent_again_by_the_next_server),
-		T(a_sink_whose_time_is_too_short_is_given_twice_as_much),
 		T(a_sink_that_hangs_holds_up_no_end_and_its_rows_are_sent_after_the_next_start),
 		T(a_stop_keeps_what_a_sink_that_is_down_has_not_got),
 		T(retention_asks_until_nothing_is_left),

@@ -56,7 +56,6 @@ struct sink {
 	const struct ch_sink_batch *held; /* a call that waits */
 	struct ch_sink_result *out;
 	ch_ticket ticket;
-	int64_t timeout_ms;               /* of the last call */
 	int64_t poison;                   /* the n of a row that is never taken; -1: none */
 	int fails;                        /* calls left that are answered by RETRY */
 	uint64_t expired;
@@ -137,7 +136,6 @@ static int sink_append(const struct ch_svc *svc, struct ch_ctx *c, const struct 
 	(void)c;
 	s->calls++;
 	s->agains += b->again;
-	s->timeout_ms = b->timeout_ms;
 	remember(s, b);
 	if (s->before)
 		s->before(s);
