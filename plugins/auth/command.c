@@ -354,13 +354,14 @@ static void write_text(struct ch_jw *w, const char *name, const char *text)
 	ch_jw_cstr(w, text);
 }
 
-/* For programs: all that is known of a key, in the words of the file, on a line. False: no memory. */
+/* For programs: all that is known of a key, in the words of the file, on a line; not of the arena's memory, as there may be many. False: none. */
 static bool out_object(struct ch_ctx *c, const struct auth_row *r)
 {
 	const struct ch_key *k = &r->entry.key;
 	struct ch_jw w;
 
-	ch_jw_ctx(&w, c, 512);
+	ch_jw_init(&w, NULL, 0);
+	w.grow = ch_jw_heap;
 	ch_jw_object(&w);
 	write_text(&w, "id", k->id);
 	write_text(&w, "prefix", r->prefix);
@@ -380,6 +381,7 @@ static bool out_object(struct ch_ctx *c, const struct auth_row *r)
 	ch_jw_object_end(&w);
 	if (!w.failed)
 		ch_out(c, "%.*s\n", (int)w.len, w.buf);
+	free(w.buf);
 	return !w.failed;
 }
 

@@ -311,9 +311,9 @@ static int tokens(struct ch_self *self, struct ch_ctx *c, size_t argc, const cha
 }
 
 const struct ch_command id_commands[3] = {
-	{ "users", CH_LIVE | CH_OFFLINE, "list | add ID [name=…] [email=…] [role=…] | show|disable|enable|remove ID", 1, 1 + FIELDS_MOST,
+	{ "users", CH_LIVE | CH_OFFLINE, "list [--json] | add ID [name=…] [email=…] [role=…] | show|disable|enable|remove ID", 1, 1 + FIELDS_MOST,
 		"The users that this server knows", users },
-	{ "keys", CH_LIVE | CH_OFFLINE, "list [owner=…] | create OWNER [--any-owner] [tier=…] [expires=30d] … | revoke|rotate ID", 1, 1 + FIELDS_MOST,
+	{ "keys", CH_LIVE | CH_OFFLINE, "list [owner=…] [--json] | create OWNER [--any-owner] [tier=…] [expires=30d] … | revoke|rotate ID", 1, 1 + FIELDS_MOST,
 		"API keys: a new one is shown once", keys },
 	{ "tokens", CH_LIVE | CH_OFFLINE, "list [user=…] [provider=…] | revoke USER PROVIDER | cleanup", 1, 4,
 		"What providers of models gave to users, kept encrypted", tokens },

@@ -21,17 +21,19 @@ struct id_page {
 
 /* ---- showing ---- */
 
-/* A row as an object on a line, in the words of the routes. False: no memory in c. */
-static bool show_object(struct id_command *j, struct ch_ctx *c, const void *row)
+/* A row as an object on a line, in the words of the routes; not of the arena's memory, which the page's rows are in. False: no memory. */
+static bool show_object(struct id_command *j, const void *row)
 {
 	struct ch_jw w;
 
-	ch_jw_ctx(&w, c, 1024);
+	ch_jw_init(&w, NULL, 0);
+	w.grow = ch_jw_heap;
 	ch_jw_object(&w);
 	id_write_json(&w, j->kind, row);
 	ch_jw_object_end(&w);
 	if (!w.failed)
 		j->full = ch_out(j->c, "%.*s\n", (int)w.len, w.buf) == CH_AGAIN;
+	free(w.buf);
 	return !w.failed;
 }
 
@@ -39,7 +41,7 @@ static bool show_object(struct id_command *j, struct ch_ctx *c, const void *row)
 int id_command_show(struct id_command *j)
 {
 	if (j->json)
-		return show_object(j, j->c, j->r.rows) ? CH_DONE : id_command_no_memory(j->c);
+		return show_object(j, j->r.rows) ? CH_DONE : id_command_no_memory(j->c);
 	for (size_t i = 0; i < j->kind->n; i++) {
 		const struct id_field *f = &j->kind->fields[i];
 		const char *text = f->flags & ID_F_HIDDEN ? NULL : id_shown(j->c, f, j->r.rows);
@@ -56,10 +58,10 @@ static const void *row_at(const struct id_command *j, const struct id_result *r,
 }
 
 /* A page of rows as objects. The same. */
-static bool show_objects(struct id_command *j, struct ch_ctx *c, const struct id_result *r)
+static bool show_objects(struct id_command *j, const struct id_result *r)
 {
 	for (size_t i = 0; i < r->n; i++)
-		if (!show_object(j, c, row_at(j, r, i)))
+		if (!show_object(j, row_at(j, r, i)))
 			return false;
 	return true;
 }
@@ -155,7 +157,7 @@ static void show_page(struct id_command *j, struct ch_ctx *c, const struct id_re
 
 	if (r->error)
 		id_refuse(j->c, r, j->kind->what, j->id);
-	else if (!(j->json ? show_objects : show_table)(j, c, r))
+	else if (!(j->json ? show_objects(j, r) : show_table(j, c, r)))
 		id_command_no_memory(j->c);
 	else if (r->n == PAGE && !(j->after = strdup(*(const char *const *)((const char *)last + j->kind->fields[0].offset))))
 		id_command_no_memory(j->c); /* id is the first text of each entity */

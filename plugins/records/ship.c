@@ -29,6 +29,7 @@ struct shipment { /* in the task */
 	struct ch_sink_result result;
 	bool sent;                        /* the sink has the batch, and its outcome was not looked at */
 	bool again;                       /* begin the next at once */
+	bool gone;                        /* the server ends: begin none */
 	struct ch_sink_refusal last;      /* a batch of one row that the sink does not name */
 	struct ch_table named;            /* rows that are to be dead letters, of struct ch_sink_refusal */
 	size_t at;
@@ -97,6 +98,7 @@ static void retry(struct shipment *t, int64_t retry_ms, const char *detail)
 /* Tasks hear that the server ends: a new one would not, and would hold the end up. The rows are sent after the next start. */
 static int gone(struct shipment *t)
 {
+	t->gone = true;
 	t->s->due = INT64_MAX;
 	return CH_DONE;
 }
@@ -493,10 +495,12 @@ static void on_over(void *data)
 
 	if (t->sent && t->result.outcome == CH_SINK_DONE)
 		done(t);
+	if (t->gone)
+		gone(t); /* whatever the outcome of that batch has said */
 	free(t->dead);
 	atomic_store(&s->asked, 0); /* the server ends, or the sink was given up */
 	s->busy = false;
-	if (t->again)
+	if (t->again && !t->gone)
 		shipper_poll(s);
 }
 

@@ -142,11 +142,12 @@ class Server:
         raise Broken(f"{self.name} was not ready within {PATIENCE} s: {self.log_tail()}")
 
     def wait_listening(self):
-        """For a server whose answers we cannot read ourselves (TLS)."""
+        """For a server whose answers we cannot read ourselves (TLS). nginx listens before it can be told to end: so it has to refuse something."""
         end = self.started + PATIENCE
         while time.monotonic() < end and self.process.poll() is None:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE).close()
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as s:
+                s.sendall(b"?\r\n\r\n")
+                s.recv(1)
                 return
             time.sleep(0.001)
         raise Broken(f"{self.name} does not listen: {self.log_tail()}")
