@@ -163,8 +163,11 @@ static void on_delivery(struct ch_loop *l, struct chi_msg *m)
 	(void)l;
 	struct chi_slot *s = (struct chi_slot *)m;
 	struct ch_ctx *c = s->ctx;
-	if ((atomic_load_explicit(&s->state, memory_order_relaxed) & 7) == CONFIRMED || c->ended || !s->fn) {
-		if ((atomic_load_explicit(&s->state, memory_order_relaxed) & 7) == READY) {
+	bool ready = (atomic_load_explicit(&s->state, memory_order_relaxed) & 7) == READY;
+	/* Who waits behind an ended ctx, such as a provider for another one, has to hear of it: by drop, or else by fn. */
+	bool late = c->ended && s->drop;
+	if (!ready || late || !s->fn) {
+		if (ready) {
 			c->armed--;
 			if (s->drop)
 				s->drop(s->result);
@@ -182,7 +185,7 @@ static void on_delivery(struct ch_loop *l, struct chi_msg *m)
 	c->armed--;
 	c->pins++; /* the ctx must outlive the call */
 	slot_put(s);
-	int rc = chi_ctx_call(c, hook, wait, fn, data, CH_READY, result);
+	int rc = chi_ctx_call(c, hook, wait, fn, data, c->ended ? CH_GONE : CH_READY, c->ended ? NULL : result);
 	chi_ctx_resumed(c, wait, rc);
 	chi_ctx_unpin(c);
 }
