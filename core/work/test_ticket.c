@@ -100,6 +100,7 @@ static void a_client_that_leaves_is_heard_once(void **state)
 }
 
 static int inner_heard; /* how an inner ticket ended; 0: not yet */
+static ch_ticket inner;
 
 static int on_inner(struct ch_ctx *c, void *data, int why, void *result)
 {
@@ -111,19 +112,17 @@ static int on_inner(struct ch_ctx *c, void *data, int why, void *result)
 	return CH_DONE;
 }
 
-static ch_ticket inner;
-
+/* As a service does that asks another one: who asked has a second to wait, the other one has all the time. */
 static int wait_with_an_inner_ticket(struct ch_ctx *c)
 {
-	inner = ch_suspend(c, 0, on_inner, NULL); /* as a service does that asks another one */
-	ticket = ch_suspend(c, 0, on_heard, "data");
+	inner = ch_suspend(c, 0, on_inner, NULL);
+	ticket = ch_suspend(c, 1000, on_heard, "data");
 	return CH_AGAIN;
 }
 
-static void resume_both(void *drop)
+static void resume_inner(void *drop)
 {
-	assert_true(ch_resume(ticket, NULL, NULL));
-	assert_true(ch_resume(inner, &number, drop ? on_drop : NULL)); /* alive still, and the ctx is over when it would be told */
+	assert_true(ch_resume(inner, &number, drop ? on_drop : NULL));
 }
 
 static void what_is_ready_when_its_ctx_has_ended_goes_to_drop_or_its_function_hears_gone(void **state)
@@ -134,13 +133,35 @@ static void what_is_ready_when_its_ctx_has_ended_goes_to_drop_or_its_function_he
 		struct ch_test_answer *a = get(t);
 
 		inner_heard = 0;
-		ch_test_on_loop(t, resume_both, drop ? &number : NULL);
+		ch_test_advance(t, 1000);
+		assert_int_equal(heard, CH_TIMEOUT);
 		assert_int_equal(a->status, 200);
-		assert_int_equal(heard, CH_READY);
+		ch_test_on_loop(t, resume_inner, drop ? &number : NULL);
 		assert_int_equal(inner_heard, drop ? 0 : CH_GONE);
 		assert_int_equal(drops, drop);
+		ch_test_on_loop(t, resume, NULL); /* which the service can say now */
 		ch_test_free(t);
 	}
+}
+
+static void resume_both(void *unused)
+{
+	(void)unused;
+	assert_true(ch_resume(ticket, NULL, NULL));
+	assert_true(ch_resume(inner, NULL, NULL));
+}
+
+static void what_is_ready_when_its_ctx_has_ended_and_is_owed_by_nobody_is_dropped(void **state)
+{
+	struct ch_test *t = begin(wait_with_an_inner_ticket);
+
+	(void)state;
+	inner_heard = 0;
+	assert_false(get(t)->done);
+	ch_test_on_loop(t, resume_both, NULL);
+	assert_int_equal(heard, CH_READY);
+	assert_int_equal(inner_heard, 0);
+	ch_test_free(t);
 }
 
 static void a_second_resume_is_too_late(void **state)
@@ -468,6 +489,7 @@ int main(void)
 		cmocka_unit_test(a_deadline_of_the_ctx_is_a_timeout),
 		cmocka_unit_test(a_client_that_leaves_is_heard_once),
 		cmocka_unit_test(what_is_ready_when_its_ctx_has_ended_goes_to_drop_or_its_function_hears_gone),
+		cmocka_unit_test(what_is_ready_when_its_ctx_has_ended_and_is_owed_by_nobody_is_dropped),
 		cmocka_unit_test(a_second_resume_is_too_late),
 		cmocka_unit_test(two_resumes_in_one_turn_are_one),
 		cmocka_unit_test(nonsense_tickets_are_too_late_too),

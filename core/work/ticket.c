@@ -158,14 +158,23 @@ static void on_timeout(void *data)
 	spend(data, CH_TIMEOUT);
 }
 
+/* Has somebody who was told of a timeout, or of a client that left, not confirmed yet? */
+static bool owed(const struct ch_ctx *c)
+{
+	for (const struct chi_slot *s = c->tickets; s; s = s->older)
+		if ((atomic_load_explicit(&s->state, memory_order_relaxed) & 7) == SPENT)
+			return true;
+	return false;
+}
+
 static void on_delivery(struct ch_loop *l, struct chi_msg *m)
 {
 	(void)l;
 	struct chi_slot *s = (struct chi_slot *)m;
 	struct ch_ctx *c = s->ctx;
 	bool ready = (atomic_load_explicit(&s->state, memory_order_relaxed) & 7) == READY;
-	/* Who waits behind an ended ctx, such as a provider for another one, has to hear of it: by drop, or else by fn. */
-	bool late = c->ended && s->drop;
+	/* Behind an ended ctx only a provider still waits, for another one, that owes somebody a word: it has to hear of it, by drop or else by fn. */
+	bool late = c->ended && (s->drop || !owed(c));
 	if (!ready || late || !s->fn) {
 		if (ready) {
 			c->armed--;
