@@ -455,8 +455,9 @@ static inline ch_ticket ch_suspend(struct ch_ctx *c, int64_t timeout_ms, ch_resu
  */
 static inline void ch_unsuspend(ch_ticket t) { ch_host_->unsuspend(t); }
 /*
- * [any] Resumes. True: fn will see `result`, or drop will if the ctx ends first; where drop is NULL and another ticket of the ctx is not confirmed
- * yet, fn hears GONE then, so that a provider that waits for another one can confirm. False: too late; drop(result) was called (drop may be NULL).
+ * [any] Resumes. True: fn will see `result`, or drop will if the ctx ends first; where drop is NULL and another ticket of the ctx is not
+ * confirmed yet, fn hears GONE then, so that a provider that waits for another one can confirm. False: too late; drop(result) was called
+ * (drop may be NULL).
  */
 static inline bool ch_resume(ch_ticket t, void *result, ch_fn drop) { return ch_host_->resume(t, result, drop); }
 
